@@ -1,0 +1,117 @@
+"""The configuration as values: every key, its default and its meaning, once.
+
+The YAML file, the flags, the environment, the schema and the documentation are all derived from
+these classes: a field's name is its key, its default the default, ``metadata["help"]`` its text.
+Durations are nanoseconds here and ``5ms``, ``10s`` or ``1h30m`` where people write them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+__all__ = [
+    "AttachMode",
+    "Log",
+    "OwnerLevel",
+    "OwnerSettings",
+    "Path",
+    "ProbeSettings",
+    "Probes",
+    "Series",
+    "Settings",
+    "Web",
+]
+
+OwnerLevel = Literal["node", "unit"]
+AttachMode = Literal["auto", "tp_btf", "raw_tp"]
+
+MILLISECOND = 1_000_000
+SECOND = 1_000 * MILLISECOND
+
+
+def key(default: Any, text: str, *, reload: bool = False, duration: bool = False, limits: tuple[int, int] | None = None) -> Any:
+    """Declare a configuration key: its default, its help text, whether a reload may change it, and its bounds."""
+    metadata = {"help": text, "reload": reload, "duration": duration, "limits": limits}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """Where and how the agent answers HTTP."""
+
+    listen_address: tuple[str, ...] = key((":9435",), "Address to listen on: :9435, 127.0.0.1:9435 or [::1]:9435. May be repeated.")
+    telemetry_path: str = key("/metrics", "Path under which the metrics are exposed.")
+    enable_lifecycle: bool = key(False, "Allow POST and PUT on /-/reload.")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the agent writes to its standard error."""
+
+    level: Literal["debug", "info", "warn", "error"] = key("info", "Least severity to log.", reload=True)
+    format: Literal["logfmt", "json"] = key("logfmt", "Format of a log line.", reload=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """Whose operations a series tells apart."""
+
+    level: OwnerLevel = key("unit", "Owner labels of each series: node (none) or unit (systemd unit, else the cgroup's path).")
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How many series a metric may have, and for how long it keeps those of the dead."""
+
+    limit: int = key(2_000, "Most series a metric may have; what is above it is counted under the owner `other`.", limits=(16, 100_000))
+    expiry: int = key(600 * SECOND, "How long the series of an owner that is gone stay exposed.", duration=True, reload=True, limits=(SECOND, 86_400 * SECOND))
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where the kernel's file systems are mounted, for agents that see the host's under another path."""
+
+    procfs: str = key("/proc", "Mount point of procfs.")
+    sysfs: str = key("/sys", "Mount point of sysfs.")
+    cgroupfs: str = key("", "Mount point of the cgroup hierarchy that owns memory; found by itself when empty.")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """One probe family."""
+
+    enabled: bool = key(True, "Whether the probe runs.")
+    attach: AttachMode = key("auto", "How to attach: auto takes the cheapest rung that the kernel allows.")
+    thresholds: Mapping[str, int] = key(
+        MappingProxyType({}), "Slow-operation threshold of single operations, by name.", reload=True, duration=True, limits=(1_000, 4_096 * SECOND)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Every probe family, by name; those that are not named here run with the defaults."""
+
+    strict: bool = key(False, "End with exit code 1 when a probe that is enabled cannot be attached.")
+    by_name: Mapping[str, ProbeSettings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __getitem__(self, name: str) -> ProbeSettings:
+        return self.by_name.get(name) or ProbeSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration."""
+
+    threshold: int = key(
+        5 * MILLISECOND, "From which duration on an operation is slow.", reload=True, duration=True, limits=(1_000, 4_096 * SECOND)
+    )
+    cells: int = key(4_096, "Histogram cells in the kernel: one for each live owner, operation and file system.", limits=(64, 65_536))
+    web: Web = field(default_factory=Web)
+    log: Log = field(default_factory=Log)
+    owner: OwnerSettings = field(default_factory=OwnerSettings)
+    series: Series = field(default_factory=Series)
+    path: Path = field(default_factory=Path)
+    probes: Probes = field(default_factory=Probes)
