@@ -35,6 +35,8 @@ SECOND = 1_000 * MILLISECOND
 def key(default: Any, text: str, *, reload: bool = False, duration: bool = False, limits: tuple[int, int] | None = None) -> Any:
     """Declare a configuration key: its default, its help text, whether a reload may change it, and its bounds."""
     metadata = {"help": text, "reload": reload, "duration": duration, "limits": limits}
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: default, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -67,7 +69,13 @@ class Series:
     """How many series a metric may have, and for how long it keeps those of the dead."""
 
     limit: int = key(2_000, "Most series a metric may have; what is above it is counted under the owner `other`.", limits=(16, 100_000))
-    expiry: int = key(600 * SECOND, "How long the series of an owner that is gone stay exposed.", duration=True, reload=True, limits=(SECOND, 86_400 * SECOND))
+    expiry: int = key(
+        600 * SECOND,
+        "How long the series of an owner that is gone stay exposed.",
+        duration=True,
+        reload=True,
+        limits=(SECOND, 86_400 * SECOND),
+    )
 
 
 @dataclass(frozen=True, slots=True)
