@@ -5,6 +5,7 @@ these classes: a field's name is its key, its default the default, ``metadata["h
 Durations are nanoseconds here and ``5ms``, ``10s`` or ``1h30m`` where people write them.
 """
 
+# ruff: noqa: RUF009  (key() returns a field)
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -94,7 +95,11 @@ class ProbeSettings:
     enabled: bool = key(True, "Whether the probe runs.")
     attach: AttachMode = key("auto", "How to attach: auto takes the cheapest rung that the kernel allows.")
     thresholds: Mapping[str, int] = key(
-        MappingProxyType({}), "Slow-operation threshold of single operations, by name.", reload=True, duration=True, limits=(1_000, 4_096 * SECOND)
+        MappingProxyType({}),
+        "Slow-operation threshold of single operations, by name.",
+        reload=True,
+        duration=True,
+        limits=(1_000, 4_096 * SECOND),
     )
 
 

@@ -1,0 +1,78 @@
+"""What a text must look like, for the keys whose type says too little."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from perflens.config.keys import KeyPath
+
+__all__ = ["RULES", "Rule"]
+
+ADDRESS = r"^(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]*):[0-9]{1,5}$"
+TELEMETRY = r"^(?:/[0-9A-Za-z_~.-]+)+$"
+DIRECTORY = r"^/"
+DIRECTORY_OR_NONE = r"^(?:/|$)"
+LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
+LONGEST_PATH = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A check, its pattern for the schema, and how a problem names it."""
+
+    pattern: str
+    accepts: Callable[[str], bool]
+    message: str
+    cure: str
+
+
+def is_address(text: str) -> bool:
+    """Whether ``host:port`` can be listened on; an empty host is every address, port 0 any free one."""
+    host, _, port = text.rpartition(":")
+    return re.fullmatch(ADDRESS[1:-1], text) is not None and int(port) <= 65_535 and is_host(host)
+
+
+def is_host(host: str) -> bool:
+    try:
+        if host.startswith("["):
+            return bool(IPv6Address(host[1:-1]))
+        if re.fullmatch(r"[0-9.]+", host):
+            return bool(IPv4Address(host))
+    except AddressValueError:
+        return False
+    return len(host) <= 253 and (not host or all(map(LABEL.fullmatch, host.split("."))))
+
+
+def is_telemetry_path(text: str) -> bool:
+    segments = text.split("/")[1:]
+    plain = re.fullmatch(TELEMETRY[1:-1], text) is not None and not {".", ".."} & set(segments)
+    return plain and len(text) <= LONGEST_PATH and segments[0] not in ("-", "api")
+
+
+def is_directory(text: str) -> bool:
+    return text.startswith("/") and len(text) <= LONGEST_PATH
+
+
+def is_directory_or_none(text: str) -> bool:
+    return not text or is_directory(text)
+
+
+MOUNT = Rule(DIRECTORY, is_directory, "is not an absolute path", "write a path that starts with /")
+
+RULES: dict[KeyPath, Rule] = {
+    ("web", "listen_address"): Rule(
+        ADDRESS, is_address, "is not an address to listen on", "write HOST:PORT, such as :9435, 127.0.0.1:9435 or [::1]:9435"
+    ),
+    ("web", "telemetry_path"): Rule(
+        TELEMETRY,
+        is_telemetry_path,
+        "cannot be the path of the metrics",
+        "write a path such as /metrics, other than / and outside of /-/ and /api",
+    ),
+    ("path", "procfs"): MOUNT,
+    ("path", "sysfs"): MOUNT,
+    ("path", "cgroupfs"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
+}

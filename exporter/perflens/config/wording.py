@@ -1,0 +1,38 @@
+"""How a problem quotes what the user wrote, and what it proposes instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["either", "one_line", "printable", "quoted", "suggestion"]
+
+LONGEST_QUOTE = 60
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, on one line, shortened, without anything that a terminal would obey."""
+    return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
+
+
+def printable(name: str) -> str:
+    """A name as it is if it can be printed, else in quotes and escaped."""
+    return name if name.isprintable() and len(name) <= 4096 else quoted(name)
+
+
+def one_line(text: str) -> str:
+    """A foreign message on one line."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def either(names: Iterable[str]) -> str:
+    """``a``, ``a or b``, ``a, b or c``."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def suggestion(wrong: str, known: Iterable[str], otherwise: str) -> str:
+    """The cure for a name that does not exist: the nearest one that does, else ``otherwise``."""
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(wrong[:256].lower(), names, n=1)
+    return f"did you mean {names[near[0]]}?" if near else otherwise
