@@ -1,0 +1,74 @@
+"""Real components: an agent, a Prometheus that scrapes it, and a disk that is slow when asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+sys.path.insert(0, str(ROOT / "tests"))
+from servers import Prometheus, running_agent, running_prometheus  # noqa: E402
+from throttle import CannotThrottle, Group, throttled_writer  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than a minute")
+
+
+@pytest.fixture(scope="session")
+def prometheus_binaries() -> Path:
+    """The folder of prometheus and promtool; without them the tests that need them are skipped."""
+    done = subprocess.run([str(ROOT / "tests" / "components" / "prometheus")], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def promtool(prometheus_binaries: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run promtool with arguments and an input, and tell what it printed."""
+
+    def run(*arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        command = [str(prometheus_binaries / "promtool"), *arguments]
+        return subprocess.run(command, input=input, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the metrics of an agent with the default settings."""
+    if os.geteuid() != 0:
+        pytest.skip("the agent needs root to attach its probes")
+    with running_agent(tmp_path_factory.mktemp("agent")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def prometheus(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes the agent."""
+    with running_prometheus(prometheus_binaries, tmp_path_factory.mktemp("prometheus"), agent) as running:
+        yield running
+
+
+@pytest.fixture
+def throttled(tmp_path: Path) -> Callable[[], AbstractContextManager[Group]]:
+    """Begin throttled writes to the disk, as a context manager; where the machine cannot throttle, the test is skipped."""
+
+    @contextmanager
+    def begin() -> Iterator[Group]:
+        try:
+            with throttled_writer(tmp_path, f"perflens-test-{os.getpid()}-{time.monotonic_ns() % 1_000_000}") as group:
+                yield group
+        except CannotThrottle as reason:
+            pytest.skip(str(reason))
+
+    return begin
