@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,12 @@ from perflens.errors import Problem
 
 __all__ = ["compose"]
 
+SYNTAX_CURE = "write key: value, indent with spaces, and quote what begins with another sign"
 DEEPEST = 16
 LARGEST = 10_000
+ESCAPING = (yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError, RecursionError)
+"""What PyYAML lets out besides its own errors: ``"\\UFFFFFFFF"`` is a ValueError, as is a version of 5,000 digits."""
+SUSPECT = re.compile(r"\\U(?!00(?:0[0-9A-Fa-f]|10))[0-9A-Fa-f]{8}|^%YAML", re.MULTILINE)
 
 
 class _Stop(Exception):
@@ -31,8 +36,8 @@ def compose(text: str, name: str) -> tuple[yaml.Node | None, list[Problem]]:
         return None, problems
     except yaml.MarkedYAMLError as error:
         return None, [*problems, syntax_problem(error, name)]
-    except Exception:  # PyYAML lets ValueError and others escape, for example for the escape "\UFFFFFFFF"
-        return None, [*problems, Problem(name, "", "has an escape or directive that YAML does not allow", "remove it")]
+    except ESCAPING:
+        return None, [*problems, escape_problem(text, name)]
 
 
 def objections(text: str) -> Iterator[tuple[int, str, str]]:
@@ -64,11 +69,17 @@ def limits(line: int, depth: int, documents: int, count: int) -> Iterator[tuple[
 
 def features(line: int, event: Any) -> Iterator[tuple[int, str, str]]:
     if isinstance(event, yaml.AliasEvent):
-        yield line, f"the alias *{event.anchor[:60]} is not allowed", "write the value out"
+        yield line, f"the alias *{str(event.anchor)[:60]} is not allowed", "write the value out"
     elif getattr(event, "anchor", None):
         yield line, f"the anchor &{event.anchor[:60]} is not allowed", "write the value out where it is used"
     if getattr(event, "tag", None):
         yield line, f"the tag {one_line(event.tag)[:60]} is not allowed", "write the value without a tag"
+
+
+def escape_problem(text: str, name: str) -> Problem:
+    found = SUSPECT.search(text)
+    source = f"{name}:{1 + text.count(chr(10), 0, found.start())}" if found else name
+    return Problem(source, "", "has an escape or directive that YAML does not allow", "remove it")
 
 
 def syntax_problem(error: yaml.MarkedYAMLError, name: str) -> Problem:
@@ -77,6 +88,4 @@ def syntax_problem(error: yaml.MarkedYAMLError, name: str) -> Problem:
     problem = error.problem or error.context or "cannot be read"
     if r"'\t'" in problem:
         return Problem(f"{name}:{line}", "", f"a tab in column {column}", "indent with spaces")
-    return Problem(
-        f"{name}:{line}", "", f"not YAML in column {column}: {one_line(problem)[:200]}", "write key: value, indented with spaces"
-    )
+    return Problem(f"{name}:{line}", "", f"not YAML in column {column}: {one_line(problem)[:200]}", SYNTAX_CURE)

@@ -60,7 +60,7 @@ def add_text(group: argparse._ArgumentGroup, flag: str, metavar: str, text: str)
 
 def add_switch(group: argparse._ArgumentGroup, key: Key) -> None:
     """Two flags without a value, on and off: the last one given counts."""
-    for flag, value, text in ((key.flag, "true", described(key)), (key.off_flag, "false", f"Not {key.flag}")):
+    for flag, value, text in ((key.flag, "true", described(key)), (key.off_flag, "false", f"Turn {key.flag} off.")):
         group.add_argument(flag, dest=key.flag, action="append_const", const=value, default=argparse.SUPPRESS, help=text.replace("%", "%%"))
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perflens.config.keys import Key, KeyPath
-from perflens.config.refused import Refused
 from perflens.config.values import parsed
-from perflens.config.wording import quoted
+from perflens.config.wording import Refused, quoted
 from perflens.errors import Problem
 
 __all__ = ["Layer"]

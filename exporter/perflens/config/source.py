@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-from perflens.config.refused import Refused
+from perflens.config.wording import Refused
 
 __all__ = ["Unreadable", "read_text"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from perflens.config.keys import Key, Section, leaves
 from perflens.config.layer import Layer
-from perflens.config.refused import Refused
-from perflens.config.wording import either, quoted, suggestion
+from perflens.config.wording import Refused, either, quoted, suggestion
 
 __all__ = ["take_thresholds"]
 

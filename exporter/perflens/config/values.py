@@ -7,9 +7,8 @@ from typing import Any
 
 from perflens.config.durations import formatted, nanoseconds
 from perflens.config.keys import Key
-from perflens.config.refused import Refused
 from perflens.config.rules import RULES
-from perflens.config.wording import either, quoted
+from perflens.config.wording import Refused, either, quoted
 
 __all__ = ["cure", "parsed", "written"]
 
@@ -44,7 +43,7 @@ def cure(key: Key) -> str:
         case "integer":
             return f"write a whole number {span(key)}"
         case "duration":
-            return f"write a duration {span(key)}, such as 5ms, 1.5s or 1h30m"
+            return f"write a duration {span(key)}, such as {formatted(key.default or 5_000_000)}"
     return RULES[key.path].cure
 
 

@@ -1,13 +1,22 @@
-"""How a problem quotes what the user wrote, and what it proposes instead."""
+"""What is wrong with one value, how a problem quotes what the user wrote, and what it proposes instead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["either", "one_line", "printable", "quoted", "suggestion"]
+__all__ = ["Refused", "either", "one_line", "printable", "quoted", "suggestion"]
 
 LONGEST_QUOTE = 60
+
+
+class Refused(Exception):
+    """A value that cannot be taken, and what to write instead; whoever knows its source makes a Problem of it."""
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
 
 
 def quoted(text: str) -> str:
@@ -17,7 +26,7 @@ def quoted(text: str) -> str:
 
 def printable(name: str) -> str:
     """A name as it is if it can be printed, else in quotes and escaped."""
-    return name if name.isprintable() and len(name) <= 4096 else quoted(name)
+    return name if name and name.isprintable() and len(name) <= 4096 else quoted(name)
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,79 @@
+"""config/rules.py: addresses and paths."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perflens.config.rules import RULES, is_address, is_telemetry_path
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (":9435", True),
+        (":0", True),
+        ("127.0.0.1:65535", True),
+        ("[::1]:1", True),
+        ("[fe80::1%eth0]:1", True),
+        ("host-1.example.org:80", True),
+        ("", False),
+        (":", False),
+        ("9435", False),
+        (":65536", False),
+        (":-1", False),
+        (":+1", False),
+        (": 1", False),
+        (":1 ", False),
+        (":1\n", False),
+        (":\u0663", False),
+        ("256.0.0.1:1", False),
+        ("1.2.3:1", False),
+        ("::1:80", False),
+        ("[::1]", False),
+        ("[::g]:1", False),
+        ("[127.0.0.1]:1", False),
+        ("-host:1", False),
+        ("a..b:1", False),
+        ("*:1", False),
+        ("http://host:1", False),
+    ],
+)
+def test_address(text: str, expected: bool) -> None:
+    """An address is a host, perhaps empty, and a port."""
+    assert is_address(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/metrics", True),
+        ("/a/b", True),
+        ("/apis", True),
+        ("/", False),
+        ("", False),
+        ("metrics", False),
+        ("/a/", False),
+        ("//a", False),
+        ("/a?b", False),
+        ("/a%2f", False),
+        ("/./api", False),
+        ("/-", False),
+        ("/-/healthy", False),
+        ("/api", False),
+        ("/api/v1", False),
+    ],
+)
+def test_telemetry_path(text: str, expected: bool) -> None:
+    """The path of the metrics is none of the agent's other paths."""
+    assert is_telemetry_path(text) is expected
+
+
+@given(st.sampled_from(list(RULES.values())), st.text(max_size=20))
+def test_pattern_is_no_stricter(rule: object, text: str) -> None:
+    """What a rule accepts, its pattern in the schema accepts."""
+    pattern, accepts = rule.pattern, rule.accepts  # type: ignore[attr-defined]
+    assert not accepts(text) or re.search(pattern, text)

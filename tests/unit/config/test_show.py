@@ -1,0 +1,60 @@
+"""config/show.py: settings as the file that gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perflens.config import Settings, show
+from perflens.config.settings import Log, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
+
+SECOND = 10**9
+THRESHOLDS = st.integers(1_000, 4_096 * SECOND)
+PATHS = st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))).map("/".__add__)
+ADDRESSES = st.tuples(st.sampled_from(["", "localhost", "127.0.0.1", "[::1]"]), st.integers(0, 65_535)).map(lambda at: f"{at[0]}:{at[1]}")
+
+
+def tables(operations: list[str]) -> st.SearchStrategy[MappingProxyType[str, int]]:
+    return st.dictionaries(st.sampled_from(operations), THRESHOLDS).map(MappingProxyType)
+
+
+def probes(operations: list[str], rungs: list[str]) -> st.SearchStrategy[ProbeSettings]:
+    return st.builds(ProbeSettings, st.booleans(), st.sampled_from(rungs), tables(operations))
+
+
+FILE = probes(["read", "write", "fsync", "sync_range", "copy"], ["auto", "tp_btf", "raw_tp"])
+SOCKET = probes(["read", "connect"], ["auto", "raw_tp"])
+BY_NAME = st.fixed_dictionaries({}, optional={"file": FILE, "socket": SOCKET}).map(MappingProxyType)
+SETTINGS = st.builds(
+    Settings,
+    THRESHOLDS,
+    st.integers(64, 65_536),
+    st.builds(
+        Web,
+        st.lists(ADDRESSES, min_size=1, max_size=3, unique=True).map(tuple),
+        st.from_regex(r"/m[a-z.~-]{0,9}", fullmatch=True),
+        st.booleans(),
+    ),
+    st.builds(Log, st.sampled_from(["debug", "info", "warn", "error"]), st.sampled_from(["logfmt", "json"])),
+    st.builds(OwnerSettings, st.sampled_from(["node", "unit"])),
+    st.builds(Series, st.integers(16, 100_000), st.integers(SECOND, 86_400 * SECOND)),
+    st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
+    st.builds(Probes, st.booleans(), BY_NAME),
+)
+
+
+@given(SETTINGS)
+def test_round_trip(from_text: Callable[[str], Settings | list[str]], settings: Settings) -> None:
+    """What show writes, load reads back as the same settings."""
+    assert from_text(show(settings)) == settings
+
+
+def test_text() -> None:
+    """Durations, lists and texts are shown as people write them."""
+    probe = ProbeSettings(thresholds=MappingProxyType({"fsync": 20_000_000}))
+    text = show(Settings(threshold=1_500_000_000, probes=Probes(by_name=MappingProxyType({"file": probe}))))
+    assert text.startswith('threshold: 1s500ms\ncells: 4096\nweb:\n  listen_address: [":9435"]\n  telemetry_path: "/metrics"\n')
+    assert text.endswith("probes:\n  strict: false\n  file:\n    enabled: true\n    attach: auto\n    thresholds:\n      fsync: 20ms\n")
