@@ -127,10 +127,9 @@ def text_of(value: object) -> str:
 
 def attempt(produce: Callable[[], str], otherwise: str) -> str:
     """What ``produce`` returns: a foreign ``__str__`` or ``%`` may raise anything, and a log line must not."""
-    try:
+    with suppress(Exception):
         return produce()
-    except Exception:
-        return otherwise
+    return otherwise
 
 
 def logfmt(value: Value) -> str:
