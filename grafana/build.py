@@ -45,7 +45,6 @@ def variables() -> list[Json]:
         "name": "datasource",
         "label": "Data source",
         "query": "prometheus",
-        "current": {},
         "regex": "",
         "hide": 0,
     }
@@ -57,6 +56,12 @@ def variables() -> list[Json]:
         variable("operation", "Operation", q.OPERATIONS),
         variable("fs", "File system", q.FILE_SYSTEMS),
     ]
+
+
+def link(title: str, tooltip: str, url: str) -> Json:
+    """A link beside the variables, to a page outside Grafana."""
+    flags = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": True}
+    return {"title": title, "type": "link", "icon": "doc", "url": url, "tags": [], "tooltip": tooltip, **flags}
 
 
 def place(rows: Mapping[str, list[Panel]]) -> Iterator[Json]:
@@ -107,7 +112,7 @@ def overview() -> Json:
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "links": [{"title": "Runbooks", "type": "link", "icon": "doc", "url": RUNBOOKS, "targetBlank": True}],
+        "links": [link("Runbooks", "What each alert means, and what to do.", RUNBOOKS)],
         "annotations": {"list": [alerts]},
         "templating": {"list": variables()},
         "panels": list(place(OVERVIEW)),

@@ -64,7 +64,7 @@ class Panel:
         }
         legend = {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]}
         options = {"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}}
-        return {"custom": custom, "min": None if self.signed else 0}, options
+        return {"custom": custom, **({} if self.signed else {"min": 0})}, options
 
     def _stat(self) -> tuple[Json, Json]:
         options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value", "graphMode": "area"}
