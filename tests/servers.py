@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -36,9 +37,13 @@ def wait_for(condition: Callable[[], T | None], seconds: float, what: str, inter
 
 @contextmanager
 def server(command: list[str], log: Path, ready: str, seconds: float = 30) -> Iterator[str]:
-    """A program that runs until the end, and what the group of `ready` matched in its log."""
+    """A program that runs until the end, and what the group of `ready` matched in its log.
+
+    The agent takes every variable PERFLENS_* for configuration, so none of the tests' own is handed on.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
 
     def answer() -> str | None:
         match = re.search(ready, log.read_text())
