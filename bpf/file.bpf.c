@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * file: how long each read, write, fsync, sync_file_range and copy takes, from the entry of the system call to its exit,
+ * for files that are storage. In between the state lives in the thread's slot (op.h); at the exit it is added to the
+ * owner's histogram cell (hist.h). Calls on pipes, sockets, terminals and pseudo files wait for a peer: one counter, no slot.
+ * Not seen here: io_uring, libaio, page faults of mapped files, msync, sync and syncfs.
+ */
+#include "include/compat.h"
+#include "include/ledger.h"
+#include "include/owner.h"
+
+enum file_operation {
+	FILE_READ,
+	FILE_WRITE,
+	FILE_FSYNC,
+	FILE_SYNC_RANGE,
+	FILE_COPY,
+};
+
+DECLARE_ENUM(file_operation);
+
+/* How a system call names its files; 0 is no call of this family. */
+enum file_form {
+	FORM_NONE,
+	FORM_READ,
+	FORM_WRITE,
+	FORM_FSYNC,
+	FORM_SYNC_RANGE,
+	FORM_COPY_FIRST_TO_THIRD,
+	FORM_COPY_SECOND_TO_FIRST,
+};
+
+#define SYSCALLS_MAX 512
+
+/* System call numbers are an ABI: arch/x86/entry/syscalls/, include/uapi/asm-generic/unistd.h, arch/arm/tools/syscall.tbl. */
+#if defined(__TARGET_ARCH_x86)
+static const __u8 native_forms[SYSCALLS_MAX] = {
+	[0 /* read */] = FORM_READ, [17 /* pread64 */] = FORM_READ, [19 /* readv */] = FORM_READ,
+	[295 /* preadv */] = FORM_READ, [327 /* preadv2 */] = FORM_READ,
+	[1 /* write */] = FORM_WRITE, [18 /* pwrite64 */] = FORM_WRITE, [20 /* writev */] = FORM_WRITE,
+	[296 /* pwritev */] = FORM_WRITE, [328 /* pwritev2 */] = FORM_WRITE,
+	[74 /* fsync */] = FORM_FSYNC, [75 /* fdatasync */] = FORM_FSYNC, [277 /* sync_file_range */] = FORM_SYNC_RANGE,
+	[326 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [275 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
+	[40 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
+};
+static const __u8 compat_forms[SYSCALLS_MAX] = {
+	[3 /* read */] = FORM_READ, [180 /* pread64 */] = FORM_READ, [145 /* readv */] = FORM_READ,
+	[333 /* preadv */] = FORM_READ, [378 /* preadv2 */] = FORM_READ,
+	[4 /* write */] = FORM_WRITE, [181 /* pwrite64 */] = FORM_WRITE, [146 /* writev */] = FORM_WRITE,
+	[334 /* pwritev */] = FORM_WRITE, [379 /* pwritev2 */] = FORM_WRITE,
+	[118 /* fsync */] = FORM_FSYNC, [148 /* fdatasync */] = FORM_FSYNC, [314 /* sync_file_range */] = FORM_SYNC_RANGE,
+	[377 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [313 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
+	[187 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = FORM_COPY_SECOND_TO_FIRST,
+};
+#elif defined(__TARGET_ARCH_arm64)
+static const __u8 native_forms[SYSCALLS_MAX] = {
+	[63 /* read */] = FORM_READ, [67 /* pread64 */] = FORM_READ, [65 /* readv */] = FORM_READ,
+	[69 /* preadv */] = FORM_READ, [286 /* preadv2 */] = FORM_READ,
+	[64 /* write */] = FORM_WRITE, [68 /* pwrite64 */] = FORM_WRITE, [66 /* writev */] = FORM_WRITE,
+	[70 /* pwritev */] = FORM_WRITE, [287 /* pwritev2 */] = FORM_WRITE,
+	[82 /* fsync */] = FORM_FSYNC, [83 /* fdatasync */] = FORM_FSYNC, [84 /* sync_file_range */] = FORM_SYNC_RANGE,
+	[285 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [76 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
+	[71 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
+};
+static const __u8 compat_forms[SYSCALLS_MAX] = {
+	[3 /* read */] = FORM_READ, [180 /* pread64 */] = FORM_READ, [145 /* readv */] = FORM_READ,
+	[361 /* preadv */] = FORM_READ, [392 /* preadv2 */] = FORM_READ,
+	[4 /* write */] = FORM_WRITE, [181 /* pwrite64 */] = FORM_WRITE, [146 /* writev */] = FORM_WRITE,
+	[362 /* pwritev */] = FORM_WRITE, [393 /* pwritev2 */] = FORM_WRITE,
+	[118 /* fsync */] = FORM_FSYNC, [148 /* fdatasync */] = FORM_FSYNC, [341 /* sync_file_range2 */] = FORM_SYNC_RANGE,
+	[391 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [340 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
+	[187 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = FORM_COPY_SECOND_TO_FIRST,
+};
+#endif
+
+static __always_inline void object_name(char *name, __u32 size, __u64 object)
+{
+	bpf_probe_read_kernel_str(name, size, READ((struct file_system_type *)object, name));
+}
+
+#include "include/hist.h"
+
+static __always_inline enum file_operation operation_of(enum file_form form)
+{
+	return form >= FORM_COPY_FIRST_TO_THIRD ? FILE_COPY : form - FORM_READ;
+}
+
+/* The storage that the call works on, of a copy its destination's; NULL with the reason counted. */
+static __always_inline struct super_block *target_of(struct task_struct *task, struct pt_regs *regs, enum file_form form, bool compat)
+{
+	struct file *file = current_file(task, syscall_argument(regs, 0, compat));
+	struct super_block *super, *other;
+
+	if (!file)
+		goto filtered;
+	super = storage_of(file);
+	if (form >= FORM_COPY_FIRST_TO_THIRD) {
+		int argument = form == FORM_COPY_FIRST_TO_THIRD ? 2 : 1;
+
+		file = argument == 2 ? current_file(task, syscall_argument(regs, 2, compat))
+				     : current_file(task, syscall_argument(regs, 1, compat));
+		if (!file)
+			goto filtered;
+		other = storage_of(file);
+		if (!other)
+			super = NULL;
+		else if (super && argument == 2)
+			super = other;
+	}
+	if (!super)
+		count(LEDGER_BLOCKING_PEER);
+	return super;
+filtered:
+	count(LEDGER_FILTERED);
+	return NULL;
+}
+
+static __always_inline int file_enter(struct pt_regs *regs, unsigned long number)
+{
+	struct task_struct *task;
+	struct super_block *super;
+	struct kernfs_node *owner;
+	enum file_form form;
+	bool compat;
+
+	if (number >= SYSCALLS_MAX || !(native_forms[number] | compat_forms[number]))
+		return 0;
+	task = current_task();
+	compat = is_compat_syscall(task);
+	form = compat ? compat_forms[number] : native_forms[number];
+	if (form == FORM_NONE)
+		return 0;
+	count(LEDGER_ENTERED);
+	super = target_of(task, regs, form, compat);
+	if (!super)
+		return 0;
+	owner = current_owner();
+	slot_begin(operation_of(form), READ(owner, id), (__u64)READ(super, s_type));
+	return 0;
+}
+
+static __always_inline int file_exit(struct pt_regs *regs)
+{
+	unsigned long number = syscall_number(regs);
+	struct op_slot *slot;
+
+	if (number >= SYSCALLS_MAX || !(native_forms[number] | compat_forms[number]))
+		return 0;
+	slot = slot_find();
+	if (!slot)
+		return 0; /* a peer, or entered before the programs were attached */
+	record(slot->operation, slot->owner, slot->object, bpf_ktime_get_ns() - slot->start, &slot->cell[slot->operation & (OPERATIONS_MAX - 1)]);
+	slot_end(slot);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int file_enter_tp_btf(__u64 *ctx)
+{
+	return file_enter((struct pt_regs *)ctx[0], ctx[1]);
+}
+
+SEC("tp_btf/sys_exit")
+int file_exit_tp_btf(__u64 *ctx)
+{
+	return file_exit((struct pt_regs *)ctx[0]);
+}
+
+SEC("raw_tp/sys_enter")
+int file_enter_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return file_enter((struct pt_regs *)ctx->args[0], ctx->args[1]);
+}
+
+SEC("raw_tp/sys_exit")
+int file_exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
+{
+	return file_exit((struct pt_regs *)ctx->args[0]);
+}
+
+/* Never attached: run by BPF_PROG_TEST_RUN with {operation, ns, object} to prove the buckets of the loaded object. */
+SEC("raw_tp")
+int file_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct kernfs_node *owner = current_owner();
+	__u32 last = 0;
+
+	count(LEDGER_ENTERED);
+	record(ctx->args[0], READ(owner, id), ctx->args[2], ctx->args[1], &last);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

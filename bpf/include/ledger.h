@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The operations ledger: each operation that enters is aggregated, or counted here under the reason why not. */
+#ifndef PERFLENS_LEDGER_H
+#define PERFLENS_LEDGER_H
+
+#include "types.h"
+
+/* Shards of every shared word: a power of two, so that the CPU number needs no division. */
+#define SHARDS_MAX 8
+
+const volatile __u32 shard_mask = SHARDS_MAX - 1;
+
+enum ledger_counter {
+	LEDGER_ENTERED,
+	LEDGER_BLOCKING_PEER,	/* a pipe, socket, terminal, pseudo file …: waits for a peer, not for storage */
+	LEDGER_FILTERED,	/* no open file behind the descriptor, or excluded by a filter */
+	LEDGER_NO_SLOT,		/* in-flight table full */
+	LEDGER_DIED,		/* the thread ended, or began another operation, without an exit */
+	LEDGER_OVERLONG,	/* longer than the last bucket's bound, counted in it */
+	LEDGER_NO_CELL,		/* no free cell, aggregated as `other` */
+	LEDGER_SLOT_COLLISION,	/* two threads in flight in one slot, one kept in the overflow table */
+	LEDGER_OVERFLOW_ENTERED,
+	LEDGER_OVERFLOW_LEFT,
+	LEDGER_NAME_TRUNCATED,	/* an owner's path longer than OWNER_PATH_SIZE */
+	LEDGER_COUNTERS,
+};
+
+DECLARE_ENUM(ledger_counter);
+
+struct ledger_shard {
+	__u64 counter[16]; /* whole cache lines */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SHARDS_MAX);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct ledger_shard);
+} ledger SEC(".maps");
+
+static __always_inline void count(enum ledger_counter which)
+{
+	__u32 shard = bpf_get_smp_processor_id() & shard_mask;
+	struct ledger_shard *own = bpf_map_lookup_elem(&ledger, &shard);
+
+	if (own)
+		__sync_fetch_and_add(&own->counter[which], 1);
+}
+
+#endif

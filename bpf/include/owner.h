@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Who an operation belongs to (a cgroup, with its path), and whether the file behind it is storage or a peer. */
+#ifndef PERFLENS_OWNER_H
+#define PERFLENS_OWNER_H
+
+#include "compat.h"
+#include "ledger.h"
+
+/* On hosts whose memory controller is on cgroup v1 the owner is its cgroup, else the one of the v2 tree. */
+const volatile bool owner_by_memory = false;
+
+#define OWNER_PATH_SIZE 512 /* power of two: offsets are masked with it */
+#define OWNER_NAME_SIZE 256 /* NAME_MAX and a NUL */
+#define OWNER_DEPTH 24
+
+struct owner_path {
+	__u32 length;			/* bytes used: names, the leaf first, each ended by NUL; the root has none */
+	__u32 complete;			/* 0: names are missing at the root's end, or all */
+	char names[OWNER_PATH_SIZE + OWNER_NAME_SIZE];
+};
+
+static __always_inline struct kernfs_node *current_owner(void)
+{
+	struct task_struct *task = current_task();
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+			return task->cgroups->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]->cgroup->kn;
+		return task->cgroups->dfl_cgrp->kn;
+	}
+	if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
+		struct cgroup_subsys_state *css;
+		struct css_set *set = BPF_CORE_READ(task, cgroups);
+
+		bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
+		return BPF_CORE_READ(css, cgroup, kn);
+	}
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+}
+
+/* Copy the path of `node`, leaf first. A path that is too long loses its root end and is counted. */
+static __always_inline void read_owner_path(struct owner_path *path, struct kernfs_node *node)
+{
+	__u32 used = 0;
+
+	path->complete = 0;
+	for (int level = 0; level < OWNER_DEPTH; level++) {
+		struct kernfs_node *parent = kernfs_parent(node);
+
+		if (!parent) { /* the root's own name is empty */
+			path->complete = 1;
+			break;
+		}
+		long got = bpf_probe_read_kernel_str(&path->names[used & (OWNER_PATH_SIZE - 1)], OWNER_NAME_SIZE, BPF_CORE_READ(node, name));
+
+		if (got <= 0 || used + got > OWNER_PATH_SIZE)
+			break;
+		used += got;
+		node = parent;
+	}
+	path->length = used;
+	if (!path->complete)
+		count(LEDGER_NAME_TRUNCATED);
+}
+
+static __always_inline struct file *current_file(struct task_struct *task, __u32 fd)
+{
+	struct file *file = NULL;
+	struct fdtable *table;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		table = task->files->fdt;
+	else
+		table = BPF_CORE_READ(task, files, fdt);
+	if (fd >= READ(table, max_fds))
+		return NULL;
+	bpf_probe_read_kernel(&file, sizeof(file), READ(table, fd) + fd);
+	return file;
+}
+
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+
+/* Magic numbers of include/uapi/linux/magic.h and of the file systems' own sources: no storage behind these. */
+static __always_inline bool is_pseudo(__u32 magic)
+{
+	switch (magic) {
+	case 0x00009fa0: /* proc */
+	case 0x62656572: /* sysfs */
+	case 0x74726163: /* tracefs */
+	case 0x64626720: /* debugfs */
+	case 0x0027e0eb: /* cgroup */
+	case 0x63677270: /* cgroup2 */
+	case 0x73636673: /* securityfs */
+	case 0xf97cff8c: /* selinuxfs */
+	case 0x43415d53: /* smackfs */
+	case 0x6165676c: /* pstore */
+	case 0xde5e81e4: /* efivarfs */
+	case 0x62656570: /* configfs */
+	case 0xcafe4a11: /* bpf */
+	case 0x00001cd1: /* devpts */
+	case 0x6e736673: /* nsfs */
+	case 0x50494446: /* pidfs */
+	case 0x534f434b: /* sockfs */
+	case 0x50495045: /* pipefs */
+	case 0x19800202: /* mqueue */
+	case 0x6c6f6f70: /* binder */
+	case 0x65735543: /* fusectl */
+	case 0x67596969: /* rpc_pipefs */
+	case 0x6e667364: /* nfsd */
+	case 0x42494e4d: /* binfmt_misc */
+	case 0x00000187: /* autofs */
+	case 0x07655821: /* resctrl */
+	case 0x00009fa2: /* usbdevfs */
+	case 0x0a647361: /* functionfs */
+	case 0x444d4142: /* dma-buf */
+	case 0x454d444d: /* devmem */
+	case 0x09041934: /* anon_inode */
+	case 0xabba1974: /* xenfs */
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The super block of a file that is storage (a regular file, folder or block device), else NULL: a peer. */
+static __always_inline struct super_block *storage_of(struct file *file)
+{
+	struct inode *inode = READ(file, f_inode);
+	__u32 format = READ(inode, i_mode) & S_IFMT;
+	struct super_block *super;
+
+	if (format == S_IFBLK) { /* the node's own file system is devtmpfs; the device's is bdev */
+		struct address_space *mapping = READ(file, f_mapping);
+
+		inode = READ(mapping, host);
+		return READ(inode, i_sb);
+	}
+	if (format != S_IFREG && format != S_IFDIR)
+		return NULL;
+	super = READ(inode, i_sb);
+	return is_pseudo(READ(super, s_magic)) ? NULL : super;
+}
+
+#endif

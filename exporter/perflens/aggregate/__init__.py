@@ -1,0 +1,1 @@
+"""Accumulators that never fall, bound to labels once."""

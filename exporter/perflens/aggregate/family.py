@@ -1,0 +1,113 @@
+"""The histograms of one probe: harvests its cells, binds them to series, and gives the cells of dead owners back."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from perflens.aggregate.series import SeriesTable
+from perflens.model import HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, CellKey, SeriesKey
+
+__all__ = ["Cells", "Family"]
+
+_GRACE_HARVESTS = 2
+_GRACE_SECONDS = 5.0
+
+
+class Cells(Protocol):
+    """What a family asks of the kernel's cells."""
+
+    capacity: int
+
+    def harvest(self, bindings: array[int], rows: array[int], slow: array[int]) -> list[int]: ...
+    def key(self, index: int) -> CellKey: ...
+    def kill(self, index: int) -> None: ...
+    def give_back(self, index: int) -> None: ...
+
+
+class _Dying(NamedTuple):
+    cell: int
+    harvests: int
+    since: float
+
+
+class Family:
+    """Series of one probe. ``name_cell`` gives the labels of a cell, ``has_owner`` whether series carry an owner."""
+
+    def __init__(self, cells: Cells, name_cell: Callable[[int, CellKey], SeriesKey], *, limit: int, has_owner: bool) -> None:
+        other = OTHER if has_owner else ""
+        self._cells, self._name_cell = cells, name_cell
+        self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other))
+        self.slow = SeriesTable(SLOW_WIDTH, limit, lambda key: SeriesKey(key.operation, "", other))
+        self._bindings = array("i", [-1]) * (2 * cells.capacity)
+        self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
+        self._by_owner: defaultdict[int, set[int]] = defaultdict(set)
+        self._dying: deque[_Dying] = deque()
+        self._harvests = 0
+
+    @property
+    def cells_used(self) -> int:
+        """Cells that are bound to a series or on their way back to the kernel."""
+        return len(self._bound)
+
+    def harvest(self) -> None:
+        """Take what the kernel has counted since the last harvest."""
+        self._harvests += 1
+        unbound = self._cells.harvest(self._bindings, self.histograms.rows.data, self.slow.rows.data)
+        if unbound:
+            for cell in unbound:
+                self._bind(cell)
+            self._cells.harvest(self._bindings, self.histograms.rows.data, self.slow.rows.data)
+
+    def kill(self, owners: Iterable[int], now: float) -> None:
+        """Begin to give back the cells of owners that are gone; ``now`` is in seconds of a clock that never goes back."""
+        for owner in owners:
+            for cell in self._by_owner.pop(owner, ()):
+                self._cells.kill(cell)
+                self._dying.append(_Dying(cell, self._harvests, now))
+
+    @property
+    def is_recycling(self) -> bool:
+        """Whether cells wait to be given back."""
+        return bool(self._dying)
+
+    def recycle(self, now: float) -> None:
+        """Give back the cells that were killed long enough ago and harvested since."""
+        while self._dying and self._is_over(self._dying[0], now):
+            cell = self._dying.popleft().cell
+            self._unbind(cell, now)
+            self._cells.give_back(cell)
+
+    def has_cells(self, owner: int) -> bool:
+        """Whether a living cell belongs to this owner."""
+        return owner in self._by_owner
+
+    def expire(self, before: float) -> None:
+        """Remove the series that have had no cell since ``before``."""
+        self.histograms.expire(before)
+        self.slow.expire(before)
+
+    def counts(self) -> tuple[int, int]:
+        """Return (aggregated, other): the operations in named series and those in `other` series."""
+        return self.histograms.counts()
+
+    def _is_over(self, dying: _Dying, now: float) -> bool:
+        return self._harvests >= dying.harvests + _GRACE_HARVESTS and now >= dying.since + _GRACE_SECONDS
+
+    def _bind(self, cell: int) -> None:
+        kernel_key = self._cells.key(cell)
+        key = self.histograms.bind(self._name_cell(cell, kernel_key))
+        slow_key = self.slow.bind(SeriesKey(key.operation, "", key.owner))
+        self._bound[cell] = key, slow_key
+        self._bindings[2 * cell] = self.histograms.row(key)
+        self._bindings[2 * cell + 1] = self.slow.row(slow_key)
+        if kernel_key.owner:
+            self._by_owner[kernel_key.owner].add(cell)
+
+    def _unbind(self, cell: int, now: float) -> None:
+        key, slow_key = self._bound.pop(cell)
+        self._bindings[2 * cell] = self._bindings[2 * cell + 1] = -1
+        self.histograms.unbind(key, now)
+        self.slow.unbind(slow_key, now)

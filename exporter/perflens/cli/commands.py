@@ -1,0 +1,36 @@
+"""The subcommands and what they share: the catalogue of probes, and the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+
+from perflens import __version__
+from perflens.cli import check, config, probes, run
+from perflens.cli.context import Context
+from perflens.config import Parser, add_flags
+
+__all__ = ["dispatch"]
+
+_COMMANDS = {"run": run, "check": check, "probes": probes, "config": config}
+
+
+def _parser(context: Context) -> Parser:
+    parser = Parser(prog="perflens", description="Finds and explains slow operations on Linux hosts.")
+    parser.add_argument("--version", action="version", version=f"perflens {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        summary = (module.__doc__ or "").strip().splitlines()[0]
+        own = commands.add_parser(name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        module.register(own)
+        add_flags(own, context.catalogue)
+    return parser
+
+
+def dispatch(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
+    """Parse ``argv`` and run the command; PerfLensError for what the user can mend."""
+    context = Context.of(os.environ if environment is None else environment)
+    arguments = _parser(context).parse_args(argv)
+    code: int = _COMMANDS[arguments.command].execute(arguments, context)
+    return code

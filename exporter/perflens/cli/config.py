@@ -1,0 +1,26 @@
+"""Check the configuration, show it with the defaults filled in, or print its JSON Schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from perflens.cli.context import Context
+from perflens.config import schema, show
+
+__all__ = ["execute", "register"]
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add what to do with the configuration."""
+    parser.add_argument("action", choices=("check", "show", "schema"), help="what to do with the configuration")
+
+
+def execute(arguments: argparse.Namespace, context: Context) -> int:
+    """Print the result; ConfigError when the configuration cannot be used."""
+    if arguments.action == "schema":
+        print(json.dumps(schema(context.catalogue), indent=2))
+        return 0
+    settings = context.settings(arguments)
+    print(show(settings) if arguments.action == "show" else "the configuration is good", end="" if arguments.action == "show" else "\n")
+    return 0

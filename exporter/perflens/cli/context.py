@@ -1,0 +1,43 @@
+"""What every subcommand starts from: the probes, their catalogue for the configuration, and the environment."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from perflens.agent import operations_of
+from perflens.config import Catalogue, Settings, collected, load
+from perflens.errors import LayoutError
+from perflens.probe import Probe
+from perflens.registry import discover
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The probes by name, what the configuration may say of them, and the environment."""
+
+    probes: Mapping[str, Probe]
+    catalogue: Mapping[str, Catalogue]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Context:
+        """Discover the probes; one whose object is missing has no operations that could be configured."""
+        probes = discover()
+        return cls(probes, {name: _catalogue(name, probe) for name, probe in probes.items()}, environment)
+
+    def settings(self, arguments: argparse.Namespace) -> Settings:
+        """Return the configuration; ConfigError with every problem of it."""
+        return load(collected(arguments), self.environment, None, self.catalogue)
+
+
+def _catalogue(name: str, probe: Probe) -> Catalogue:
+    try:
+        operations = tuple(operations_of(name, probe, platform.machine()).values())
+    except LayoutError:
+        operations = ()
+    return Catalogue(operations=operations, rungs=tuple(rung.name for rung in probe.rungs))

@@ -1,0 +1,25 @@
+"""List the probe families with their operations, metrics and attach rungs."""
+
+from __future__ import annotations
+
+import argparse
+
+from perflens.cli.context import Context
+
+__all__ = ["execute", "register"]
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: there is only one form."""
+
+
+def execute(arguments: argparse.Namespace, context: Context) -> int:
+    """Print one paragraph per probe."""
+    settings = context.settings(arguments)
+    for name, probe in context.probes.items():
+        operations = ", ".join(context.catalogue[name].operations) or "unknown: its object is missing, run make"
+        print(f"{name}{'' if settings.probes[name].enabled else ' (off)'}: {probe.summary}")
+        print(f"  operations: {operations}")
+        print(f"  metric:     perflens_{probe.histogram.name}")
+        print(f"  rungs:      {', '.join(rung.name for rung in probe.rungs)}")
+    return 0

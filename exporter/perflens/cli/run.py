@@ -1,0 +1,31 @@
+"""Run the agent until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+
+from perflens import __version__, logs
+from perflens.agent import Agent, serve, tree_of
+from perflens.cli.context import Context
+from perflens.kernel.features import inspect
+from perflens.logs import fields
+
+__all__ = ["execute", "register"]
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the configuration's flags are all there is."""
+
+
+def execute(arguments: argparse.Namespace, context: Context) -> int:
+    """Start the agent; return 0 when it was told to stop."""
+    settings = context.settings(arguments)
+    logs.configure(settings.log.level, settings.log.format, sys.stderr)
+    host = inspect(settings.path.procfs, settings.path.sysfs)
+    logging.getLogger("perflens").info("starting", extra=fields(version=__version__, kernel=host.kernel, machine=host.machine))
+    agent = Agent(settings, host, context.probes, tree_of(host, settings))
+    asyncio.run(serve(agent, lambda: context.settings(arguments)))
+    return 0

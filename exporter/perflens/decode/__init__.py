@@ -1,0 +1,1 @@
+"""From the kernel's bytes to values: pure functions, one file each."""

@@ -1,0 +1,61 @@
+"""The mounted cgroup tree that owners come from: which of them are gone, and the path of one that the kernel gave no name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from perflens.model import Mount
+
+__all__ = ["CgroupTree", "find_tree"]
+
+_ROOT_INODE = 1  # the kernfs id of a hierarchy's root
+_WALK_LIMIT = 20_000
+
+
+class CgroupTree:
+    """A cgroup hierarchy mounted at ``point``; ``usable`` unless only a part of it is visible here (a cgroup namespace)."""
+
+    def __init__(self, point: str) -> None:
+        self.point = point
+        self.usable: bool = _inode(point) == _ROOT_INODE
+
+    def is_gone(self, path: Sequence[str], cgroup_id: int) -> bool:
+        """Whether the cgroup was removed: nothing is at its path, or another one (an id is never used again)."""
+        if not self.usable:
+            return False
+        try:
+            return os.stat("/".join((self.point, *path))).st_ino != cgroup_id
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+
+    def find(self, cgroup_id: int) -> tuple[str, ...] | None:
+        """Return the path of a cgroup by its id, from the root down; None when it is gone or the tree is too large to walk."""
+        if not self.usable:
+            return None
+        for seen, (folder, _, _) in enumerate(os.walk(self.point)):
+            if _inode(folder) == cgroup_id:
+                return Path(folder).relative_to(self.point).parts
+            if seen > _WALK_LIMIT:
+                break
+        return None
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
+def find_tree(mounts: Sequence[Mount], *, on_v1: bool, override: str = "") -> CgroupTree:
+    """Return the tree of the memory controller on v1 hosts, else the v2 tree; ``override`` names its mount point."""
+    if override:
+        return CgroupTree(override)
+    for mount in mounts:
+        if (mount.fstype == "cgroup" and "memory" in mount.options) if on_v1 else mount.fstype == "cgroup2":
+            return CgroupTree(mount.point)
+    return CgroupTree("/sys/fs/cgroup")

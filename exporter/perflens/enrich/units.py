@@ -1,0 +1,30 @@
+"""The name that people use for a cgroup: its systemd unit, else its path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["unit_of"]
+
+_UNITS = (".service", ".scope", ".mount", ".socket", ".swap")
+_NAME_LIMIT = 256
+
+
+def unit_of(path: Sequence[str]) -> str:
+    """Return the systemd unit of a cgroup path given from the root down, else the path itself; ``/`` for the root.
+
+    Only slices may stand above a unit: a service of a systemd inside a container must not pass for one of the host.
+    Below a user manager (``user@1000.service``) the unit is named with it, since every user has units of the same names.
+    """
+    for depth, name in enumerate(path):
+        if name.endswith(_UNITS):
+            below = unit_of(path[depth + 1 :]) if name.startswith("user@") else "/"
+            return _bounded(name if below.startswith("/") else f"{name}/{below}")
+        if not name.endswith(".slice"):
+            break
+    return _bounded("/" + "/".join(path))
+
+
+def _bounded(name: str) -> str:
+    """Keep the end of a name that is too long: the leaf tells more than the root."""
+    return name if len(name) <= _NAME_LIMIT else "…" + name[1 - _NAME_LIMIT :]

@@ -1,0 +1,1 @@
+"""The Prometheus exposition: rendering, filters and negotiation."""

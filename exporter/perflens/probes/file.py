@@ -1,0 +1,19 @@
+"""How long reads, writes, syncs and copies of files take, as the calling thread sees it."""
+
+from __future__ import annotations
+
+from perflens.probe import Histogram, Probe, Rung
+
+PROBE = Probe(
+    summary="Reads, writes, syncs and copies of regular files and block devices.",
+    operations="file_operation",
+    histogram=Histogram(
+        "file_operation_duration_seconds",
+        help="Time from the entry of a file system call to its exit, for files that are storage.",
+        object_label="fs",
+    ),
+    rungs=(
+        Rung("tp_btf", ("file_exit_tp_btf", "file_enter_tp_btf")),
+        Rung("raw_tp", ("file_exit_raw_tp", "file_enter_raw_tp")),
+    ),
+)

@@ -1,0 +1,119 @@
+"""The agent's own metrics: build, probes, ledgers, tables, reloads, process and interpreter."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from perflens import __version__
+from perflens.model import AgentStatus
+
+__all__ = ["SelfMetrics"]
+
+_PROBE = ("probe",)
+_DETAILS = {
+    "overlong": "Operations longer than the last bucket's bound, counted in it.",
+    "no_cell": "Operations aggregated as `other` because no histogram cell was free.",
+    "slot_collision": "Operations kept in the overflow table because another thread in flight had their slot.",
+    "name_truncated": "Owners whose cgroup path was too long for the kernel side.",
+}
+
+
+def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"perflens_{name}", text, labels=label_names)
+
+
+def _counter(name: str, text: str, *label_names: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"perflens_{name}", text, labels=label_names)
+
+
+class _StatusCollector(Collector):
+    def __init__(self, read: Callable[[], AgentStatus]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._read()
+        yield from _build()
+        yield from _probes(status)
+        yield from _ledgers(status)
+        yield from _tables(status)
+        reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
+        reloaded.add_metric((), status.reload_succeeded)
+        yield reloaded
+        at = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
+        at.add_metric((), status.reload_succeeded_at)
+        yield at
+
+
+def _build() -> Iterator[Metric]:
+    info = _gauge("build_info", "Version of the agent and of the interpreter that runs it.", "version", "python_version")
+    info.add_metric((__version__, platform.python_version()), 1)
+    yield info
+
+
+def _probes(status: AgentStatus) -> Iterator[Metric]:
+    attached = _gauge("probe_attached", "Whether a probe is attached.", *_PROBE)
+    info = _gauge("probe_info", "By which mechanism a probe is attached.", "probe", "mechanism")
+    for probe in status.probes:
+        attached.add_metric((probe.name,), probe.attached)
+        if probe.attached:
+            info.add_metric((probe.name, probe.mechanism), 1)
+    yield attached
+    yield info
+
+
+def _ledgers(status: AgentStatus) -> Iterator[Metric]:
+    entered = _counter("probe_operations_entered", "Operations that began.", *_PROBE)
+    outcomes = _counter("probe_operations", "Operations by what became of them.", "probe", "outcome")
+    in_flight = _gauge("probe_operations_in_flight", "Operations that have not ended yet.", *_PROBE)
+    missed = _counter("probe_missed", "Upper bound of the events that the kernel did not deliver.", *_PROBE)
+    details = {name: _counter(f"probe_{name}", text, *_PROBE) for name, text in _DETAILS.items()}
+    for probe, ledger in status.ledgers.items():
+        entered.add_metric((probe,), ledger.entered)
+        in_flight.add_metric((probe,), ledger.in_flight)
+        missed.add_metric((probe,), ledger.missed)
+        for outcome, count in ledger.outcomes.items():
+            outcomes.add_metric((probe, outcome), count)
+        for name, family in details.items():
+            family.add_metric((probe,), ledger.details[name])
+    yield from (entered, outcomes, in_flight, missed, *details.values())
+
+
+def _tables(status: AgentStatus) -> Iterator[Metric]:
+    used = _gauge("cells_used", "Histogram cells in use in the kernel.", *_PROBE)
+    capacity = _gauge("cells_capacity", "Histogram cells that the kernel has.", *_PROBE)
+    for probe, (count, limit) in status.cells.items():
+        used.add_metric((probe,), count)
+        capacity.add_metric((probe,), limit)
+    series = _gauge("series", "Series of a metric, each of a histogram's counted once.", "metric")
+    dropped = _counter("series_dropped", "Cells bound to an `other` series because the metric had reached its limit.", "metric")
+    for metric, count in status.series.items():
+        series.add_metric((metric,), count)
+        dropped.add_metric((metric,), status.series_dropped[metric])
+    owners = _gauge("owners", "Owners whose name is kept.")
+    owners.add_metric((), status.owners)
+    unnamed = _counter("owners_unnamed", "Owners whose cgroup path could not be read in full.")
+    unnamed.add_metric((), status.owners_unnamed)
+    yield from (used, capacity, series, dropped, owners, unnamed)
+
+
+class SelfMetrics:
+    """A registry of its own, rendered by prometheus_client."""
+
+    def __init__(self, read: Callable[[], AgentStatus], procfs: str = "/proc") -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_StatusCollector(read))
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render(self) -> str:
+        """Return every own metric as text."""
+        return generate_latest(self._registry).decode()
