@@ -21,7 +21,6 @@ from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.prometheus import families
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Collector, Page, Query
-from perflens.export.prometheus.page import Family as PageFamily
 from perflens.http import server, sockets
 from perflens.http.flight import SingleFlight
 from perflens.kernel.attached import AttachedProbe, Sizes, attach, object_path, object_types
@@ -189,12 +188,11 @@ class Agent:
     def _collectors(self) -> list[Collector]:
         owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
         found = [
-            Collector(running.name, (families.histogram_family(running.probe.histogram, running.family.histograms, owner),))
+            Collector(running.name, families.histogram_family(running.probe.histogram, running.family.histograms, owner))
             for running in self._running
         ]
         slow = families.slow_families({running.name: running.family.slow for running in self._running}, owner)
-        own = SelfMetrics(self.status)
-        return [*found, Collector("slow_operations", tuple(slow)), Collector("self", (PageFamily("", lambda: (own.render(),)),))]
+        return [*found, Collector("slow_operations", slow), Collector("self", SelfMetrics(self.status).render)]
 
 
 async def serve(agent: Agent, read: Callable[[], Settings]) -> None:

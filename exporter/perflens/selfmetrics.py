@@ -114,6 +114,22 @@ class SelfMetrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    def render(self) -> str:
-        """Return every own metric as text."""
-        return generate_latest(self._registry).decode()
+    def render(self, wanted: Callable[[str], bool]) -> Iterator[str]:
+        """Yield the own metrics that are wanted as text."""
+        found = [metric for metric in self._registry.collect() if wanted(_exposed(metric))]
+        yield generate_latest(_Found(found)).decode()
+
+
+class _Found(CollectorRegistry):
+    """Metrics that are collected already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._metrics)
+
+
+def _exposed(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-from perflens.export.prometheus.page import Family
+from perflens.export.prometheus.page import Wanted
 from perflens.export.prometheus.text import counter_lines, header, histogram_renderer, labels, seconds
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, SeriesKey
 from perflens.probe import Histogram
@@ -14,6 +14,10 @@ from perflens.probe import Histogram
 __all__ = ["histogram_family", "slow_families"]
 
 _OCTAVES_AT = 2 + BUCKETS
+_SLOW: tuple[tuple[str, str, Callable[[int], str]], ...] = (
+    ("perflens_slow_operations_total", "Operations that took at least the threshold.", str),
+    ("perflens_slow_operation_seconds_total", "Time that slow operations took.", seconds),
+)
 
 
 class Table(Protocol):
@@ -24,15 +28,17 @@ class Table(Protocol):
     def __iter__(self) -> Iterator[tuple[SeriesKey, int]]: ...
 
 
-def histogram_family(histogram: Histogram, table: Table, owner_label: str) -> Family:
-    """Return the family of a duration histogram; ``owner_label`` is empty where series carry no owner."""
+def histogram_family(histogram: Histogram, table: Table, owner_label: str) -> Callable[[Wanted], Iterator[str]]:
+    """Return what renders a duration histogram; ``owner_label`` is empty where series carry no owner."""
     name = f"perflens_{histogram.name}"
     render_series = histogram_renderer(name)
 
     def series_labels(key: SeriesKey) -> str:
         return labels((("operation", key.operation), (histogram.object_label, key.object), (owner_label, key.owner)))
 
-    def render() -> Iterator[str]:
+    def render(wanted: Wanted) -> Iterator[str]:
+        if not wanted(name):
+            return
         yield header(name, "histogram", histogram.help)
         data = table.data
         for key, row in sorted(table):
@@ -40,11 +46,11 @@ def histogram_family(histogram: Histogram, table: Table, owner_label: str) -> Fa
             if data[at] or key.object != OTHER:
                 yield render_series(series_labels(key), data[at + _OCTAVES_AT : at + HISTOGRAM_WIDTH], data[at], data[at + 1])
 
-    return Family(name, render)
+    return render
 
 
-def slow_families(tables: Mapping[str, Table], owner_label: str) -> Sequence[Family]:
-    """Return the families of slow operations and of the time they took, over all probes by name."""
+def slow_families(tables: Mapping[str, Table], owner_label: str) -> Callable[[Wanted], Iterator[str]]:
+    """Return what renders the slow operations and the time they took, over all probes by name."""
 
     def rows(column: int) -> Iterator[tuple[str, int]]:
         for probe, table in tables.items():
@@ -53,14 +59,10 @@ def slow_families(tables: Mapping[str, Table], owner_label: str) -> Sequence[Fam
                 if value or key.owner != OTHER:
                     yield labels((("probe", probe), ("operation", key.operation), (owner_label, key.owner))), value
 
-    def render_count() -> Iterator[str]:
-        name = "perflens_slow_operations_total"
-        yield header(name, "counter", "Operations that took at least the threshold.")
-        yield from counter_lines(name, ((key, str(value)) for key, value in rows(0)))
+    def render(wanted: Wanted) -> Iterator[str]:
+        for column, (name, text, form) in enumerate(_SLOW):
+            if wanted(name):
+                yield header(name, "counter", text)
+                yield from counter_lines(name, ((key, form(value)) for key, value in rows(column)))
 
-    def render_seconds() -> Iterator[str]:
-        name = "perflens_slow_operation_seconds_total"
-        yield header(name, "counter", "Time that slow operations took.")
-        yield from counter_lines(name, ((key, seconds(value)) for key, value in rows(1)))
-
-    return (Family("perflens_slow_operations_total", render_count), Family("perflens_slow_operation_seconds_total", render_seconds))
+    return render

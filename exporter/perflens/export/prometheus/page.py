@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from perflens.export.prometheus.text import header, labels
 
-__all__ = ["Collector", "Family", "Page", "Query", "UnknownCollector"]
+__all__ = ["Collector", "Page", "Query", "UnknownCollector", "Wanted"]
 
 _log = logging.getLogger(__name__)
 
-_SUFFIXES = ("_bucket", "_count", "_sum", "_total", "_created", "_info")
+_SUFFIXES = ("", "_bucket", "_count", "_sum", "_total", "_created", "_info")
 _DURATION, _SUCCESS = "perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"
 
 
@@ -23,20 +23,16 @@ class UnknownCollector(ValueError):
     """A scrape asked for a collector that does not exist."""
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric family and what renders it, headers included."""
-
-    name: str
-    render: Callable[[], Iterable[str]]
+Wanted = Callable[[str], bool]
+"""Whether a scrape wants the family of this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Families that stand or fall together: those of a probe, or the agent's own."""
+    """Families that stand or fall together. ``render`` yields those that are wanted, headers included."""
 
     name: str
-    families: tuple[Family, ...]
+    render: Callable[[Wanted], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +42,11 @@ class Query:
     names: frozenset[str] = field(default_factory=frozenset)
     collectors: frozenset[str] = field(default_factory=frozenset)
     gzip: bool = False
+
+    def wants(self, family: str) -> bool:
+        """Whether the family is asked for, by its own name or by that of one of its samples."""
+        base = family.removesuffix("_total")
+        return not self.names or family in self.names or any(base + suffix in self.names for suffix in _SUFFIXES)
 
 
 class Page:
@@ -81,20 +82,12 @@ class Page:
 
     def _collect(self, collector: Collector, query: Query, outcomes: list[tuple[str, float, bool]]) -> Iterator[str]:
         began, success = time.perf_counter(), True
-        for family in collector.families:
-            if query.names and not _is_named(family.name, query.names):
-                continue
-            try:
-                yield "".join(family.render())
-            except Exception:
-                success = False
-                _log.exception("a family cannot be rendered", extra={"fields": {"collector": collector.name, "family": family.name}})
+        try:
+            yield from collector.render(query.wants)
+        except Exception:
+            success = False
+            _log.exception("a collector failed", extra={"fields": {"collector": collector.name}})
         outcomes.append((collector.name, time.perf_counter() - began, success))
-
-
-def _is_named(family: str, names: frozenset[str]) -> bool:
-    base = family.removesuffix("_total")
-    return family in names or any(base + suffix in names for suffix in ("", *_SUFFIXES))
 
 
 def _compress(chunks: Iterator[bytes]) -> bytes:
