@@ -1,4 +1,4 @@
-"""Write grafana/dashboards from the panels of overview.py: `python grafana/build.py`, or `--check` that it is up to date."""
+"""Write grafana/dashboards from the panels of overview.py: `python -m grafana.build`, or `--check` that it is up to date."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import queries as q
-from overview import OVERVIEW
-from panels import DATASOURCE, Json, Panel
+from grafana import queries as q
+from grafana.overview import OVERVIEW
+from grafana.panels import DATASOURCE, Json, Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
 SCHEMA_VERSION = 41  # Grafana 12; older ones from 10.4 on open it, newer ones migrate it when it is opened.
@@ -127,7 +127,7 @@ def main() -> int:
     if not check:
         path.write_text(text)
     elif not path.exists() or path.read_text() != text:
-        print(f"{path} is out of date: run {sys.argv[0]}", file=sys.stderr)
+        print(f"{path} is out of date: run python -m grafana.build", file=sys.stderr)
         return 1
     return 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import queries as q
-from panels import ALARM, Panel, stat
+from grafana import queries as q
+from grafana.panels import ALARM, Panel, stat
 
 OVERVIEW: dict[str, list[Panel]] = {
     "Overview": [

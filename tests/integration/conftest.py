@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,15 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import Prometheus, running_agent, running_prometheus
+from tests.throttle import CannotThrottle, Group, throttled_writer
+
 ROOT = Path(__file__).resolve().parents[2]
-
-sys.path.insert(0, str(ROOT / "tests"))
-from servers import Prometheus, running_agent, running_prometheus  # noqa: E402
-from throttle import CannotThrottle, Group, throttled_writer  # noqa: E402
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than a minute")
 
 
 @pytest.fixture(scope="session")

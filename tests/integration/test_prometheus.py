@@ -9,16 +9,15 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from servers import Prometheus, running_agent, running_prometheus, wait_for
 
-if TYPE_CHECKING:
-    from throttle import Group
+from tests.servers import Prometheus, running_agent, running_prometheus, wait_for
+from tests.throttle import Group
 
 DASHBOARDS = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
-Throttled = Callable[[], AbstractContextManager["Group"]]
+Throttled = Callable[[], AbstractContextManager[Group]]
 
 RATE_INTERVAL = "15s"
 
@@ -89,6 +88,7 @@ def test_dashboards_do_without_owners(prometheus_binaries: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_slow_writes_are_alerted(prometheus: Prometheus, throttled: Throttled) -> None:
     """The alert of slow file operations begins and ends with throttled writes of one owner."""
 

@@ -92,7 +92,9 @@ def excluded(rule: str, dashboard: dict[str, Any], panel: str) -> bool:
 
 def test_generated_dashboards_are_committed() -> None:
     """Building the dashboards again changes nothing."""
-    done = subprocess.run([sys.executable, str(GRAFANA / "build.py"), "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "grafana.build", "--check"], cwd=GRAFANA.parent, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -133,16 +135,19 @@ def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
         if variable["type"] == "query":
             assert variable["refresh"] == 2
             match = VALUE_OF.match(variable["query"]["query"])
-            assert match and {family(m) for m in metrics(match[1])} <= KNOWN_METRICS
+            assert match
+            assert {family(m) for m in metrics(match[1])} <= KNOWN_METRICS
             assert variable["definition"] == variable["query"]["query"]
 
 
 def test_panels_explain_themselves(dashboard: dict[str, Any]) -> None:
     """Every panel has a title of its own, a description, a unit and a query."""
     titles = [panel["title"] for panel in panels(dashboard)]
+    assert all(titles)
     assert len(set(titles)) == len(titles)
     for panel in panels(dashboard):
-        assert panel["title"] and panel["description"].endswith(".") and panel["targets"], panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["targets"], panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
 
 
@@ -152,7 +157,8 @@ def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
     for panel in dashboard["panels"]:
         at = panel["gridPos"]
         cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        assert not cells & taken, panel["title"]
         taken |= cells
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
