@@ -1,0 +1,45 @@
+"""`python -m tests.bench [ROW…]`: measure, print the table, write docs/benchmarks.md after a full run; exit 1 over a budget."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.bench import agent, scrape, syscalls
+from tests.bench.report import Line, Result, document, table
+
+ROWS: dict[str, Callable[[], Iterator[Line]]] = {
+    "read_1B": syscalls.read_1b,
+    "pread_4K": syscalls.pread_4k,
+    "other_syscall": syscalls.other_syscall,
+    "scrape_10k": scrape.scrape_10k,
+    "scrape_100k": scrape.scrape_100k,
+    "memory": agent.memory,
+    "idle": agent.idle,
+    "start": agent.start,
+}
+
+
+def main() -> int:
+    """Run the benchmarks that are named, all when none is."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the costs of PerfLens against their budgets.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"one of {', '.join(ROWS)}; all of them when none is named")
+    names = parser.parse_args().rows or list(ROWS)
+    if unknown := set(names) - set(ROWS):
+        parser.error(f"unknown row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    if os.geteuid():
+        parser.error("run it as root: it loads BPF programs")
+    lines: list[Line] = []
+    for name in names:
+        print(f"{name} …", file=sys.stderr)
+        lines.extend(ROWS[name]())
+    print(table(lines))
+    if set(names) == set(ROWS):
+        (Path(__file__).parents[2] / "docs" / "benchmarks.md").write_text(document(lines))
+    return int(any(isinstance(line, Result) and line.verdict == "FAIL" for line in lines))
+
+
+sys.exit(main())

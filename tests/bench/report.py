@@ -1,0 +1,130 @@
+"""The table of results, on the terminal and as docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench.rounds import Spread
+
+__all__ = ["Line", "Result", "Skipped", "document", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line: a measured quantity, what it may be at most (None: it is only told) and how it came about."""
+
+    row: str
+    what: str
+    value: Spread
+    unit: str
+    budget: float | None
+    medians: str
+
+    @property
+    def verdict(self) -> str:
+        """Return pass or FAIL, or nothing where there is no budget."""
+        if self.budget is None:
+            return ""
+        return "pass" if self.value.median <= self.budget else "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line that could not be measured here, and why."""
+
+    row: str
+    what: str
+    reason: str
+
+
+Line = Result | Skipped
+
+_HEAD = ("row", "what", "measured", "budget", "", "min..max", "medians")
+
+
+def _number(value: float, unit: str) -> str:
+    text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{text} {unit}"
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    if isinstance(line, Skipped):
+        return (line.row, line.what, "skipped", "", "", "", line.reason)
+    budget = "" if line.budget is None else f"≤ {line.budget:g} {line.unit}"
+    value = line.value
+    limits = "" if value.low == value.high else f"{_number(value.low, '').strip()}..{_number(value.high, '').strip()}"
+    return (line.row, line.what, _number(value.median, line.unit), budget, line.verdict, limits, line.medians)
+
+
+def table(lines: Iterable[Line]) -> str:
+    """Return the lines as a table of columns."""
+    rows = [_HEAD, *(_cells(line) for line in lines)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _markdown(lines: Iterable[Line]) -> str:
+    rows = [_HEAD, ("---",) * len(_HEAD), *(_cells(line) for line in lines)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+
+
+def _first(path: str, prefix: str) -> str:
+    for line in Path(path).read_text(errors="replace").splitlines():
+        if line.startswith(prefix):
+            return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def _version(command: Sequence[str]) -> str:
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "none"
+    return (said.stdout or said.stderr).splitlines()[0].strip()
+
+
+def _facts() -> str:
+    memory = int(_first("/proc/meminfo", "MemTotal").split()[0]) // 1024
+    facts = {
+        "kernel": f"{platform.release().split('-')[0]} {platform.machine()}",
+        "CPU": f"{os.cpu_count()} of {_first('/proc/cpuinfo', 'model name') if platform.machine() == 'x86_64' else platform.machine()}",
+        "memory": f"{memory:,} MiB",
+        "programs": f"Python {platform.python_version()}, {_version(['clang', '--version'])}, {_version(['bpftrace', '--version'])}",
+    }
+    return "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+_NOTES = """\
+## How to read it
+
+- *measured* is the median over the rounds. In each round every variant runs once, in another order, and is compared with the
+  others of that round: *added* is a variant less the bare loop, a ratio is one number of a round over another. *min..max* are
+  the extremes of the rounds. Compare ratios, not nanoseconds, across runs and machines.
+- The load is one thread on one CPU that calls `pread` or `getppid` in a loop, on a cached file of a disk. It is timed by its own
+  CPU time (`CLOCK_THREAD_CPUTIME_ID`), so other work on that CPU does not count, but the caches that it fills do.
+- The empty pair is two `raw_tp` programs at `sys_enter` and `sys_exit` that return at once: the least that seeing every system
+  call costs. A variant is loaded and attached anew in each round, and its own counters must show every call of the loop.
+- Virtual machines change their speed while a run lasts. The rounds are short for that reason; a row that fails by less than its
+  spread is worth another run (`make bench`, or `python -m tests.bench ROW`, which measures the rows that are named and leaves
+  this page as it is).
+- Scrape rows run the agent's own classes on memory that stands in for the kernel's cells, laid out by the compiled object's BTF.
+  All cells are filled anew before each round: every bucket of every shard holds a count.
+- Memory, idle and start rows look at the real agent from outside, through `/proc`. Memory leaves out the mapped BPF maps, which
+  are the kernel's and are told in a line of their own.
+"""
+
+
+def document(lines: Sequence[Line]) -> str:
+    """Return docs/benchmarks.md."""
+    return (
+        "# Benchmarks\n\n"
+        "Written by `make bench` (`python -m tests.bench` as root, from the root of the repository): what PerfLens costs, each figure\n"
+        "against a floor or a peer that was measured in the same run.\n\n"
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}.\n\n{_facts()}\n\n## Results\n\n{_markdown(lines)}\n\n{_NOTES}"
+    )

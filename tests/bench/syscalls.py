@@ -1,0 +1,250 @@
+"""What a probe adds to a system call, against empty programs at the same places and against bpftrace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+
+from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.features import Host, inspect
+from perflens.kernel.loader import Loaded, Plan, load
+from perflens.probes.file import PROBE
+from tests.bench.report import Line, Result, Skipped
+from tests.bench.rounds import Rounds, measure
+from tests.bench.tracers import alone, tracers
+from tests.bench.waiting import free_port, until
+
+__all__ = ["other_syscall", "pread_4k", "read_1b"]
+
+_HERE = Path(__file__).parent
+_ROUNDS = 41
+_PEER_ROUNDS = 11
+_CALLS = 8_000
+_CALLS_A_MEASUREMENT = 5 * _CALLS  # five loops, see load.c
+_TRIES = 20
+_SLOW = 5_000_000
+_BPFTRACE = (
+    "tracepoint:syscalls:sys_enter_pread64 { @s[tid] = nsecs; } "
+    "tracepoint:syscalls:sys_exit_pread64 /@s[tid]/ { @h = hist(nsecs - @s[tid]); delete(@s[tid]); }"
+)
+_PEER = "PERFLENS_BENCH_EBPF_EXPORTER"
+
+Variant = Callable[[], AbstractContextManager[None]]
+
+
+class Load:
+    """The load generator: a process that makes system calls on one CPU, all of them in the same thread."""
+
+    def __init__(self, folder: Path, cpu: int) -> None:
+        program, file = folder / "load", folder / "file"
+        subprocess.run(["cc", "-O2", "-Wall", "-Wno-unused-result", "-o", str(program), str(_HERE / "load.c")], check=True)
+        file.write_bytes(os.urandom(65_536))
+        self._process = subprocess.Popen([str(program), str(cpu), str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ns(self, call: str) -> float:
+        """Return the CPU time of one call."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{call} {_CALLS}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def _compile_empty(folder: Path) -> Path:
+    target = folder / "empty.bpf.o"
+    headers = subprocess.run(["cc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
+    source = _HERE / "empty.bpf.c"
+    flags = ["-g", "-O2", "-Wall", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{headers}"]
+    subprocess.run(["clang", *flags, "-c", str(source), "-o", str(target)], check=True)
+    return target
+
+
+@contextmanager
+def _attached(loaded: Loaded) -> Iterator[None]:
+    """Attach what is loaded: within milliseconds, so that the variants of a round are close to each other in time."""
+    loaded.attach()
+    try:
+        yield
+    finally:
+        loaded.detach()
+
+
+@contextmanager
+def _empty(path: Path) -> Iterator[Loaded]:
+    programs = ("empty_exit", "empty_enter")
+    loaded = load(Plan(path, programs, programs, {}, {}, {}))
+    try:
+        yield loaded
+    finally:
+        loaded.close()
+
+
+@contextmanager
+def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[Loaded]:
+    """Load the file probe; in the end its ledger must hold as many operations that were aggregated as calls were made."""
+    attached = attach("file", PROBE, host, rung=rung, sizes=Sizes.of(host, 4096), thresholds=[_SLOW] * 5)
+    try:
+        attached.detach()
+        yield attached._loaded  # its programs are attached and detached many times, which no agent does
+        entered, outcomes, *_ = attached.ledger()
+        aggregated = entered - sum(outcomes.values())
+        if aggregated < calls():
+            raise RuntimeError(f"{rung}: the probe saw {aggregated} operations of {calls()}")
+    finally:
+        attached.close()
+
+
+@contextmanager
+def _bpftrace() -> Iterator[None]:
+    script = f'{_BPFTRACE} interval:ms:100 {{ printf("ready\\n"); }}'
+    command = ["bpftrace", "-e", script]
+    if not Path("/sys/kernel/tracing/events").exists():  # a mount that nobody else sees, and that ends with the process
+        command = ["unshare", "--mount", "sh", "-c", f"mount -t tracefs tracefs /sys/kernel/tracing && exec {shlex.join(command)}"]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+
+        def is_ready() -> bool:
+            output.seek(0)
+            return output.read().count("ready") >= 2 or process.poll() is not None
+
+        try:
+            until(is_ready, 20, "bpftrace attaches")
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+        output.seek(0)
+        said = output.read()
+    seen = sum(int(count) for count in re.findall(r"^\[.*[)\]]\s+(\d+) \|", said, re.MULTILINE))
+    if seen < _CALLS_A_MEASUREMENT:
+        raise RuntimeError(f"bpftrace saw {seen} calls of {_CALLS_A_MEASUREMENT}: {said[-500:]}")
+
+
+@contextmanager
+def _ebpf_exporter(command: str) -> Iterator[None]:
+    address = f"127.0.0.1:{free_port()}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
+    process = subprocess.Popen(
+        [*shlex.split(command), f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{command} ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+                return int(answer.status) == 200
+        except OSError:
+            return False
+
+    try:
+        until(answers, 20, "ebpf_exporter answers")
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _measure(variants: Mapping[str, Variant], call: str, load_process: Load, rounds: int) -> Rounds:
+    def run(variant: Variant) -> float:
+        for _ in range(_TRIES):
+            alone()
+            with variant():
+                ns = load_process.ns(call)
+            if not tracers():
+                return ns
+        raise TimeoutError(f"other programs begin to trace this machine all the time: {', '.join(tracers())}")
+
+    return measure({name: partial(run, variant) for name, variant in variants.items()}, rounds)
+
+
+@contextmanager
+def _bench(call: str) -> Iterator[tuple[Load, dict[str, Variant]]]:
+    """The load, and the variants that every row has: bare, the empty pair and each rung."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perflens-bench-", dir="/var/tmp")))  # a disk
+        load_process = Load(folder, max(os.sched_getaffinity(0)))
+        stack.callback(load_process.close)
+        host, made = inspect(), Counter[str]()
+        variants: dict[str, Variant] = {"bare": nullcontext}
+        variants["empty pair"] = partial(_attached, stack.enter_context(_empty(_compile_empty(folder))))
+        for rung in PROBE.rungs:
+            loaded = stack.enter_context(_probe(host, rung.name, partial(made.__getitem__, rung.name)))
+            variants[rung.name] = _counted(partial(_attached, loaded), rung.name, made, call)
+        yield load_process, variants
+
+
+def _counted(variant: Variant, name: str, made: Counter[str], call: str) -> Variant:
+    @contextmanager
+    def run() -> Iterator[None]:
+        with variant():
+            yield
+        made[name] += _CALLS_A_MEASUREMENT if call.startswith("read") else 0
+
+    return run
+
+
+def _medians(found: Rounds, base: str = "bare") -> str:
+    names = list(found.values[0])
+    own = ", ".join(f"{name} {found.added(name, base).median:+.0f}" for name in names if name != base)
+    return f"{base} {found.plain(base).median:.0f} ns; added: {own}"
+
+
+def read_1b() -> Iterator[Line]:
+    """Added ns of a 1-byte pread of a cached file, as multiples of an empty pair's and of a peer's."""
+    with _bench("read_1") as (load_process, variants):
+        found = _measure(variants, "read_1", load_process, _ROUNDS)
+        for rung in PROBE.rungs:
+            value = found.added_ratio(rung.name, "empty pair", "bare")
+            yield Result("read_1B", f"added by {rung.name} / added by the empty pair", value, "×", 2.0, _medians(found))
+        del variants["empty pair"]
+        missing = "" if shutil.which("bpftrace") else "bpftrace is not installed"
+        yield from _against("bpftrace", _bpftrace, variants, load_process, 0.4, missing)
+        command = os.environ.get(_PEER, "")
+        peer = partial(_ebpf_exporter, command)
+        yield from _against("ebpf_exporter", peer, variants, load_process, None, "" if command else f"{_PEER} names no command")
+
+
+def _against(
+    name: str, peer: Variant, variants: Mapping[str, Variant], load_process: Load, budget: float | None, missing: str
+) -> Iterator[Line]:
+    if missing:
+        yield Skipped("read_1B", f"added / added by {name}", missing)
+        return
+    found = _measure({**variants, name: peer}, "read_1", load_process, _PEER_ROUNDS)
+    for rung in PROBE.rungs:
+        value = found.added_ratio(rung.name, name, "bare")
+        yield Result("read_1B", f"added by {rung.name} / added by {name}", value, "×", budget, _medians(found))
+
+
+def pread_4k() -> Iterator[Line]:
+    """A cached 4 KiB pread with the probe attached as a multiple of a bare one."""
+    with _bench("read_4096") as (load_process, variants):
+        found = _measure(variants, "read_4096", load_process, _ROUNDS)
+        for rung in PROBE.rungs:
+            yield Result("pread_4K", f"{rung.name} / bare", found.ratio(rung.name, "bare"), "×", 1.7, _medians(found))
+        yield Result("pread_4K", "empty pair / bare", found.ratio("empty pair", "bare"), "×", None, "the floor")
+
+
+def other_syscall() -> Iterator[Line]:
+    """Added ns of a system call that the probe does not look at, as a multiple of an empty pair's."""
+    with _bench("getppid") as (load_process, variants):
+        found = _measure(variants, "getppid", load_process, _ROUNDS)
+        for rung in PROBE.rungs:
+            value = found.added_ratio(rung.name, "empty pair", "bare")
+            yield Result("other_syscall", f"added by {rung.name} / added by the empty pair", value, "×", 1.1, _medians(found))
