@@ -45,6 +45,12 @@ def _host(host: Host) -> Iterator[Finding]:
     )
     yield Finding("lockdown", host.lockdown != "confidentiality", host.lockdown, "lockdown=confidentiality forbids to read kernel memory")
     yield Finding("cgroup", True, "owner from the v1 memory controller" if host.owner_by_memory else "owner from the v2 tree")
+    yield Finding(
+        "processes",
+        host.sees_all_processes,
+        "all" if host.sees_all_processes else "those of this PID namespace",
+        "run with hostPID, or set --path.procfs",
+    )
     paranoid = host.perf_event_paranoid
     yield Finding("perf_event_paranoid", True, f"{paranoid if paranoid is not None else 'unknown'} (needed by no rung so far)")
     yield Finding("tracefs", True, f"{'mounted' if host.tracefs else 'not mounted'} (needed by no rung so far)")

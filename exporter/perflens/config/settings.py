@@ -69,7 +69,11 @@ class OwnerSettings:
 class Series:
     """How many series a metric may have, and for how long it keeps those of the dead."""
 
-    limit: int = key(2_000, "Most series a metric may have; what is above it is counted under the owner `other`.", limits=(16, 100_000))
+    limit: int = key(
+        2_750,
+        "Most series a metric may have, a histogram's of 36 samples counted once; what is above it is counted under the owner `other`.",
+        limits=(16, 100_000),
+    )
     expiry: int = key(
         600 * SECOND,
         "How long the series of an owner that is gone stay exposed.",

@@ -54,7 +54,7 @@ def object_types(path: Path) -> ObjectTypes:
 class AttachedProbe:
     """The shared memory of one probe. Only the agent's worker thread calls it."""
 
-    def __init__(self, loaded: Loaded, types: ObjectTypes, sizes: Sizes, mechanism: str, operations: int, procfs: str) -> None:
+    def __init__(self, loaded: Loaded, types: ObjectTypes, sizes: Sizes, mechanism: str, operations: int, procfs: str | None) -> None:
         self.mechanism, self.capacity = mechanism, sizes.cells
         self._loaded, self._sizes = loaded, sizes
         self._cells, self._keys, self._infos = (loaded.memory(name) for name in ("cells", "cell_keys", "cell_infos"))
@@ -168,7 +168,7 @@ def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, 
     return Plan(path, (*rung.programs, *extra), rung.programs, _knobs(types, host, sizes), types.variables, entries)
 
 
-def _try(plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str, thresholds: Sequence[int]) -> AttachedProbe:
+def _try(plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str | None, thresholds: Sequence[int]) -> AttachedProbe:
     loaded = load(plan)
     try:
         attached = AttachedProbe(loaded, types, sizes, rung.name, len(thresholds), procfs)
@@ -216,7 +216,14 @@ def attach(
     for candidate in probe.rungs:
         if rung in ("auto", candidate.name):
             try:
-                return _try(_plan(path, types, host, sizes, candidate, extra), types, sizes, candidate, procfs, thresholds)
+                return _try(
+                    _plan(path, types, host, sizes, candidate, extra),
+                    types,
+                    sizes,
+                    candidate,
+                    procfs if host.sees_all_processes else None,
+                    thresholds,
+                )
             except ProbeError as error:
                 reasons.append((candidate.name, error))
     if not reasons:

@@ -24,9 +24,15 @@ _CAPABILITIES = {
 }
 
 
+_INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The facts that decide what can be attached and how large the shared tables are."""
+    """The facts that decide what can be attached and how large the shared tables are.
+
+    ``sees_all_processes`` is false in a PID namespace of its own: a thread that cannot be seen there may well be alive.
+    """
 
     machine: str
     kernel: str
@@ -39,6 +45,7 @@ class Host:
     perf_event_paranoid: int | None
     lockdown: str
     tracefs: bool
+    sees_all_processes: bool
 
     @property
     def may_load(self) -> bool:
@@ -51,6 +58,13 @@ def _text(path: Path, default: str = "") -> str:
         return path.read_text(errors="replace").strip()
     except OSError:
         return default
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
 
 
 def _number(path: Path) -> int | None:
@@ -129,4 +143,5 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys") -> Host:
         perf_event_paranoid=_number(proc / "sys/kernel/perf_event_paranoid"),
         lockdown=_lockdown(_text(sys / "kernel/security/lockdown")),
         tracefs=os.access(sys / "kernel/tracing/events", os.R_OK),
+        sees_all_processes=procfs != "/proc" or _inode(proc / "self/ns/pid") == _INITIAL_PID_NAMESPACE,
     )

@@ -16,10 +16,13 @@ _SECOND = 1_000_000_000
 
 
 class Slots:
-    """The mapped slots of one probe. ``died`` counts the operations that were taken back from threads that are gone."""
+    """The mapped slots of one probe. ``died`` counts the operations that were taken back from threads that are gone.
 
-    def __init__(self, memory: mmap, layout: Layout, procfs: str) -> None:
-        self._memory, self._proc = memory, Path(procfs)
+    Without a ``procfs`` that shows every thread of the host nothing is taken back.
+    """
+
+    def __init__(self, memory: mmap, layout: Layout, procfs: str | None) -> None:
+        self._memory, self._proc = memory, procfs and Path(procfs)
         self._layout = (layout.size, layout["start"].offset, layout["tid"].offset)
         self.died = 0
 
@@ -33,6 +36,8 @@ class Slots:
 
     def _is_gone(self, tid: int, start: int) -> bool:
         """Whether no thread has this id, or one has that began after the operation (its id was used again)."""
+        if not self._proc:
+            return False
         try:
             stat = (self._proc / str(tid) / "stat").read_bytes()
         except (FileNotFoundError, ProcessLookupError):

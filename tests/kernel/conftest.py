@@ -1,0 +1,49 @@
+"""Tests of real kernel events; each names what it lacks when it is skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perflens.kernel.features import inspect
+from tests.kernel.support import RunningAgent, agent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def may_trace() -> None:
+    """Skip what needs the kernel where it cannot be had."""
+    host = inspect()
+    if os.geteuid() != 0 or not host.may_load:
+        pytest.skip("needs root with CAP_BPF and CAP_PERFMON")
+    if host.btf is None:
+        pytest.skip("needs a kernel with BTF")
+
+
+@pytest.fixture(scope="module", params=["tp_btf", "raw_tp"])
+def rung(request: pytest.FixtureRequest) -> str:
+    """Each way to attach in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def running(rung: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+    """An agent attached by one rung."""
+    with agent(tmp_path_factory.mktemp("agent"), f"--probes.file.attach={rung}", "--probes.strict") as found:
+        yield found
+
+
+@pytest.fixture
+def url(running: RunningAgent) -> str:
+    """Where its metrics are."""
+    return running.url
+
+
+@pytest.fixture
+def data_file(tmp_path: Path) -> Path:
+    """A small file on a real file system, in the page cache."""
+    file = tmp_path / "data"
+    file.write_bytes(bytes(range(256)) * 256)
+    return file
