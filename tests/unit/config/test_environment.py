@@ -63,3 +63,18 @@ def test_mistakes(from_arguments: Callable[..., Settings | list[str]], name: str
 def test_values(from_arguments: Callable[..., Any], name: str, text: str, read: Callable[[Settings], Any], expected: Any) -> None:
     """What a variable says is what is set; those of others are left alone."""
     assert read(from_arguments([], {name: text})) == expected
+
+
+def test_service_links_of_kubernetes_are_no_settings(from_arguments: Callable[..., Settings | list[str]]) -> None:
+    """A pod beside a Service called perflens starts, though its environment is full of PERFLENS_* addresses."""
+    links = {
+        "PERFLENS_SERVICE_HOST": "10.0.0.1",
+        "PERFLENS_SERVICE_PORT": "9435",
+        "PERFLENS_SERVICE_PORT_METRICS": "9435",
+        "PERFLENS_PORT": "tcp://10.0.0.1:9435",
+        "PERFLENS_PORT_9435_TCP": "tcp://10.0.0.1:9435",
+        "PERFLENS_PORT_9435_TCP_ADDR": "10.0.0.1",
+        "PERFLENS_AGENT_PORT_9435_TCP_PROTO": "tcp",
+    }
+
+    assert from_arguments([], links) == Settings()
