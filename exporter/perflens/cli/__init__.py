@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return dispatch(sys.argv[1:] if argv is None else argv)
     except PerfLensError as error:
-        print(f"perflens: {error}", file=sys.stderr)
+        print("\n".join(f"perflens: {line}" for line in str(error).splitlines()), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
