@@ -1,0 +1,55 @@
+"""Text from outside, on its way in and out: no crash, and nothing that breaks the page."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflens.enrich.units import unit_of
+from perflens.export.prometheus.negotiate import TEXT_0_0_4, TEXT_1_0_0, accepts_gzip, content_type
+from perflens.export.prometheus.text import counter_lines, escape_label, header, labels
+from perflens.kernel.features import mounts
+
+NAMES = st.lists(st.binary(min_size=1, max_size=30).map(lambda raw: raw.replace(b"\0", b"x").replace(b"/", b"x")), max_size=6)
+
+
+@settings(deadline=None, max_examples=150)
+@given(NAMES)
+def test_hostile_owner(names: list[bytes]) -> None:
+    """Cgroups of any bytes, as the kernel side's names are decoded, make one series that the official parser reads."""
+    unit = unit_of([name.decode("utf-8", "backslashreplace") for name in names])
+    page = header("m_total", "counter", "Help.") + "".join(counter_lines("m_total", [(labels([("unit", unit)]), "1")]))
+    (family,) = text_string_to_metric_families(page.encode().decode())
+
+    assert [sample.labels for sample in family.samples] == [{"unit": unit}]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(st.characters(exclude_categories=())))
+def test_escape(value: str) -> None:
+    """Any text is escaped to one line without a bare quote."""
+    escaped = escape_label(value)
+
+    assert "\n" not in escaped
+    assert '"' not in escaped.replace("\\\\", "").replace('\\"', "")
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=120))
+def test_headers(raw: bytes) -> None:
+    """Any bytes in a header, as the HTTP server decodes them, choose one of the formats."""
+    field = raw.decode("utf-8", "surrogateescape")
+
+    assert content_type(field) in (TEXT_0_0_4, TEXT_1_0_0)
+    assert accepts_gzip(field) in (True, False)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(st.sampled_from(" -/\\0123456789abc,\n\t:"), max_size=120))
+def test_mountinfo(text: str) -> None:
+    """Any lines are read or left out."""
+    assert all(mount.fstype is not None for mount in mounts(text))
+    assert len(mounts(text)) <= text.count(os.linesep) + 1

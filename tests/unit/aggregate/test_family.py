@@ -1,0 +1,313 @@
+"""aggregate/family.py: from cells to series and back to the kernel."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from perflens.aggregate.family import Family
+from perflens.aggregate.series import SeriesTable
+from perflens.model import HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, CellKey, SeriesKey
+from perflens.probes.file import PROBE
+from perflens.testing import FakeCells
+
+THRESHOLD = 5_000_000
+RESERVED = 8  # `other` cells, one for each operation there could be
+
+
+class Own:
+    """A family over cells of this test; owners are named by their tens, so that 71 and 72 share a series."""
+
+    def __init__(self, cells: int = 32, limit: int = 100, has_owner: bool = True) -> None:
+        self.cells = FakeCells("file", PROBE, cells=cells, threshold=THRESHOLD)
+        self.has_owner = has_owner
+        self.family = Family(self.cells, self.name, limit=limit, has_owner=has_owner)
+
+    def name(self, cell: int, key: CellKey) -> SeriesKey:
+        operation = self.cells.operations[key.operation]
+        if not key.owner:
+            return SeriesKey(operation, OTHER, OTHER if self.has_owner else "")
+        return SeriesKey(operation, self.cells.info(cell).split(b"\0")[0].decode(), f"unit{key.owner // 10}" if self.has_owner else "")
+
+    def counts(self) -> dict[SeriesKey, tuple[int, int]]:
+        """Count and sum in ns of each series that has any."""
+        return values(self.family.histograms, HISTOGRAM_WIDTH)
+
+    def slow(self) -> dict[SeriesKey, tuple[int, int]]:
+        return values(self.family.slow, SLOW_WIDTH)
+
+
+def values(table: SeriesTable, width: int) -> dict[SeriesKey, tuple[int, int]]:
+    found = {key: (table.data[row * width], table.data[row * width + 1]) for key, row in table}
+    return {key: value for key, value in found.items() if value != (0, 0)}
+
+
+def test_operations_land_in_their_series() -> None:
+    """Operations are told apart by operation, object and owner; owners of one name share a series."""
+    own = Own()
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.cells.record(71, "xfs", 0, 10_000)
+    own.cells.record(72, "ext4", 0, 2_000)
+    own.cells.record(81, "ext4", 1, 5_000_000)
+    own.family.harvest()
+
+    assert own.counts() == {
+        ("read", "ext4", "unit7"): (2, 3_000),
+        ("read", "xfs", "unit7"): (1, 10_000),
+        ("write", "ext4", "unit8"): (1, 5_000_000),
+    }
+    assert own.slow() == {("write", "", "unit8"): (1, 5_000_000)}
+    assert own.family.counts() == (4, 0)
+
+
+def test_first_harvest_counts_what_it_binds() -> None:
+    """A cell that is seen for the first time is bound and counted in the same harvest."""
+    own = Own()
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+
+    assert own.counts() == {("read", "ext4", "unit7"): (2, 2_000)}
+
+
+def test_threshold_is_inclusive() -> None:
+    """An operation that took exactly the threshold is slow."""
+    own = Own()
+    for ns in (THRESHOLD - 1, THRESHOLD, THRESHOLD + 1):
+        own.cells.record(71, "ext4", 0, ns)
+    own.family.harvest()
+
+    assert own.slow() == {("read", "", "unit7"): (2, 2 * THRESHOLD + 1)}
+
+
+def test_slow_operations_of_several_objects_are_one_series() -> None:
+    """Slow operations are not told apart by object."""
+    own = Own()
+    for name in ("ext4", "xfs", "nfs"):
+        own.cells.record(71, name, 0, THRESHOLD)
+    own.family.harvest()
+
+    assert own.slow() == {("read", "", "unit7"): (3, 3 * THRESHOLD)}
+
+
+def test_no_free_cell() -> None:
+    """Operations without a cell are in the `other` series, none is lost."""
+    own = Own(cells=RESERVED + 1)
+    for owner in (71, 81, 91):
+        own.cells.record(owner, "ext4", 0, 1_000)
+    own.family.harvest()
+
+    assert own.counts() == {("read", "ext4", "unit7"): (1, 1_000), ("read", OTHER, OTHER): (2, 2_000)}
+    assert own.family.counts() == (1, 2)
+
+
+def test_cap_folds_into_other() -> None:
+    """Above the cap histograms and slow operations are counted as `other`."""
+    own = Own(limit=1)
+    for owner in (71, 81, 91):
+        own.cells.record(owner, "ext4", 0, THRESHOLD)
+    own.family.harvest()
+
+    assert sorted(own.counts().values()) == [(1, THRESHOLD), (2, 2 * THRESHOLD)]
+    assert own.counts()[SeriesKey("read", OTHER, OTHER)] == (2, 2 * THRESHOLD)
+    assert own.slow()[SeriesKey("read", "", OTHER)] == (2, 2 * THRESHOLD)
+    assert own.family.histograms.dropped == 2
+
+
+def test_without_owners() -> None:
+    """At level node owners are added up, and the `other` series has no owner either."""
+    own = Own(cells=RESERVED + 2, has_owner=False)
+    for owner in (71, 81, 91):
+        own.cells.record(owner, "ext4", 0, THRESHOLD)
+    own.family.harvest()
+
+    assert own.counts() == {("read", "ext4", ""): (2, 2 * THRESHOLD), ("read", OTHER, ""): (1, THRESHOLD)}
+    assert own.slow() == {("read", "", ""): (3, 3 * THRESHOLD)}
+
+
+def recycled(own: Own, harvests: int, seconds: float) -> bool:
+    """Whether the cell of owner 71 is given back after so many harvests and seconds."""
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.family.kill([71], now=100.0)
+    for _ in range(harvests):
+        own.family.harvest()
+    own.family.recycle(now=100.0 + seconds)
+    return not own.family.is_recycling
+
+
+@pytest.mark.parametrize(
+    ("harvests", "seconds", "expected"),
+    [(0, 60.0, False), (1, 60.0, False), (2, 4.9, False), (50, 4.9, False), (2, 5.0, True), (9, 60.0, True)],
+)
+def test_grace(harvests: int, seconds: float, expected: bool) -> None:
+    """A killed cell goes back after two harvests and five seconds, whichever is later."""
+    assert recycled(Own(), harvests, seconds) is expected
+
+
+def test_life_of_a_cell() -> None:
+    """A cell is bound, killed, harvested until the grace is over, given back, and bound to other labels; no count moves with it."""
+    own = Own(cells=RESERVED + 1)
+    cell = own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    assert own.family.has_cells(71)
+    own.cells.record(71, "ext4", 0, 2_000)
+    own.family.kill([71], now=0.0)
+    assert not own.family.has_cells(71)
+    own.family.harvest()
+    own.family.harvest()
+    own.family.recycle(now=5.0)
+    assert not own.family.is_recycling
+    assert own.cells.record(99, "xfs", 0, 4_000) == cell
+    own.family.harvest()
+
+    assert own.counts() == {("read", "ext4", "unit7"): (2, 3_000), ("read", "xfs", "unit9"): (1, 4_000)}
+    own.family.expire(before=100.0)
+    assert own.counts() == {("read", "xfs", "unit9"): (1, 4_000)}
+    assert own.family.counts() == (3, 0)
+
+
+def test_operations_during_the_grace() -> None:
+    """An owner that is not dead after all gets a new cell of the same series."""
+    own = Own()
+    first = own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.family.kill([71], now=0.0)
+    second = own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.family.harvest()
+    own.family.recycle(now=5.0)
+    own.family.expire(before=1_000.0)
+
+    assert first != second
+    assert own.family.has_cells(71)
+    assert own.counts() == {("read", "ext4", "unit7"): (2, 2_000)}
+
+
+def test_cells_used() -> None:
+    """Bound and dying cells are in use, `other` cells too."""
+    own = Own()
+    assert own.family.cells_used == 0
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    assert own.family.cells_used == 6
+    own.family.kill([71], now=0.0)
+    assert own.family.cells_used == 6
+    own.family.harvest()
+    own.family.harvest()
+    own.family.recycle(now=5.0)
+    assert own.family.cells_used == 5
+
+
+def test_killing_who_has_no_cell() -> None:
+    """An owner without a cell is killed without effect; so is owner 0, that of the `other` cells."""
+    own = Own()
+    own.family.harvest()
+    own.family.kill([0, 12345], now=0.0)
+
+    assert not own.family.is_recycling
+
+
+class Life(RuleBasedStateMachine):
+    """Any order of operations, harvests, deaths, waiting and expiry, with few cells and few series."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = Own(cells=RESERVED + 4, limit=3)
+        self.now = 0.0
+        self.recorded: Counter[str] = Counter()
+        self.time: Counter[str] = Counter()
+        self.slow: Counter[str] = Counter()
+        self.retired: Counter[str] = Counter()
+        self.seen: dict[SeriesKey, tuple[int, ...]] = {}
+        self.is_harvested = True
+
+    @rule(
+        owner=st.sampled_from([11, 12, 21, 31, 41, 51]),
+        fs=st.sampled_from(["ext4", "xfs"]),
+        operation=st.integers(0, 4),
+        ns=st.sampled_from([0, 953, 954, 1_000_000, THRESHOLD, 2**42, 2**43]),
+    )
+    def record(self, owner: int, fs: str, operation: int, ns: int) -> None:
+        label = self.own.cells.operations[operation]
+        self.own.cells.record(owner, fs, operation, ns)
+        self.recorded[label] += 1
+        self.time[label] += ns
+        self.slow[label] += ns >= THRESHOLD
+        self.is_harvested = False
+
+    @rule()
+    def harvest(self) -> None:
+        self.own.family.harvest()
+        self.is_harvested = True
+
+    @rule(owner=st.sampled_from([11, 12, 21, 31, 41, 51]))
+    def kill(self, owner: int) -> None:
+        self.own.family.kill([owner], self.now)
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 30.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.is_harvested)  # as the agent does
+    @rule()
+    def recycle(self) -> None:
+        self.own.family.recycle(self.now)
+
+    @rule()
+    def expire(self) -> None:
+        before = self.own.counts()
+        self.own.family.expire(self.now - 10.0)
+        after = self.own.counts()
+        for key in before.keys() - after.keys():
+            self.retired["count " + key.operation] += before[key][0]
+            self.retired["sum " + key.operation] += before[key][1]
+            del self.seen[key]
+
+    @invariant()
+    def no_series_falls(self) -> None:
+        """Every counter of a series that is exposed stays or rises."""
+        table = self.own.family.histograms
+        for key, row in table:
+            now = tuple(table.data[row * HISTOGRAM_WIDTH : (row + 1) * HISTOGRAM_WIDTH])
+            assert all(new >= old for new, old in zip(now, self.seen.get(key, now), strict=True))
+            assert now[0] == sum(now[2:131]) == sum(now[131:])
+            if now[0]:
+                self.seen[key] = now
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """After a harvest the series and those that expired are all that was recorded."""
+        if not self.is_harvested:
+            return
+        counts, times = Counter[str](), Counter[str]()
+        for key, (count, total) in self.own.counts().items():
+            counts[key.operation] += count
+            times[key.operation] += total
+        for operation in self.own.cells.operations.values():
+            assert counts[operation] + self.retired["count " + operation] == self.recorded[operation]
+            assert times[operation] + self.retired["sum " + operation] == self.time[operation]
+        assert sum(self.own.family.counts()) == self.recorded.total()
+
+    @invariant()
+    def cap_holds(self) -> None:
+        """There are never more named series than the cap, nor two of one row."""
+        named = [key for key, _ in self.own.family.histograms if key.owner != OTHER]
+        rows = [row for _, row in self.own.family.histograms]
+        assert len(named) <= 3
+        assert len(set(rows)) == len(rows)
+
+    @invariant()
+    def cells_are_accounted_for(self) -> None:
+        """Every cell is free, or in use by a key of its own."""
+        keys = [self.own.cells.key(index) for index in range(RESERVED, self.own.cells.capacity)]
+        assert len(self.own.cells._fake.free) + len(self.own.cells._fake.index) <= len(keys)
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(deadline=None, max_examples=60, stateful_step_count=60)

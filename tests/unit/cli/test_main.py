@@ -1,0 +1,210 @@
+"""cli: commands, output and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perflens import __version__
+from perflens.cli import commands, main
+from perflens.cli.context import Context
+from perflens.errors import PerfLensError, StartError
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "perflens.yaml"
+    path.write_text(text)
+    return f"--config.file={path}"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PERFLENS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the name and the version."""
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"perflens {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["check", "--help"], ["config", "--help"], ["probes", "--help"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command explains itself."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 0
+    assert "usage: perflens" in capsys.readouterr().out
+
+
+def test_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help lists every command with the first line of its module."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+
+    for name, module in commands._COMMANDS.items():
+        assert name in text
+        assert module.__doc__ is not None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["run", "--nonsense"],
+        ["run", "unexpected"],
+        ["config"],
+        ["config", "nonsense"],
+        ["config", "check", "--threshold"],
+        ["config", "check", "--threshold=x"],
+        ["config", "check", "--thres=5ms"],
+        ["config", "check", "--config.file=/nonexistent/perflens.yaml"],
+    ],
+)
+def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be meant is exit code 2 and a line on standard error; nothing on standard output."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+
+    assert out == ""
+    assert err.startswith("perflens: ")
+    assert "Traceback" not in err
+
+
+def test_config_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good configuration is said to be good."""
+    assert main(["config", "check", write(tmp_path, "threshold: 1ms\n")]) == 0
+    assert capsys.readouterr().out == "the configuration is good\n"
+
+
+def test_config_check_names_every_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad one is exit code 2 with each problem's file and line."""
+    assert main(["config", "check", write(tmp_path, "thresold: 1ms\nlog:\n  level: loud\n")]) == 2
+    err = capsys.readouterr().err
+
+    assert "perflens.yaml:1: " in err
+    assert "perflens.yaml:3: log.level: " in err
+
+
+def test_config_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is shown has the values of the file and the defaults, and is a good configuration itself."""
+    assert main(["config", "show", write(tmp_path, "threshold: 7ms\n")]) == 0
+    text = capsys.readouterr().out
+    assert "threshold: 7ms" in text
+    assert 'telemetry_path: "/metrics"' in text
+
+    assert main(["config", "check", write(tmp_path, text)]) == 0
+
+
+def test_config_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    """The schema is JSON and knows the probes and their operations."""
+    assert main(["config", "schema"]) == 0
+    schema: dict[str, Any] = json.loads(capsys.readouterr().out)
+
+    assert "threshold" in schema["properties"]
+    assert "sync_range" in json.dumps(schema)
+
+
+def test_config_from_the_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The environment is read too."""
+    monkeypatch.setenv("PERFLENS_THRESHOLD", "9ms")
+
+    assert main(["config", "show"]) == 0
+    assert "threshold: 9ms" in capsys.readouterr().out
+
+
+def test_probes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each probe is listed with its operations, its metric and its rungs."""
+    assert main(["probes"]) == 0
+    assert capsys.readouterr().out == (
+        "file: Reads, writes, syncs and copies of regular files and block devices.\n"
+        "  operations: read, write, fsync, sync_range, copy\n"
+        "  metric:     perflens_file_operation_duration_seconds\n"
+        "  rungs:      tp_btf, raw_tp\n"
+    )
+
+
+def test_probe_that_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A probe that the configuration turns off is marked."""
+    assert main(["probes", write(tmp_path, "probes:\n  file:\n    enabled: false\n")]) == 0
+    assert capsys.readouterr().out.startswith("file (off): ")
+
+
+def test_probe_without_an_object(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkout that was not built says so, and its configuration can still be checked."""
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+
+    assert main(["probes"]) == 0
+    assert "its object is missing, run make" in capsys.readouterr().out
+    assert Context.of({}).catalogue["file"].operations == ()
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_check_of_a_host_that_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    """On a host without BTF and capabilities the check is exit code 1 and names the gaps with their cures."""
+    monkeypatch.setattr("perflens.kernel.features.capabilities", lambda status: frozenset())
+    arguments = ["check", f"--path.procfs={tmp_path}", f"--path.sysfs={tmp_path}", *(["--json"] if as_json else [])]
+
+    assert main(arguments) == 1
+    out = capsys.readouterr().out
+    if as_json:
+        report = json.loads(out)
+        gaps = [f"{finding['what']}: {finding['detail']}" for finding in report["findings"] if not finding["ok"]]
+        assert report["ok"] is False
+    else:
+        gaps = [line.removeprefix("GAP  ") for line in out.splitlines() if line.startswith("GAP")]
+        assert out.count("     cure: ") == len(gaps)
+    missing = "CAP_BPF and CAP_PERFMON missing"
+    assert gaps == ["BTF: none", "capabilities: none", f"file: tp_btf: {missing}", f"file: raw_tp: {missing}"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(PerfLensError("text"), 1), (StartError("text"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int) -> None:
+    """An expected failure is its exit code and one line; an interrupt is 130."""
+
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(commands, "dispatch", fail)
+    assert main(["run"]) == code
+    err = capsys.readouterr().err
+    assert err == ("perflens: text\n" if isinstance(error, PerfLensError) else "")
+
+
+def test_error_that_nobody_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is not disguised as a message."""
+
+    def fail(*_: object) -> int:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(commands, "dispatch", fail)
+    with pytest.raises(RuntimeError, match="bug"):
+        main(["run"])
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])
+def test_module(arguments: list[str], code: int) -> None:
+    """python -m perflens is the command."""
+    done = subprocess.run([sys.executable, "-m", "perflens", *arguments], capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr

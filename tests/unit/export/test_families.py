@@ -1,0 +1,131 @@
+"""export/prometheus/families.py: from rows to families."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+
+import pytest
+
+from perflens.export.prometheus.families import histogram_family, slow_families
+from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, SeriesKey
+from perflens.probe import Histogram
+
+HISTOGRAM = Histogram("disk_seconds", help="How long.", object_label="device")
+
+
+class FakeTable:
+    """Series whose rows hold what a test says: histograms as {octave: count} and a sum, slow operations as two numbers."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.data = array("Q")
+        self._rows: list[SeriesKey] = []
+
+    def add(self, key: SeriesKey, *head: int, octaves: dict[int, int] | None = None) -> None:
+        row = [*head, *[0] * (self.width - len(head))]
+        for octave, count in (octaves or {}).items():
+            row[2 + BUCKETS + octave] = count
+            row[0] += count
+        self._rows.append(key)
+        self.data.extend(row)
+
+    def __iter__(self) -> Iterator[tuple[SeriesKey, int]]:
+        return iter([(key, row) for row, key in enumerate(self._rows)])
+
+
+def everything(name: str) -> bool:
+    return True
+
+
+@pytest.fixture
+def table() -> FakeTable:
+    own = FakeTable(HISTOGRAM_WIDTH)
+    own.add(SeriesKey("write", "sdb", "b.service"), 0, 5_000_000_001, octaves={3: 2, 32: 1})
+    own.add(SeriesKey("read", "sda", "a.service"), 0, 7, octaves={0: 1})
+    own.add(SeriesKey("read", "sdc", "idle.service"))
+    own.add(SeriesKey("read", OTHER, OTHER))
+    return own
+
+
+def test_histogram(table: FakeTable) -> None:
+    """Series are sorted, carry the family's labels, and an `other` series without an operation is left out."""
+    text = "".join(histogram_family(HISTOGRAM, table, "unit")(everything))
+
+    assert text.startswith("# HELP perflens_disk_seconds How long.\n# TYPE perflens_disk_seconds histogram\n")
+    assert re.findall(r"_count\{(.*)\} (.*)", text) == [
+        ('operation="read",device="sda",unit="a.service"', "1"),
+        ('operation="read",device="sdc",unit="idle.service"', "0"),
+        ('operation="write",device="sdb",unit="b.service"', "3"),
+    ]
+    assert 'perflens_disk_seconds_sum{operation="write",device="sdb",unit="b.service"} 5.000000001\n' in text
+    assert 'perflens_disk_seconds_bucket{operation="write",device="sdb",unit="b.service",le="2048.0"} 2\n' in text
+    assert len(text.splitlines()) == 2 + 3 * 36
+
+
+def test_other_series_with_operations(table: FakeTable) -> None:
+    """Once it has an operation, the `other` series is shown."""
+    table.add(SeriesKey("write", OTHER, OTHER), 0, 1, octaves={0: 23})
+
+    assert 'perflens_disk_seconds_count{operation="write",device="other",unit="other"} 23\n' in "".join(
+        histogram_family(HISTOGRAM, table, "unit")(everything)
+    )
+
+
+def test_without_owner_label(table: FakeTable) -> None:
+    """Where series carry no owner there is no label for it."""
+    table.add(SeriesKey("sync", "sda", ""), 0, 1, octaves={0: 1})
+
+    assert 'perflens_disk_seconds_count{operation="sync",device="sda"} 1\n' in "".join(histogram_family(HISTOGRAM, table, "")(everything))
+
+
+def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
+    """A family that is not asked for is not rendered, its header neither."""
+    assert list(histogram_family(HISTOGRAM, table, "unit")(lambda name: name != "perflens_disk_seconds")) == []
+
+
+def test_family_without_series() -> None:
+    """A family without series is its header alone."""
+    assert "".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything)).count("\n") == 2
+
+
+@pytest.fixture
+def slow() -> dict[str, FakeTable]:
+    file, block = FakeTable(SLOW_WIDTH), FakeTable(SLOW_WIDTH)
+    file.add(SeriesKey("write", "", "b.service"), 3, 20_000_000_001)
+    file.add(SeriesKey("read", "", "a.service"), 0, 0)
+    file.add(SeriesKey("read", "", OTHER), 0, 0)
+    block.add(SeriesKey("read", "", OTHER), 2, 10_000_000)
+    return {"file": file, "block": block}
+
+
+def test_slow_families(slow: dict[str, FakeTable]) -> None:
+    """Counts and seconds of all probes, each family in one piece; an `other` series without an operation is left out."""
+    assert "".join(slow_families(slow, "unit")(everything)) == (
+        "# HELP perflens_slow_operations_total Operations that took at least the threshold.\n"
+        "# TYPE perflens_slow_operations_total counter\n"
+        'perflens_slow_operations_total{probe="file",operation="read",unit="a.service"} 0\n'
+        'perflens_slow_operations_total{probe="file",operation="write",unit="b.service"} 3\n'
+        'perflens_slow_operations_total{probe="block",operation="read",unit="other"} 2\n'
+        "# HELP perflens_slow_operation_seconds_total Time that slow operations took.\n"
+        "# TYPE perflens_slow_operation_seconds_total counter\n"
+        'perflens_slow_operation_seconds_total{probe="file",operation="read",unit="a.service"} 0.000000000\n'
+        'perflens_slow_operation_seconds_total{probe="file",operation="write",unit="b.service"} 20.000000001\n'
+        'perflens_slow_operation_seconds_total{probe="block",operation="read",unit="other"} 0.010000000\n'
+    )
+
+
+def test_one_of_two_slow_families(slow: dict[str, FakeTable]) -> None:
+    """One of the two families can be asked for alone."""
+    text = "".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total"))
+
+    assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_slow_operation_seconds_total"]
+
+
+def test_slow_without_owner_label() -> None:
+    """At level node a series has a probe and an operation."""
+    own = FakeTable(SLOW_WIDTH)
+    own.add(SeriesKey("read", "", ""), 1, 5)
+
+    assert 'perflens_slow_operations_total{probe="file",operation="read"} 1\n' in "".join(slow_families({"file": own}, "")(everything))

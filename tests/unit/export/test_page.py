@@ -1,0 +1,156 @@
+"""export/prometheus/page.py: collectors, filters, failures, compression."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflens.export.prometheus.page import Collector, Page, Query, UnknownCollector, Wanted
+from perflens.export.prometheus.text import header
+
+NAMES = ("perflens_a_seconds", "perflens_b_total")
+
+
+def family(name: str, kind: str) -> Collector:
+    def render(wanted: Wanted) -> Iterator[str]:
+        if wanted(name):
+            yield header(name, kind, "Help.")
+            yield f"{name} 1\n"
+
+    return Collector(name.removeprefix("perflens_").split("_")[0], render)
+
+
+def broken(wanted: Wanted) -> Iterator[str]:
+    yield "perflens_half 1\n"
+    raise RuntimeError("no")
+
+
+A, B = family("perflens_a_seconds", "gauge"), family("perflens_b_total", "counter")
+
+
+def page(*collectors: Collector) -> Page:
+    return Page(collectors or (A, B), lambda: None)
+
+
+def families(body: bytes) -> list[str]:
+    return re.findall(r"^# TYPE (\S+)", body.decode(), re.MULTILINE)
+
+
+OWN = ["perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"]
+
+
+def test_whole_page() -> None:
+    """Every collector's families come in order, then how the collectors did."""
+    body = page().render(Query())
+
+    assert families(body) == [*NAMES, *OWN]
+    assert b'perflens_scrape_collector_success{collector="a"} 1\n' in body
+    assert re.search(rb'^perflens_scrape_collector_duration_seconds\{collector="b"\} 0\.\d{6}$', body, re.MULTILINE)
+    assert list(text_string_to_metric_families(body.decode()))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ({"perflens_a_seconds"}, ["perflens_a_seconds"]),
+        ({"perflens_b_total"}, ["perflens_b_total"]),
+        ({"perflens_b"}, ["perflens_b_total"]),
+        ({"perflens_a_seconds", "perflens_b_total"}, list(NAMES)),
+        ({"nothing"}, []),
+        ({""}, []),
+    ],
+)
+def test_filter_by_name(names: set[str], expected: list[str]) -> None:
+    """Only the families that are named are rendered."""
+    assert families(page().render(Query(names=frozenset(names)))) == expected
+
+
+@pytest.mark.parametrize("suffix", ["", "_bucket", "_count", "_sum"])
+def test_filter_by_the_name_of_a_sample(suffix: str) -> None:
+    """A histogram can be named by any of its samples."""
+    assert Query(names=frozenset({f"perflens_x_seconds{suffix}"})).wants("perflens_x_seconds")
+
+
+def test_filter_does_not_match_parts_of_names() -> None:
+    """A name that only begins like a family does not ask for it."""
+    query = Query(names=frozenset({"perflens_x_seconds_max", "perflens_x", "x_seconds"}))
+
+    assert not query.wants("perflens_x_seconds")
+
+
+def test_filter_by_collector() -> None:
+    """Only the collectors that are named run."""
+    body = page().render(Query(collectors=frozenset({"b"})))
+
+    assert families(body) == ["perflens_b_total", *OWN]
+    assert b'collector="a"' not in body
+
+
+def test_collectors_that_are_not_named_are_not_asked() -> None:
+    """A collector that is filtered out does no work."""
+    body = page(A, Collector("broken", broken)).render(Query(collectors=frozenset({"a"})))
+
+    assert b"perflens_half" not in body
+
+
+def test_unknown_collector() -> None:
+    """A collector that does not exist is refused, by check and by render, with those that do."""
+    query = Query(collectors=frozenset({"z", "y", "a"}))
+    for ask in (page().check, page().render):
+        with pytest.raises(UnknownCollector, match=r"^unknown collector y, z; there are a, b$"):
+            ask(query)
+
+
+def test_failing_collector(caplog: pytest.LogCaptureFixture) -> None:
+    """A collector that fails is reported, logged, and keeps no other from the page."""
+    with caplog.at_level(logging.ERROR):
+        body = page(A, Collector("broken", broken), B).render(Query())
+
+    assert families(body) == [*NAMES, *OWN]
+    assert re.findall(rb'success\{collector="(\w+)"\} (\d)', body) == [(b"a", b"1"), (b"broken", b"0"), (b"b", b"1")]
+    assert [record.message for record in caplog.records] == ["a collector failed"]
+    assert list(text_string_to_metric_families(body.decode()))
+
+
+def test_gzip() -> None:
+    """The compressed page is the same page, and the same bytes each time when the numbers are."""
+    query = Query(names=frozenset(NAMES))
+    body = page().render(Query(names=query.names, gzip=True))
+
+    assert gzip.decompress(body) == page().render(query)
+    assert body == page().render(Query(names=query.names, gzip=True))
+
+
+def test_harvest_comes_first_and_once() -> None:
+    """The numbers are brought up to date once for each rendering, before any collector."""
+    order = []
+
+    def render(wanted: Wanted) -> Iterator[str]:
+        order.append("render")
+        yield ""
+
+    own = Page((Collector("x", render), Collector("y", render)), lambda: order.append("harvest"))
+    own.render(Query())
+    own.render(Query(gzip=True))
+
+    assert order == ["harvest", "render", "render"] * 2
+
+
+def test_no_harvest_for_a_bad_query() -> None:
+    """A query that is refused costs no harvest."""
+    harvests = list[int]()
+    own = Page((A,), lambda: harvests.append(1))
+    with pytest.raises(UnknownCollector):
+        own.render(Query(collectors=frozenset({"z"})))
+
+    assert harvests == []
+
+
+def test_page_without_collectors() -> None:
+    """An agent without a probe still has a page."""
+    assert families(Page((), lambda: None).render(Query())) == OWN

@@ -1,0 +1,140 @@
+"""selfmetrics.py: what the agent says of itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflens.model import AgentStatus, LedgerReading, ProbeState
+from perflens.selfmetrics import SelfMetrics
+
+DETAILS = {"overlong": 1, "no_cell": 2, "slot_collision": 3, "name_truncated": 4}
+STATUS = AgentStatus(
+    probes=(ProbeState("file", True, "tp_btf"), ProbeState("block", False, reason="no BTF", cure="…")),
+    ledgers={"file": LedgerReading(23, {"aggregated": 11, "other": 5, "died": 4}, 3, 7, DETAILS)},
+    cells={"file": (13, 4096)},
+    series={"perflens_file_operation_duration_seconds": 17},
+    series_dropped={"perflens_file_operation_duration_seconds": 19},
+    owners=29,
+    owners_unnamed=2,
+    reload_succeeded=False,
+    reload_succeeded_at=1_700_000_000.5,
+)
+
+
+def page(status: AgentStatus = STATUS) -> str:
+    return "".join(SelfMetrics(lambda: status).render(lambda name: True))
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_every_family_is_well_named() -> None:
+    """Each family has a HELP that is a text, a TYPE, and a name with the right suffix; no family appears twice."""
+    helps = re.findall(r"^# HELP (\S+) (.+)$", page(), re.MULTILINE)
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", page(), re.MULTILINE))
+
+    assert [name for name, _ in helps] == list(types)
+    assert len(helps) == len(types)
+    for name, kind in types.items():
+        assert re.fullmatch(r"(perflens|process|python)_[a-z0-9_]+", name)
+        assert name.endswith("_total") == (kind == "counter")
+        assert not name.endswith(("_count", "_sum", "_bucket"))
+
+
+def test_own_helps_are_sentences() -> None:
+    """The text of each of our own families is a sentence."""
+    own = re.findall(r"^# HELP (perflens_\S+) (.*)$", page(), re.MULTILINE)
+
+    assert len(own) >= 15
+    assert all(text[0].isupper() and text.endswith(".") for _, text in own)
+
+
+def test_every_sample_belongs_to_a_family() -> None:
+    """No sample stands without the HELP and TYPE of its family."""
+    text = page()
+    families = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    named = {re.split(r"[ {]", line)[0] for line in text.splitlines() if not line.startswith("#")}
+
+    assert named <= families
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("probe_attached", {"probe": "file"}, 1),
+        ("probe_attached", {"probe": "block"}, 0),
+        ("probe_info", {"probe": "file", "mechanism": "tp_btf"}, 1),
+        ("probe_operations_entered_total", {"probe": "file"}, 23),
+        ("probe_operations_total", {"probe": "file", "outcome": "aggregated"}, 11),
+        ("probe_operations_total", {"probe": "file", "outcome": "other"}, 5),
+        ("probe_operations_total", {"probe": "file", "outcome": "died"}, 4),
+        ("probe_operations_in_flight", {"probe": "file"}, 3),
+        ("probe_missed_total", {"probe": "file"}, 7),
+        ("probe_overlong_total", {"probe": "file"}, 1),
+        ("probe_no_cell_total", {"probe": "file"}, 2),
+        ("probe_slot_collision_total", {"probe": "file"}, 3),
+        ("probe_name_truncated_total", {"probe": "file"}, 4),
+        ("cells_used", {"probe": "file"}, 13),
+        ("cells_capacity", {"probe": "file"}, 4096),
+        ("series", {"metric": "perflens_file_operation_duration_seconds"}, 17),
+        ("series_dropped_total", {"metric": "perflens_file_operation_duration_seconds"}, 19),
+        ("owners", {}, 29),
+        ("owners_unnamed_total", {}, 2),
+        ("config_last_reload_successful", {}, 0),
+        ("config_last_reload_success_timestamp_seconds", {}, 1_700_000_000.5),
+    ],
+)
+def test_values(name: str, labels: dict[str, str], value: float) -> None:
+    """Each number of the status is a sample."""
+    assert samples(page())[f"perflens_{name}", tuple(sorted(labels.items()))] == value
+
+
+def test_probe_that_is_not_attached_has_no_mechanism() -> None:
+    """probe_info has a series for attached probes only."""
+    assert [labels for name, labels in samples(page()) if name == "perflens_probe_info"] == [(("mechanism", "tp_btf"), ("probe", "file"))]
+
+
+def test_build_process_and_interpreter() -> None:
+    """The build, the process and the interpreter are there."""
+    names = {name for name, _ in samples(page())}
+
+    assert {"perflens_build_info", "process_resident_memory_bytes", "process_open_fds", "python_info"} <= names
+    assert any(name.startswith("python_gc_") for name in names)
+
+
+def test_status_is_read_at_each_scrape() -> None:
+    """Each rendering asks for a new status."""
+    asked = []
+
+    def read() -> AgentStatus:
+        asked.append(1)
+        return STATUS
+
+    own = SelfMetrics(read)
+    for _ in range(3):
+        list(own.render(lambda name: True))
+
+    assert len(asked) == 3
+
+
+def test_only_what_is_wanted() -> None:
+    """A counter is asked for by the name that it is exposed under, and nothing else is rendered."""
+    text = "".join(SelfMetrics(lambda: STATUS).render(lambda name: name in ("perflens_probe_missed_total", "perflens_owners")))
+
+    assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_probe_missed_total", "perflens_owners"]
+
+
+def test_without_a_probe() -> None:
+    """An agent without a probe still has its families, without samples."""
+    empty = AgentStatus((), {}, {}, {}, {}, 0, 0, True, 0.0)
+
+    assert "# TYPE perflens_probe_attached gauge\n" in page(empty)
+    assert not [name for name, _ in samples(page(empty)) if name.startswith("perflens_probe_")]
