@@ -114,7 +114,7 @@ def leaf(declared: Field[Any], hint: Any, path: KeyPath, choices: tuple[str, ...
 
 
 def kind(hint: Any, duration: bool) -> Kind:
-    if get_origin(hint) is Literal:
+    if hint is AttachMode or get_origin(hint) is Literal:
         return "choice"
     if get_origin(hint) is tuple:
         return "list"
@@ -124,6 +124,6 @@ def kind(hint: Any, duration: bool) -> Kind:
 
 def choices(hint: Any, path: KeyPath, catalogue: Mapping[str, Catalogue]) -> tuple[str, ...]:
     """The values of an enumeration; of the ways to attach, those that the probe has."""
-    if hint == AttachMode:
+    if hint is AttachMode:
         return ("auto", *catalogue[path[-2]].rungs)
     return get_args(hint) if get_origin(hint) is Literal else ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NewType
 
 __all__ = [
     "AttachMode",
@@ -27,7 +27,8 @@ __all__ = [
 ]
 
 OwnerLevel = Literal["node", "unit"]
-AttachMode = Literal["auto", "tp_btf", "raw_tp"]
+AttachMode = NewType("AttachMode", str)
+"""``auto`` or the name of one of the probe's own rungs."""
 
 MILLISECOND = 1_000_000
 SECOND = 1_000 * MILLISECOND
@@ -97,7 +98,7 @@ class ProbeSettings:
     """One probe family."""
 
     enabled: bool = key(True, "Whether the probe runs.")
-    attach: AttachMode = key("auto", "How to attach: auto takes the cheapest rung that the kernel allows.")
+    attach: AttachMode = key(AttachMode("auto"), "How to attach: auto takes the cheapest rung that the kernel allows.")
     thresholds: Mapping[str, int] = key(
         MappingProxyType({}),
         "Slow-operation threshold of single operations, by name.",
