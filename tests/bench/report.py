@@ -106,15 +106,16 @@ _NOTES = """\
 - *measured* is the median over the rounds. In each round every variant runs once, in another order, and is compared with the
   others of that round: *added* is a variant less the bare loop, a ratio is one number of a round over another. *min..max* are
   the extremes of the rounds. Compare ratios, not nanoseconds, across runs and machines.
+- Nobody else may trace system calls meanwhile: a measurement waits for that, and is made again when somebody begins to.
 - The load is one thread on one CPU that calls `pread` or `getppid` in a loop, on a cached file of a disk. It is timed by its own
   CPU time (`CLOCK_THREAD_CPUTIME_ID`), so other work on that CPU does not count, but the caches that it fills do.
 - The empty pair is two `raw_tp` programs at `sys_enter` and `sys_exit` that return at once: the least that seeing every system
-  call costs. A variant is loaded and attached anew in each round, and its own counters must show every call of the loop.
+  call costs. A variant is loaded once and attached anew for each measurement; its own counters must show every call of the loop.
 - Virtual machines change their speed while a run lasts. The rounds are short for that reason; a row that fails by less than its
   spread is worth another run (`make bench`, or `python -m tests.bench ROW`, which measures the rows that are named and leaves
   this page as it is).
 - Scrape rows run the agent's own classes on memory that stands in for the kernel's cells, laid out by the compiled object's BTF.
-  All cells are filled anew before each round: every bucket of every shard holds a count.
+  All cells are filled anew before each measurement: every bucket of every shard holds a count. Timed by CPU time as well.
 - Memory, idle and start rows look at the real agent from outside, through `/proc`. Memory leaves out the mapped BPF maps, which
   are the kernel's and are told in a line of their own.
 """
