@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -107,6 +108,13 @@ m_count{a="1"} 15
 """
 
 
+GOLDEN_ZERO = (
+    re.sub(r" [0-9.]+$", " 0", GOLDEN, flags=re.MULTILINE)
+    .replace('a="1"', 'a="VALUE"')
+    .replace('_sum{a="VALUE"} 0', '_sum{a="VALUE"} 0.000000000')
+)
+
+
 def octaves(**counts: int) -> list[int]:
     found = [0] * OCTAVES
     for index, count in counts.items():
@@ -117,6 +125,14 @@ def octaves(**counts: int) -> list[int]:
 def test_histogram() -> None:
     """Buckets are cumulative, the last one is all, the sum is exact."""
     assert histogram_renderer("m")('a="1"', octaves(_0=1, _1=2, _20=5, _32=7), 15, 12_000_000_345) == GOLDEN
+
+
+@pytest.mark.parametrize("value", ["%", "%d", "%%", "100%s", "%(a)s", "{}", "\\1"])
+def test_label_that_looks_like_a_template(value: str) -> None:
+    """Signs that mean something to a template are plain text in a label."""
+    text = histogram_renderer("m")(labels([("a", value)]), [0] * OCTAVES, 0, 0)
+
+    assert text == GOLDEN_ZERO.replace("VALUE", escape_label(value))
 
 
 def test_counter_lines() -> None:

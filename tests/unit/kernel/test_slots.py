@@ -95,11 +95,13 @@ def test_thread_that_began_just_before_its_operation(own: Own) -> None:
 
 @pytest.mark.parametrize("comm", [") S 1 2 3 (", "a b", ")", "((", "\n"])
 def test_hostile_command_name(own: Own, comm: str) -> None:
-    """A command name with brackets and blanks does not move the fields."""
+    """A command name with brackets and blanks does not move the fields: who is alive and who is another is still told apart."""
     own.begin(1, 77, ago=20 * SECOND)
     own.thread(77, began_ago=25 * SECOND, comm=comm)
+    own.begin(2, 78, ago=20 * SECOND)
+    own.thread(78, began_ago=5 * SECOND, comm=comm)
 
-    assert (own.slots.in_flight(), own.slots.died) == (1, 0)
+    assert (own.slots.in_flight(), own.slots.died, own.start(2)) == (1, 1, 0)
 
 
 def test_stat_that_cannot_be_read(own: Own) -> None:
