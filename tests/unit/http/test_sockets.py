@@ -85,8 +85,18 @@ def test_busy_port(host: str) -> None:
         assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1:0", "host.invalid:0"])
-def test_address_that_is_not_ours(address: str) -> None:
+def test_address_that_is_not_ours() -> None:
     """An address that this host does not have is an error with the cure."""
-    with pytest.raises(StartError, match=rf"^cannot listen on {address}: .+; choose another --web\.listen-address$"):
-        listen(address)
+    with pytest.raises(StartError, match=r"^cannot listen on 192\.0\.2\.1:0: .+; choose another --web\.listen-address$"):
+        listen("192.0.2.1:0")
+
+
+def test_host_that_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that no resolver knows is an error with the cure."""
+
+    def create(*_: object, **__: object) -> socket.socket:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_server", create)
+    with pytest.raises(StartError, match=r"^cannot listen on host:1: Name or service not known; choose another --web\.listen-address$"):
+        listen("host:1")

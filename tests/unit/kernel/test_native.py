@@ -277,12 +277,14 @@ def test_writer_during_harvests_loses_nothing() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # else a harvest waits 5 ms for the writer, each time
     thread = threading.Thread(target=write)
-    thread.start()
-    while filled[0] < 3 * 500:
-        own.harvest()
-    stop.set()
-    thread.join()
-    sys.setswitchinterval(interval)
+    try:
+        thread.start()
+        while filled[0] < 3 * 500:
+            own.harvest()
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
     own.harvest()
 
     assert own.row(0) == expected_row({7: filled[0]}, 0)
