@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 
@@ -16,7 +17,10 @@ def _text(raw: bytes) -> str:
 
 
 def cell_info_decoder(layout: Layout) -> Callable[[bytes], CellInfo]:
-    """Return the decoder for this layout. The kernel lays the names of a path leaf first, each ended by NUL."""
+    """Return the decoder for this layout. The kernel lays the names of a path leaf first, each ended by NUL.
+
+    Bytes of a path that are no UTF-8 stay as surrogates (os.fsdecode): the path must still lead to the cgroup.
+    """
     object_field, owner_field = layout["object"], layout["owner"]
     assert owner_field.layout is not None
     path = owner_field.layout.unpacker("length", "complete", "names")
@@ -27,7 +31,7 @@ def cell_info_decoder(layout: Layout) -> Callable[[bytes], CellInfo]:
         parts = names[:length].split(b"\0")[:-1]
         return CellInfo(
             object_name=_text(name.unpack_from(record, object_field.offset)[0]),
-            path=tuple(part.decode("utf-8", "backslashreplace") for part in reversed(parts)),
+            path=tuple(os.fsdecode(part) for part in reversed(parts)),
             complete=bool(complete),
         )
 

@@ -77,4 +77,4 @@ class Owners:
 def _owner(cgroup_id: int, found: tuple[str, ...] | None, partial: Sequence[str]) -> Owner:
     if found is not None:
         return Owner(cgroup_id, "/" + "/".join(found), unit_of(found))
-    return Owner(cgroup_id, "", "…/" + "/".join(partial) if partial else "unknown")
+    return Owner(cgroup_id, "", f"…{unit_of(partial)}" if partial else "unknown")

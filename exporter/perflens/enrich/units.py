@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 __all__ = ["unit_of"]
 
 _UNITS = (".service", ".scope", ".mount", ".socket", ".swap")
 _NAME_LIMIT = 256
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\udc80-\udcff]")  # control characters, and bytes that are no UTF-8
 
 
 def unit_of(path: Sequence[str]) -> str:
@@ -25,6 +27,12 @@ def unit_of(path: Sequence[str]) -> str:
     return _bounded("/" + "/".join(path))
 
 
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00 if code > 0xFF else code:02x}"
+
+
 def _bounded(name: str) -> str:
-    """Keep the end of a name that is too long: the leaf tells more than the root."""
+    """Escape bytes that are no text, and keep the end of a name that is too long: the leaf tells more than the root."""
+    name = _NO_TEXT.sub(_escape, name)
     return name if len(name) <= _NAME_LIMIT else "…" + name[1 - _NAME_LIMIT :]

@@ -77,7 +77,7 @@ def test_containers(path: str, expected: str) -> None:
         ((".service",), ".service"),
         (("a.slice", ".slice", "x"), "/a.slice/.slice/x"),
         (('a"b\\c.service',), 'a"b\\c.service'),
-        (("a\nb",), "/a\nb"),
+        (("a\nb",), "/a\\x0ab"),
         (("other",), "/other"),
         (("größe.service",), "größe.service"),
         (("a.service.d",), "/a.service.d"),
@@ -85,7 +85,7 @@ def test_containers(path: str, expected: str) -> None:
     ],
 )
 def test_hostile_names(path: tuple[str, ...], expected: str) -> None:
-    """Names keep their characters, and no cgroup can be called like the `other` series."""
+    """Names keep the characters that are text, and no cgroup can be called like the `other` series."""
     assert unit_of(path) == expected
 
 
