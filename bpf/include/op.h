@@ -43,12 +43,14 @@ static __noinline int slot_begin_overflow(const struct op_slot *op)
 	__u32 tid = op->tid;
 
 	count(LEDGER_SLOT_COLLISION);
-	if (bpf_map_update_elem(&overflow_slots, &tid, op, BPF_NOEXIST)) {
+	if (!bpf_map_update_elem(&overflow_slots, &tid, op, BPF_NOEXIST)) {
+		__sync_fetch_and_add(&overflow_in_flight, 1);
+		count(LEDGER_OVERFLOW_ENTERED);
+	} else if (!bpf_map_update_elem(&overflow_slots, &tid, op, BPF_EXIST)) {
+		count(LEDGER_DIED); /* its exit was not seen */
+	} else {
 		count(LEDGER_NO_SLOT);
-		return 0;
 	}
-	__sync_fetch_and_add(&overflow_in_flight, 1);
-	count(LEDGER_OVERFLOW_ENTERED);
 	return 0;
 }
 

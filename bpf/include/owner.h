@@ -51,6 +51,8 @@ static __always_inline void read_owner_path(struct owner_path *path, struct kern
 			path->complete = 1;
 			break;
 		}
+		if (used >= OWNER_PATH_SIZE)
+			break;
 		long got = bpf_probe_read_kernel_str(&path->names[used & (OWNER_PATH_SIZE - 1)], OWNER_NAME_SIZE, BPF_CORE_READ(node, name));
 
 		if (got <= 0 || used + got > OWNER_PATH_SIZE)

@@ -33,7 +33,9 @@ class Field:
             raise LayoutError(f"{self.name} is a struct")
         if self.typename == "char" and self.count > 1:
             return f"{self.size}s"
-        code = _UNSIGNED[self.size // self.count]
+        code = _UNSIGNED.get(self.size // self.count) if self.count and not self.size % self.count else None
+        if code is None:
+            raise LayoutError(f"{self.name}: {self.size} bytes of {self.count} elements have no code")
         return (f"{self.count}" if self.count > 1 else "") + (code.lower() if self.signed else code)
 
 
@@ -55,6 +57,8 @@ class Layout:
         """Return a Struct that reads the named members, in the order of their offsets, and skips the rest."""
         parts, at = ["<"], 0
         for field in sorted((self[name] for name in names), key=lambda field: field.offset):
+            if not at <= field.offset <= self.size - field.size:
+                raise LayoutError(f"struct {self.name}: {field.name} overlaps another member or the end")
             parts.append(f"{field.offset - at}x{field.code}")
             at = field.offset + field.size
         return struct.Struct("".join(parts) + f"{self.size - at}x")

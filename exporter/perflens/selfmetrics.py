@@ -107,7 +107,7 @@ def _tables(status: AgentStatus) -> Iterator[Metric]:
 class SelfMetrics:
     """A registry of its own, rendered by prometheus_client."""
 
-    def __init__(self, read: Callable[[], AgentStatus], procfs: str = "/proc") -> None:
+    def __init__(self, read: Callable[[], AgentStatus]) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_StatusCollector(read))
         ProcessCollector(registry=self._registry)

@@ -104,3 +104,17 @@ def test_enum_without_a_prefix(member: str) -> None:
     """A member without a prefix is refused."""
     with pytest.raises(LayoutError, match="has no PREFIX_"):
         enum_labels("file_operation", {member: 0})
+
+
+@pytest.mark.parametrize("own", [field("a", 0, 16), field("a", 0, 0, 0), field("a", 0, 3), field("a", 0, 7, 2)])
+def test_member_without_a_code(own: Field) -> None:
+    """A member whose width the struct module does not know, or an array of no elements, is refused."""
+    with pytest.raises(LayoutError, match="a: "):
+        _ = own.code
+
+
+@pytest.mark.parametrize("own", [layout(8, field("a", 0, 8), field("b", 4, 4)), layout(4, field("a", 0, 8))])
+def test_members_that_do_not_fit(own: Layout) -> None:
+    """Members that overlap or lie outside of the struct are refused."""
+    with pytest.raises(LayoutError, match="struct own: "):
+        own.unpacker(*own.fields)

@@ -29,6 +29,7 @@ class Cells(Protocol):
 
 class _Dying(NamedTuple):
     cell: int
+    owner: int
     harvests: int
     since: float
 
@@ -66,7 +67,7 @@ class Family:
         for owner in owners:
             for cell in self._by_owner.pop(owner, ()):
                 self._cells.kill(cell)
-                self._dying.append(_Dying(cell, self._harvests, now))
+                self._dying.append(_Dying(cell, owner, self._harvests, now))
 
     @property
     def is_recycling(self) -> bool:
@@ -81,8 +82,8 @@ class Family:
             self._cells.give_back(cell)
 
     def has_cells(self, owner: int) -> bool:
-        """Whether a living cell belongs to this owner."""
-        return owner in self._by_owner
+        """Whether a living or a dying cell belongs to this owner."""
+        return owner in self._by_owner or any(dying.owner == owner for dying in self._dying)
 
     def expire(self, before: float) -> None:
         """Remove the series that have had no cell since ``before``."""

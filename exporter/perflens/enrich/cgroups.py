@@ -15,11 +15,15 @@ _WALK_LIMIT = 20_000
 
 
 class CgroupTree:
-    """A cgroup hierarchy mounted at ``point``; ``usable`` unless only a part of it is visible here (a cgroup namespace)."""
+    """A cgroup hierarchy mounted at ``point``.
+
+    ``usable`` unless only a part of it is visible here (a cgroup namespace); ``searchable`` until it proved too large to walk.
+    """
 
     def __init__(self, point: str) -> None:
         self.point = point
         self.usable: bool = _inode(point) == _ROOT_INODE
+        self.searchable: bool = self.usable
 
     def is_gone(self, path: Sequence[str], cgroup_id: int) -> bool:
         """Whether the cgroup was removed: nothing is at its path, or another one (an id is never used again)."""
@@ -34,12 +38,13 @@ class CgroupTree:
 
     def find(self, cgroup_id: int) -> tuple[str, ...] | None:
         """Return the path of a cgroup by its id, from the root down; None when it is gone or the tree is too large to walk."""
-        if not self.usable:
+        if not self.searchable:
             return None
         for seen, (folder, _, _) in enumerate(os.walk(self.point)):
             if _inode(folder) == cgroup_id:
                 return Path(folder).relative_to(self.point).parts
             if seen > _WALK_LIMIT:
+                self.searchable = False
                 break
         return None
 
@@ -55,7 +60,8 @@ def find_tree(mounts: Sequence[Mount], *, on_v1: bool, override: str = "") -> Cg
     """Return the tree of the memory controller on v1 hosts, else the v2 tree; ``override`` names its mount point."""
     if override:
         return CgroupTree(override)
-    for mount in mounts:
-        if (mount.fstype == "cgroup" and "memory" in mount.options) if on_v1 else mount.fstype == "cgroup2":
-            return CgroupTree(mount.point)
-    return CgroupTree("/sys/fs/cgroup")
+    found = [
+        mount for mount in mounts if ((mount.fstype == "cgroup" and "memory" in mount.options) if on_v1 else mount.fstype == "cgroup2")
+    ]
+    found.sort(key=lambda mount: mount.root != "/")  # a mount of a part of the tree is second choice
+    return CgroupTree(found[0].point if found else "/sys/fs/cgroup")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
-from perflens.enrich.units import unit_of
+from perflens.enrich.units import shown, unit_of
 from perflens.model import Owner
 
 __all__ = ["Owners"]
@@ -18,7 +18,7 @@ class Tree(Protocol):
     """What Owners asks of the cgroup tree."""
 
     @property
-    def usable(self) -> bool: ...
+    def searchable(self) -> bool: ...
     def is_gone(self, path: Sequence[str], cgroup_id: int) -> bool: ...
     def find(self, cgroup_id: int) -> tuple[str, ...] | None: ...
 
@@ -56,7 +56,7 @@ class Owners:
         for _ in range(min(len(self._queue), _CHECKED_AT_ONCE)):
             cgroup_id = self._queue.popleft()
             path = self._known[cgroup_id][1]
-            if self._tree.usable if path is None else self._tree.is_gone(path, cgroup_id):
+            if self._tree.searchable if path is None else self._tree.is_gone(path, cgroup_id):
                 dead.append(cgroup_id)
             else:
                 self._queue.append(cgroup_id)
@@ -76,5 +76,5 @@ class Owners:
 
 def _owner(cgroup_id: int, found: tuple[str, ...] | None, partial: Sequence[str]) -> Owner:
     if found is not None:
-        return Owner(cgroup_id, "/" + "/".join(found), unit_of(found))
+        return Owner(cgroup_id, shown("/" + "/".join(found)), unit_of(found))
     return Owner(cgroup_id, "", f"…{unit_of(partial)}" if partial else "unknown")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["unit_of"]
+__all__ = ["shown", "unit_of"]
 
 _UNITS = (".service", ".scope", ".mount", ".socket", ".swap")
 _NAME_LIMIT = 256
@@ -21,10 +21,10 @@ def unit_of(path: Sequence[str]) -> str:
     for depth, name in enumerate(path):
         if name.endswith(_UNITS):
             below = unit_of(path[depth + 1 :]) if name.startswith("user@") else "/"
-            return _bounded(name if below.startswith("/") else f"{name}/{below}")
+            return shown(name if below.startswith("/") else f"{name}/{below}")
         if not name.endswith(".slice"):
             break
-    return _bounded("/" + "/".join(path))
+    return shown("/" + "/".join(path))
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -32,7 +32,7 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00 if code > 0xFF else code:02x}"
 
 
-def _bounded(name: str) -> str:
+def shown(name: str) -> str:
     """Escape bytes that are no text, and keep the end of a name that is too long: the leaf tells more than the root."""
     name = _NO_TEXT.sub(_escape, name)
     return name if len(name) <= _NAME_LIMIT else "…" + name[1 - _NAME_LIMIT :]

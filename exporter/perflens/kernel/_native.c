@@ -74,6 +74,19 @@ static void take_cell(const CellLayout *l, char *shard, uint64_t *row, uint64_t 
 	slow[1] += TAKE(uint64_t, shard, l->slow_sum_offset);
 }
 
+static bool fits(Py_ssize_t offset, Py_ssize_t size, Py_ssize_t whole)
+{
+	return offset >= 0 && offset <= whole - size;
+}
+
+static bool is_sound(const CellLayout *l)
+{
+	return l->cell_size > 0 && l->key_size > 0 && l->shards > 0 && l->buckets > 0 && l->buckets <= l->cell_size / 4 &&
+	       fits(l->bucket_offset, 4 * l->buckets, l->cell_size) && fits(l->sum_offset, 8, l->cell_size) &&
+	       fits(l->slow_offset, 4, l->cell_size) && fits(l->slow_sum_offset, 8, l->cell_size) &&
+	       fits(l->state_offset, 4, l->key_size);
+}
+
 static PyObject *harvest(PyObject *module, PyObject *args)
 {
 	PyObject *cells_object, *keys_object, *bindings_object, *rows_object, *slow_object, *unbound = NULL;
@@ -96,7 +109,7 @@ static PyObject *harvest(PyObject *module, PyObject *args)
 
 	if (!slow)
 		return release(&b, NULL);
-	if (l.cell_size <= 0 || l.key_size <= 0 || l.shards <= 0 || l.buckets <= 0 || l.bucket_offset + 4 * l.buckets > l.cell_size)
+	if (!is_sound(&l))
 		return refuse(&b, "the layout of a cell is not sound");
 	capacity = length(&b, 1) / l.key_size;
 	row_length = ROW_HEAD + l.buckets + (l.buckets + 3) / 4;

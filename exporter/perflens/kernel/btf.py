@@ -80,10 +80,13 @@ class _Reader:
     def resolve(self, index: int) -> tuple[int, str]:
         """Follow typedefs and qualifiers; return the type below and the first typedef's name."""
         alias = ""
-        while self.types[index].kind in (_TYPEDEF, _VOLATILE, _CONST, _RESTRICT):
-            alias = alias or (self.types[index].name if self.types[index].kind == _TYPEDEF else "")
-            index = self.types[index].size
-        return index, alias
+        for _ in self.types:
+            own = self.types[index]
+            if own.kind not in (_TYPEDEF, _VOLATILE, _CONST, _RESTRICT):
+                return index, alias
+            alias = alias or (own.name if own.kind == _TYPEDEF else "")
+            index = own.size
+        raise LayoutError(f"damaged BTF: {alias or 'a qualifier'} refers to itself")
 
     def field(self, name: str, offset: int, index: int) -> Field:
         index, alias = self.resolve(index)
@@ -168,5 +171,5 @@ def read_object(path: Path, structs: frozenset[str]) -> ObjectTypes:
         reader = _read_types(section)
         enums = {own.name: reader.enum(own) for own in reader.types if own.kind == _ENUM and own.name}
         return ObjectTypes(_structs(reader, structs), enums, _variables(reader, elf.symbols(image)))
-    except (struct.error, IndexError, ValueError, KeyError) as error:
+    except (struct.error, IndexError, ValueError, KeyError, RecursionError) as error:
         raise LayoutError(f"{path}: damaged BTF: {error}") from error

@@ -41,16 +41,18 @@ def sections(image: bytes) -> Mapping[str, bytes]:
     """Return the content of each section by name; LayoutError when ``image`` is no such file."""
     try:
         return dict(_headers(image))
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise LayoutError(f"damaged ELF file: {error}") from error
 
 
 def symbols(image: bytes) -> Mapping[str, Symbol]:
-    """Return the named symbols that are defined in a section."""
-    names = list(sections(image))
+    """Return the named symbols that are defined in a section; LayoutError when the table is missing or damaged."""
     by_name = sections(image)
-    strings, found = by_name[".strtab"], {}
-    for name, _, _, section, value, size in _SYMBOL.iter_unpack(by_name[".symtab"]):
-        if name and 0 < section < len(names):
-            found[_string(strings, name)] = Symbol(names[section], value, size)
+    names, found = [name for name, _ in _headers(image)], {}
+    try:
+        for name, _, _, section, value, size in _SYMBOL.iter_unpack(by_name[".symtab"]):
+            if name and 0 < section < len(names):
+                found[_string(by_name[".strtab"], name)] = Symbol(names[section], value, size)
+    except (struct.error, ValueError, KeyError) as error:
+        raise LayoutError(f"damaged symbol table: {error}") from error
     return found

@@ -69,18 +69,18 @@ def _inode(path: Path) -> int:
 
 def _number(path: Path) -> int | None:
     text = _text(path)
-    return int(text) if text.lstrip("-").isdigit() else None
+    return int(text) if text.removeprefix("-").isdecimal() else None
 
 
 def possible_cpus(text: str) -> int:
     """Return how many CPUs a kernel's list such as ``0-3,8`` can name: the last number and one."""
     last = text.replace(",", "-").rsplit("-", 1)[-1]
-    return int(last) + 1 if last.isdigit() else os.cpu_count() or 1
+    return int(last) + 1 if last.isdecimal() else os.cpu_count() or 1
 
 
 def capabilities(status: str) -> frozenset[str]:
     """Return the effective capabilities among those that PerfLens knows, from the text of /proc/PID/status."""
-    bits = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    bits = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:\t")), 0)
     return frozenset(name for name, bit in _CAPABILITIES.items() if bits >> bit & 1)
 
 
@@ -102,9 +102,9 @@ def mounts(mountinfo: str) -> tuple[Mount, ...]:
 def memory_on_v1(cgroups: str) -> bool:
     """Return whether the memory controller is on a cgroup v1 hierarchy, from the text of /proc/cgroups."""
     for line in cgroups.splitlines():
-        name, *numbers = line.split()
-        if name == "memory" and len(numbers) == 3:
-            return numbers[0] != "0" and numbers[2] == "1"
+        fields = line.split()
+        if len(fields) == 4 and fields[0] == "memory":
+            return fields[1] != "0" and fields[3] == "1"
     return False
 
 

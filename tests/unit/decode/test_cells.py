@@ -70,3 +70,10 @@ def test_any_bytes(record: bytes) -> None:
     assert "\0" not in "".join((found.object_name, *found.path))
     assert len(found.path) <= 768
     assert isinstance(found.complete, bool)
+
+
+def test_bytes_that_are_no_text() -> None:
+    """A cgroup's name keeps its bytes, so that its folder can be looked up."""
+    (name,) = DECODE(info(b"xfs", b"caf\xe9.service\0")).path
+
+    assert name.encode("utf-8", "surrogateescape") == b"caf\xe9.service"

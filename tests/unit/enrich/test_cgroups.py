@@ -129,3 +129,12 @@ def test_tree_of_this_host() -> None:
     tree = find_tree(read(Path("/proc/self/mountinfo").read_text(errors="replace")), on_v1=inspect().owner_by_memory)
 
     assert tree.usable == (os.path.exists(tree.point) and os.stat(tree.point).st_ino == 1)
+
+
+def test_part_of_a_tree_is_second_choice() -> None:
+    """Of several mounts the one that shows the tree from its root is taken, wherever it stands."""
+    part = Mount("/docker/3f4e", "/sys/fs/cgroup", "cgroup2", frozenset({"rw"}))
+    whole = Mount("/", "/host/sys/fs/cgroup", "cgroup2", frozenset({"rw"}))
+
+    assert find_tree((part, whole), on_v1=False).point == whole.point
+    assert find_tree((part,), on_v1=False).point == part.point

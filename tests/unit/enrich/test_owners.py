@@ -16,7 +16,7 @@ class FakeTree:
     """A tree of cgroups by id."""
 
     def __init__(self, usable: bool = True) -> None:
-        self.usable = usable
+        self.usable = self.searchable = usable
         self.paths: dict[int, tuple[str, ...]] = {}
         self.asked: list[int] = []
         self.searched: list[int] = []
@@ -91,7 +91,7 @@ def test_gone(tree: FakeTree) -> None:
 def test_owner_without_a_name_is_gone(tree: FakeTree) -> None:
     """Who could not be found in a tree that is whole is gone; in a tree that is not, nobody is."""
     for usable, expected in ((True, [7]), (False, [])):
-        tree.usable = usable
+        tree.usable = tree.searchable = usable
         owners = Owners(tree)
         owners.resolve(7, (), complete=False)
         assert owners.gone() == expected

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from perflens.export.prometheus.page import Collector, Page, Query, UnknownCollector, Wanted
 from perflens.export.prometheus.text import header
 
+OWN = ["perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"]
 NAMES = ("perflens_a_seconds", "perflens_b_total")
 
 
@@ -41,9 +42,6 @@ def families(body: bytes) -> list[str]:
     return re.findall(r"^# TYPE (\S+)", body.decode(), re.MULTILINE)
 
 
-OWN = ["perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"]
-
-
 def test_whole_page() -> None:
     """Every collector's families come in order, then how the collectors did."""
     body = page().render(Query())
@@ -61,6 +59,7 @@ def test_whole_page() -> None:
         ({"perflens_b_total"}, ["perflens_b_total"]),
         ({"perflens_b"}, ["perflens_b_total"]),
         ({"perflens_a_seconds", "perflens_b_total"}, list(NAMES)),
+        ({"perflens_scrape_collector_success"}, OWN[1:]),
         ({"nothing"}, []),
         ({""}, []),
     ],

@@ -159,6 +159,16 @@ def test_row_out_of_range(row: int, slow: int) -> None:
         ("buckets", -1),
         ("buckets", 140),
         ("bucket", CELL - 4 * BUCKETS + 4),
+        ("bucket", -4),
+        ("sum", CELL - 4),
+        ("sum", CELL),
+        ("sum", -8),
+        ("slow", CELL),
+        ("slow", -4),
+        ("slow_sum", CELL - 4),
+        ("slow_sum", -8),
+        ("state", KEY),
+        ("state", -4),
     ],
 )
 def test_layout_that_is_not_sound(name: str, value: int) -> None:

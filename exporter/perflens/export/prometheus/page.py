@@ -74,9 +74,10 @@ class Page:
         for collector in self._collectors:
             if not query.collectors or collector.name in query.collectors:
                 yield from self._collect(collector, query, outcomes)
-        if not query.names:
+        if query.wants(_DURATION):
             yield header(_DURATION, "gauge", "How long a collector took to render.")
             yield from (f"{_DURATION}{{{labels([('collector', name)])}}} {took:.6f}\n" for name, took, _ in outcomes)
+        if query.wants(_SUCCESS):
             yield header(_SUCCESS, "gauge", "Whether a collector rendered all of its families.")
             yield from (f"{_SUCCESS}{{{labels([('collector', name)])}}} {success:d}\n" for name, _, success in outcomes)
 
