@@ -109,12 +109,17 @@ def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[Loaded]:
         attached.close()
 
 
+def _with_tracefs(command: list[str]) -> list[str]:
+    """Return the command with a mount of tracefs that nobody else sees and that ends with it, where there is none."""
+    if Path("/sys/kernel/tracing/events").exists():
+        return command
+    return ["unshare", "--mount", "sh", "-c", f"mount -t tracefs tracefs /sys/kernel/tracing && exec {shlex.join(command)}"]
+
+
 @contextmanager
 def _bpftrace() -> Iterator[None]:
     script = f'{_BPFTRACE} interval:ms:100 {{ printf("ready\\n"); }}'
-    command = ["bpftrace", "-e", script]
-    if not Path("/sys/kernel/tracing/events").exists():  # a mount that nobody else sees, and that ends with the process
-        command = ["unshare", "--mount", "sh", "-c", f"mount -t tracefs tracefs /sys/kernel/tracing && exec {shlex.join(command)}"]
+    command = _with_tracefs(["bpftrace", "-e", script])
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
@@ -137,11 +142,11 @@ def _bpftrace() -> Iterator[None]:
 
 @contextmanager
 def _ebpf_exporter(command: str) -> Iterator[None]:
+    """Run ebpf_exporter with a histogram of pread64; ``command`` is the binary and its flags for the configuration."""
     address = f"127.0.0.1:{free_port()}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
-    process = subprocess.Popen(
-        [*shlex.split(command), f"--web.listen-address={address}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    )
+    words = _with_tracefs([*shlex.split(command), f"--web.listen-address={address}"])
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
     def answers() -> bool:
         if process.poll() is not None:

@@ -37,7 +37,7 @@ def tracers() -> list[str]:
     return found
 
 
-def alone(seconds: float = 120) -> None:
+def alone(seconds: float = 300) -> None:
     """Return once nobody traces; TimeoutError that names who still does."""
     deadline = time.monotonic() + seconds
     while others := tracers():
