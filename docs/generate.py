@@ -1,0 +1,405 @@
+"""Writes the reference pages from what the code declares: `python -m docs.generate`, and `--check` to compare only.
+
+docs/metrics.md comes from a page that a real agent renders over cells in its own memory, docs/configuration.md from the
+settings, the tables of docs/memory.md from the structs of the compiled object. None of it needs root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from perflens import agent
+from perflens.cli.context import Context
+from perflens.config.keys import Key, Section, leaves, tree
+from perflens.config.settings import Settings
+from perflens.config.values import span, written
+from perflens.enrich.cgroups import CgroupTree
+from perflens.export.prometheus.page import Query
+from perflens.kernel.attached import Sizes, object_path, object_types
+from perflens.kernel.btf import ObjectTypes
+from perflens.kernel.features import Host, inspect
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
+from perflens.probe import Probe
+from perflens.registry import discover
+from perflens.testing import FakeCells
+
+__all__ = ["LIMITS", "Metric", "configuration", "kernel_bytes", "main", "memory", "metrics", "rendered"]
+
+DOCS = Path(__file__).parent
+NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. -->"
+BEGIN, END = "<!-- tables: written by `python -m docs.generate` -->", "<!-- end of the tables -->"
+
+LIMITS: Mapping[str, tuple[str, str]] = {
+    'perflens_probe_operations_total{outcome="other"}': (
+        "Operations that were aggregated without their owner: no histogram cell was free, or the metric had `series.limit` series.",
+        "The two numbers below tell which. Raise `cells` or `series.limit`, or set `owner.level: node`.",
+    ),
+    "perflens_probe_no_cell_total": (
+        "Operations counted in an `other` cell because no cell of the kernel was free.",
+        "Raise `cells` ([what it costs](memory.md)) and restart.",
+    ),
+    "perflens_series_dropped_total": (
+        "Cells bound to an `other` series because the metric had `series.limit` series.",
+        "Raise `series.limit`, lower `series.expiry`, or set `owner.level: node`.",
+    ),
+    'perflens_probe_operations_total{outcome="no_slot"}': (
+        "Operations that are in no histogram: their slot was taken, and the overflow table was full.",
+        "Look for thousands of threads that hang in one file system; see the runbook of PerfLensSlotsExhausted.",
+    ),
+    "perflens_probe_slot_collision_total": (
+        "Operations kept in the overflow table: another thread in flight had their slot. Nothing is lost.",
+        "Nothing. It can only grow where `kernel.pid_max` is above 65,536.",
+    ),
+    'perflens_probe_operations_total{outcome="died"}': (
+        "Operations whose exit was not seen: the thread is gone, or began another one.",
+        "Nothing for single ones. If it grows with the load, look at `perflens_probe_missed_total`.",
+    ),
+    'perflens_probe_operations_total{outcome="filtered"}': (
+        "Calls on a descriptor behind which no file is open. They are in no histogram, on purpose.",
+        "Nothing. A program that makes many of them closes files twice.",
+    ),
+    'perflens_probe_operations_total{outcome="blocking_peer"}': (
+        "Calls that wait for a peer and not for storage. They are in no histogram, on purpose.",
+        "Nothing; see [coverage](coverage.md).",
+    ),
+    "perflens_probe_missed_total": (
+        "How often the kernel skipped a program that was running already on that CPU: so many operations at most were not seen.",
+        "Stop other tracers of the same hooks, or choose another rung with `probes.NAME.attach`.",
+    ),
+    "perflens_probe_overlong_total": (
+        "Operations longer than 4,096 s. They are counted in the last bucket, and their time in the sum is exact.",
+        "Find what hangs for an hour.",
+    ),
+    "perflens_probe_name_truncated_total": (
+        "Owners whose cgroup path did not fit into 512 bytes or 24 levels when a cell was claimed. The agent looks their path up.",
+        "Nothing, unless `perflens_owners_unnamed_total` grows too.",
+    ),
+    "perflens_owners_unnamed_total": (
+        "Owners whose path neither the kernel side nor the cgroup tree gave in full. Their `unit` is `unknown` or begins with `…`.",
+        "Let the agent see the whole tree: [troubleshooting](troubleshooting.md#cgroup-tree).",
+    ),
+    "perflens_scrape_collector_success": (
+        "0 when a collector failed: its families are missing or cut short on this page.",
+        "The log line `a collector failed` has the error; [report it](troubleshooting.md#a-collector-failed).",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family of the page: its name as it is queried, and the values of each of its labels."""
+
+    name: str
+    kind: str
+    help: str
+    labels: Mapping[str, tuple[str, ...]]
+
+
+def _agent() -> tuple[agent.Agent, dict[str, FakeCells]]:
+    """An agent whose probes are attached to nothing, all of them enabled."""
+    cells: dict[str, FakeCells] = {}
+
+    def attach(name: str, probe: Probe, _host: Host, **_: object) -> FakeCells:
+        cells[name] = FakeCells(name, probe)
+        return cells[name]
+
+    probes = {name: replace(probe, enabled=True) for name, probe in discover().items()}
+    made = agent.Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
+    with patch.object(agent, "attach", attach):
+        made.start()
+    missing = [state.name for state in made.states if not state.attached]
+    if missing:
+        raise SystemExit(f"no object of {', '.join(missing)}: run make objects")
+    return made, cells
+
+
+def rendered() -> str:
+    """Return the page of an agent that has seen one operation of each kind."""
+    made, cells = _agent()
+    for own in cells.values():
+        for operation in own.operations:
+            own.record(77, "ext4", operation, 10_000_000)
+    try:
+        return made.page.render(Query()).decode()
+    finally:
+        made.stop()
+
+
+def families(page: str) -> Iterator[Metric]:
+    """Yield the families of a page that are the agent's own, in its order."""
+    for family in text_string_to_metric_families(page):
+        values: dict[str, dict[str, None]] = defaultdict(dict)
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                values[label][value] = None
+        if family.name.startswith("perflens_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = {label: tuple(found) for label, found in values.items() if label != "le"}
+            yield Metric(name, family.type, family.documentation, labels)
+
+
+_CLOSED = ("operation", "outcome", "probe", "collector", "metric")
+
+
+def _row(metric: Metric) -> str:
+    return f"| `{metric.name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+
+
+def _closed_values(found: Sequence[Metric]) -> Iterator[str]:
+    for label in _CLOSED:
+        values = dict.fromkeys(value for metric in found for value in metric.labels.get(label, ()))
+        yield f"| `{label}` | {', '.join(f'`{value}`' for value in values)} |"
+
+
+def _limit_rows(found: Sequence[Metric]) -> Iterator[str]:
+    known = {metric.name: metric for metric in found}
+    for name, (meaning, cure) in LIMITS.items():
+        bare, _, label = name.partition("{")
+        wanted = re.findall(r'(\w+)="(\w+)"', label)
+        if bare not in known or any(value not in known[bare].labels.get(key, ()) for key, value in wanted):
+            raise SystemExit(f"{name} is described in docs/generate.py and is not on the page")
+        yield f"| `{name}` | {meaning} | {cure} |"
+
+
+def metrics() -> str:
+    """Return docs/metrics.md."""
+    found = list(families(rendered()))
+    return "\n".join(
+        (
+            NOTICE,
+            "# Metrics",
+            "",
+            "What the agent serves at `/metrics`, in the order of the page. All names begin with `perflens_`; times are in seconds.",
+            "Beside them stand the `process_*` and `python_*` metrics of the Prometheus client library, with their usual meaning.",
+            "",
+            "| metric | type | labels | meaning |",
+            "|---|---|---|---|",
+            *map(_row, found),
+            "",
+            "A histogram has the buckets `le` 2^-20 to 2^12 s, one an octave, and `+Inf`. Bounds are inclusive.",
+            "`unit` is the owner: a systemd unit, else the cgroup's path, `/` for the root cgroup, `other` where a limit was reached.",
+            "With `owner.level: node` there is no `unit`. A label of its own that a probe has (`fs`) names the file system's type.",
+            "",
+            "| label | values |",
+            "|---|---|",
+            *_closed_values(found),
+            "",
+            "## The ledger",
+            "",
+            "`perflens_probe_operations_entered_total` is the sum of `perflens_probe_operations_total` over all outcomes and",
+            "`perflens_probe_operations_in_flight`, exactly, once the host is quiet. [Architecture](architecture.md#the-ledger) says",
+            "where each term is counted.",
+            "",
+            "## Losses and limits",
+            "",
+            "What is dropped, folded or left out has a number. Two things have none: series that expire (their operations stay in the",
+            "ledger), and names of owners longer than 256 characters, which keep their end.",
+            "",
+            "| number | meaning | what to do |",
+            "|---|---|---|",
+            *_limit_rows(found),
+            "",
+            "`perflens_cells_used` of `perflens_cells_capacity` and `perflens_series` say how near the limits are.",
+            "The capacity includes 8 cells that are reserved for `other`, so the number used stays a little below it.",
+            "",
+        )
+    )
+
+
+def _values(key: Key) -> str:
+    if key.kind == "boolean":
+        return "`true`, `false`"
+    if key.kind == "choice":
+        return ", ".join(f"`{choice}`" for choice in key.choices)
+    if key.limits:
+        return f"{key.kind} {span(key)}"
+    return "list of addresses" if key.kind == "list" else "text"
+
+
+def _default(key: Key) -> str:
+    text = "" if key.default is None else written(key, key.default)
+    return f"`{text}`" if text else "none"
+
+
+def _key_row(key: Key) -> str:
+    if key.entry:
+        flag, variable = f"`--threshold={key.path[1]}.{key.path[-1]}=…`", "the same in `PERFLENS_THRESHOLD`"
+    else:
+        flag = f"`{key.flag}`" + (f", `{key.off_flag}`" if key.kind == "boolean" else "")
+        variable = f"`{key.variable}`"
+    reload = "yes" if key.reload else "no"
+    return f"| `{key.dotted}` | {flag} | {variable} | {_default(key)} | {_values(key)} | {reload} | {key.help} |"
+
+
+_HEAD = ("| key | flag | environment variable | default | values | reload | meaning |", "|---|---|---|---|---|---|---|")
+
+
+def _sections(root: Section) -> Iterator[str]:
+    top = [child for child in root.children.values() if isinstance(child, Key)]
+    yield from ("## Top level", "", *_HEAD, *map(_key_row, top), "")
+    for name, child in root.children.items():
+        if isinstance(child, Section):
+            yield from (f"## {name}", "", child.help, "", *_HEAD, *map(_key_row, leaves(child)), "")
+
+
+def configuration() -> str:
+    """Return docs/configuration.md."""
+    return "\n".join(
+        (
+            NOTICE,
+            "# Configuration",
+            "",
+            "The agent needs none. A flag stands above an environment variable, that above the file, and that above the default.",
+            "The file is YAML, named with `--config.file` or `PERFLENS_CONFIG_FILE`. A dotted key is a nested one:",
+            "",
+            "```yaml",
+            "threshold: 10ms",
+            "web:",
+            '  listen_address: ["127.0.0.1:9435"]',
+            "probes:",
+            "  file:",
+            "    thresholds: {fsync: 100ms}",
+            "```",
+            "",
+            "A duration has a unit: `h`, `m`, `s`, `ms`, `us` or `ns`, also together: `1h30m`. Unknown keys, flags and variables are",
+            "errors, all of them reported at once with place and cure. `perflens config check` looks at a configuration,",
+            "`perflens config show` prints it with its defaults, `perflens config schema` prints a JSON Schema for editors.",
+            "",
+            "SIGHUP reads everything again, as does POST or PUT on `/-/reload` with `web.enable_lifecycle`. A configuration that is",
+            "wrong, or changes a key with *no* under *reload*, is refused as a whole and the old one stays.",
+            "",
+            *_sections(tree(Context.of({}).catalogue)),
+        )
+    )
+
+
+_PAGE = 4_096
+_HASH_HEAD, _ELEMENT_HEAD, _BUCKET, _POINTER, _QUEUE_HEAD = 896, 48, 16, 8, 312
+_PROGRAMS = 24 * 1024
+_OVERFLOW_SLOTS = 1_024
+
+
+def _pages(size: int) -> int:
+    return -(-size // _PAGE) * _PAGE
+
+
+def _array(entries: int, size: int) -> int:
+    """A mapped array: its own page, then the values in whole pages."""
+    return _PAGE + _pages(entries * -(-size // 8) * 8)
+
+
+def _hash(entries: int, key: int, value: int, cpus: int) -> int:
+    """A hash whose elements are allocated with it, one more for each CPU."""
+    element = _ELEMENT_HEAD + -(-key // 8) * 8 + -(-value // 8) * 8
+    buckets = 1 << (entries - 1).bit_length()
+    return _HASH_HEAD + _BUCKET * buckets + element * (entries + cpus) + _POINTER * cpus
+
+
+def kernel_bytes(types: ObjectTypes, sizes: Sizes, cpus: int) -> dict[str, int]:
+    """Return the kernel memory of one probe by what it is for."""
+    struct = types.struct
+    data = [max(v.field.offset + v.field.size for v in types.variables.values() if v.section == name) for name in (".rodata", ".bss")]
+    return {
+        "slots": _array(sizes.slots, struct("op_slot").size) + _hash(_OVERFLOW_SLOTS, 4, struct("op_slot").size, cpus),
+        "cells": _array(sizes.cells * sizes.shards, struct("cell").size),
+        "keys and infos": _array(sizes.cells, struct("cell_key").size) + _array(sizes.cells, struct("cell_info").size),
+        "index and free list": _hash(sizes.cells, struct("cell_key").size, 4, cpus) + _QUEUE_HEAD + 4 * (sizes.cells + 1),
+        "ledger, data, programs": _array(sizes.shards, struct("ledger_shard").size) + sum(_array(1, size) for size in data) + _PROGRAMS,
+    }
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.2f}"
+
+
+def _memory_rows(types: ObjectTypes, host: Host, cells: int) -> Iterator[str]:
+    for cpus in (2, 8, 128):
+        for pid_max in (32_768, 4_194_304):
+            sizes = Sizes.of(replace(host, possible_cpus=cpus, pid_max=pid_max), cells)
+            parts = kernel_bytes(types, sizes, cpus)
+            columns = (f"{cpus}", f"{pid_max:,}", f"{sizes.shards}", f"{sizes.slots:,}", *map(_mib, parts.values()))
+            yield f"| {' | '.join(columns)} | **{_mib(sum(parts.values()))}** |"
+
+
+def _struct_rows(types: ObjectTypes) -> Iterator[str]:
+    entries = {
+        "op_slot": "slots",
+        "cell": "cells × shards",
+        "cell_key": "cells",
+        "cell_info": "cells",
+        "ledger_shard": "shards",
+    }
+    for name, count in entries.items():
+        yield f"| `struct {name}` | {types.struct(name).size} | {count} |"
+
+
+def memory() -> str:
+    """Return the tables of docs/memory.md."""
+    types, host = object_types(object_path("file", platform.machine())), inspect()
+    cells = Settings().cells
+    heads = list(kernel_bytes(types, Sizes(cells, 1, 1), 1))
+    return "\n".join(
+        (
+            BEGIN,
+            "| struct | bytes | how many |",
+            "|---|---|---|",
+            *_struct_rows(types),
+            f"| histogram row (agent) | {8 * HISTOGRAM_WIDTH:,} | series, in steps of 64 |",
+            f"| row of slow operations (agent) | {8 * SLOW_WIDTH} | series of slow operations, in steps of 64 |",
+            "",
+            f"Kernel memory of one probe in MiB, with the default of {cells:,} cells:",
+            "",
+            f"| possible CPUs | pid_max | shards | slots | {' | '.join(heads)} | sum |",
+            f"|{'---|' * (len(heads) + 5)}",
+            *_memory_rows(types, host, cells),
+            "",
+            "The same with 1,024 cells:",
+            "",
+            f"| possible CPUs | pid_max | shards | slots | {' | '.join(heads)} | sum |",
+            f"|{'---|' * (len(heads) + 5)}",
+            *_memory_rows(types, host, 1_024),
+            END,
+        )
+    )
+
+
+def _memory_page() -> str:
+    page = (DOCS / "memory.md").read_text()
+    before, _, rest = page.partition(BEGIN)
+    return before + memory() + rest.partition(END)[2]
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"metrics.md": metrics, "configuration.md": configuration, "memory.md": _memory_page}
+
+
+def stale() -> dict[str, str]:
+    """Return the pages that are not what the code says now, with the text that they should have."""
+    wanted = {name: make() for name, make in PAGES.items()}
+    return {name: text for name, text in wanted.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the pages, or with --check name those that would change; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m docs.generate", description="Write the reference pages from the code.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 when a page would change")
+    arguments = parser.parse_args(argv)
+    changed = stale()
+    for name, text in changed.items():
+        print(f"docs/{name} {'is out of date: run python -m docs.generate' if arguments.check else 'written'}")
+        if not arguments.check:
+            (DOCS / name).write_text(text)
+    return int(arguments.check and bool(changed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""The documents say what the code does: reference pages, messages, links, and the example of a probe, which is compiled and run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs import generate
+from perflens.cli.context import Context
+from perflens.config.keys import leaves, tree
+from perflens.config.load import load
+from perflens.kernel.attached import Sizes, attach, object_path, object_types
+from perflens.kernel.features import inspect
+from perflens.registry import discover
+from tests.kernel.support import agent, closed_ledger, group, scrape, wait
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path.relative_to(ROOT) for path in (*DOCS.rglob("*.md"), ROOT / "README.md"))
+OPENS, FAILED, FIFOS = 23, 5, 3
+METRIC = re.compile(r"\bperflens_[a-z_]+[a-z]\b(?!\*)")
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def needs_kernel() -> None:
+    """Skip where no program can be loaded."""
+    host = inspect()
+    if os.geteuid() != 0 or not host.may_load:
+        pytest.skip("needs root with CAP_BPF and CAP_PERFMON")
+    if host.btf is None:
+        pytest.skip("needs a kernel with BTF")
+
+
+def test_reference_pages_are_what_the_code_says() -> None:
+    """docs/metrics.md, docs/configuration.md and the tables of docs/memory.md are up to date."""
+    assert list(generate.stale()) == [], "run python -m docs.generate"
+
+
+def test_drift_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A page that was changed by hand is named, and written anew on demand."""
+    for name in generate.PAGES:
+        shutil.copy(DOCS / name, tmp_path / name)
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    changed = tmp_path / "metrics.md"
+    changed.write_text(changed.read_text().replace("counter", "gauge", 1))
+
+    assert generate.main(["--check"]) == 1
+    assert "docs/metrics.md is out of date" in capsys.readouterr().out
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+
+
+@pytest.fixture(scope="module")
+def families() -> dict[str, generate.Metric]:
+    """The families of a real page, by name."""
+    return {metric.name: metric for metric in generate.families(generate.rendered())}
+
+
+def test_every_metric_is_documented(families: dict[str, generate.Metric]) -> None:
+    """The table of docs/metrics.md has the metrics of the page, no more and no less."""
+    documented = re.findall(r"^\| `(perflens_\w+)` \| (?:counter|gauge|histogram) ", page("metrics.md"), re.MULTILINE)
+
+    assert documented == list(families)
+
+
+def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> None:
+    """A counter is one of operations, or a loss or limit that the page says what to do about."""
+    explained = {name.partition("{")[0] for name in generate.LIMITS}
+    counters = {name for name, metric in families.items() if metric.kind == "counter"}
+    outcomes = {name.split('"')[1] for name in generate.LIMITS if name.startswith("perflens_probe_operations_total{")}
+
+    assert counters - explained == {
+        "perflens_probe_operations_entered_total",
+        "perflens_slow_operation_seconds_total",
+        "perflens_slow_operations_total",
+    }
+    assert {*families["perflens_probe_operations_total"].labels["outcome"]} == {*outcomes, "aggregated"}
+
+
+@pytest.mark.parametrize("name", [path for path in PAGES if path.name != "adding-a-probe.md"], ids=str)
+def test_metrics_that_are_named_exist(name: Path, families: dict[str, generate.Metric]) -> None:
+    """No page names a metric that the agent does not serve."""
+    samples = {
+        f"{family}{suffix}" for family, metric in families.items() if metric.kind == "histogram" for suffix in ("_count", "_sum", "_bucket")
+    }
+
+    assert set(METRIC.findall((ROOT / name).read_text())) - {*families, *samples} == set()
+
+
+def test_every_key_is_documented() -> None:
+    """docs/configuration.md has a line for each key, and its example is a configuration."""
+    catalogue = Context.of({}).catalogue
+    keys = [key.dotted for key in leaves(tree(catalogue))]
+
+    assert sorted(re.findall(r"^\| `([a-z_.]+)` \| `--", page("configuration.md"), re.MULTILINE)) == sorted(keys)
+
+
+def test_example_configuration_is_good(tmp_path: Path) -> None:
+    """The file that docs/configuration.md shows can be loaded."""
+    text = re.findall(r"^```yaml\n(.*?)^```", page("configuration.md"), re.MULTILINE | re.DOTALL)[0]
+    file = tmp_path / "perflens.yaml"
+    file.write_text(text)
+    settings = load({}, {}, str(file), Context.of({}).catalogue)
+
+    assert settings.probes["file"].thresholds == {"fsync": 100_000_000}
+    assert list(yaml.safe_load(text)) == ["threshold", "web", "probes"]
+
+
+def headings(text: str) -> set[str]:
+    """Return the anchors of a page, as GitHub makes them of its headings."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", PAGES, ids=str)
+def test_links_lead_somewhere(name: Path) -> None:
+    """Every relative link has its file, and its anchor a heading."""
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text()):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        if not link.startswith("http") and not (target.exists() and (not anchor or anchor in headings(target.read_text()))):
+            broken.append(link)
+
+    assert [link for link in broken if not link.endswith("benchmarks.md")] == []  # written by `make bench`
+
+
+MESSAGE_AT = {
+    **dict.fromkeys(("ProbeError", "StartError", "LayoutError", "Refused", "Unreadable", "UnknownCollector", "_plain"), 0),
+    **dict.fromkeys(("info", "warning", "error", "exception"), 0),
+    **dict.fromkeys(("Problem", "refuse", "Rule"), 2),
+}
+
+
+def texts(node: ast.expr) -> Iterator[str]:
+    """Yield a message as the documents write it: `…` for what differs."""
+    if isinstance(node, ast.IfExp):
+        yield from (*texts(node.body), *texts(node.orelse))
+    elif isinstance(node, ast.JoinedStr):
+        parts = (str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+        yield re.sub("…+", "…", "".join(parts))
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield (place, message) of what the agent logs, raises for the user or answers."""
+    for path in sorted((ROOT / "exporter/perflens").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                at = MESSAGE_AT.get(called, len(node.args))
+                for text in texts(node.args[at]) if at < len(node.args) else ():
+                    if re.search("[a-z]{3}", text):
+                        yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def test_every_message_is_explained() -> None:
+    """docs/troubleshooting.md has each message that the agent can print."""
+    found, text = list(messages()), page("troubleshooting.md")
+
+    assert len(found) > 60
+    assert [f"{place}: {message}" for place, message in found if message not in text] == []
+
+
+def test_pseudo_file_systems_are_listed() -> None:
+    """docs/coverage.md names the file systems of bpf/include/owner.h, in its order."""
+    known = re.findall(r"case 0x[0-9a-f]{8}: /\* (.*) \*/", (ROOT / "bpf/include/owner.h").read_text())
+    section = page("coverage.md").partition("### Pseudo file systems")[2].partition("###")[0].partition("## ")[0]
+
+    assert len(known) > 30
+    assert re.findall(r"^proc, .*\.$", section, re.MULTILINE) == [", ".join(known) + "."]
+
+
+@pytest.mark.parametrize("name", [path for path in PAGES if path.parent.name == "decisions"], ids=lambda path: path.stem)
+def test_decisions_are_short(name: Path) -> None:
+    """A record has its number, its four parts and at most 40 lines."""
+    lines = (ROOT / name).read_text().splitlines()
+
+    assert lines[0].startswith(f"# {name.name[:4]}: ")
+    assert [line for line in lines if line.startswith("## ")] == ["## Problem", "## Success criteria", "## Scope", "## Solution"]
+    assert len(lines) <= 40
+
+
+def _kernel_memory() -> dict[str, int]:
+    """The kernel's own count of each map and program that this process has open, by its id."""
+    found = {}
+    for fd in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            lines = dict(line.split(":\t", 1) for line in fd.read_text().splitlines() if ":\t" in line)
+            if "memlock" in lines:  # a link has none
+                found[f"{lines.get('map_id')} {lines.get('prog_id')}"] = int(lines["memlock"])
+    return found
+
+
+def test_memory_is_what_the_kernel_counts() -> None:
+    """The formula of docs/memory.md gives what the kernel says, within a hundredth."""
+    needs_kernel()
+    host, types = inspect(), object_types(object_path("file", platform.machine()))
+    if tuple(int(part) for part in re.findall(r"\d+", host.kernel)[:2]) < (6, 4):
+        pytest.skip("before 6.4 the kernel does not count the memory of a map exactly")
+    sizes, before = Sizes.of(host, 4_096), _kernel_memory()
+    probe = attach("file", discover()["file"], host, rung="auto", sizes=sizes, thresholds=[5_000_000] * 5)
+    counted = {name: size for name, size in _kernel_memory().items() if name not in before}
+    probe.close()
+
+    assert sum(counted.values()) == pytest.approx(sum(generate.kernel_bytes(types, sizes, host.possible_cpus).values()), rel=0.01)
+
+
+BLOCK = re.compile(r"^## \d\. `([^`]+)`$(.*?)^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def example() -> dict[str, str]:
+    """Return the files of the example in docs/adding-a-probe.md."""
+    return {path: text for path, _, text in BLOCK.findall(page("adding-a-probe.md"))}
+
+
+def test_example_is_three_files() -> None:
+    """The document shows a probe whole: three files, and no fourth."""
+    assert list(example()) == ["bpf/open.bpf.c", "exporter/perflens/probes/open.py", "tests/probes/test_open.py"]
+    assert len(re.findall(r"^```(?:c|python)$", page("adding-a-probe.md"), re.MULTILINE)) == 3
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the three files of the example, its object compiled by the Makefile."""
+    if not shutil.which("clang"):
+        pytest.skip("needs clang")
+    copy = tmp_path_factory.mktemp("project")
+    for folder in ("bpf", "exporter/perflens", "tests/probes", "tests/contract"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for plain in ("Makefile", "pyproject.toml", "setup.py"):
+        shutil.copy2(ROOT / plain, copy / plain)
+    for path, text in example().items():
+        assert not (copy / path).exists()
+        (copy / path).write_text(text)
+    command = ["make", "--no-print-directory", "objects", f"ARCHES={platform.machine()}", "PACKAGES=", f"VENV={ROOT / '.venv'}"]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return copy
+
+
+def _python(project: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PERFLENS"))}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project,
+        env={**environment, "PYTHONPATH": str(project / "exporter")},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_example_passes_its_test_and_the_contract_of_probes(project: Path) -> None:
+    """The example's own test passes, and so does what every probe is held to."""
+    pytest_ = ("-m", "pytest", "-p", "no:cacheprovider", "tests/probes/test_open.py", "tests/contract/test_probes_complete.py")
+
+    assert "failed" not in _python(project, *pytest_, "--junit-xml=done.xml")
+    assert "open-" in (project / "done.xml").read_text()
+
+
+def test_example_is_known_everywhere(project: Path) -> None:
+    """The command line, the configuration and the reference pages know the example by its declaration."""
+    assert "open: Opens of files by path or by handle.\n  operations: open, open_by_handle\n" in _python(
+        project, "-m", "perflens", "probes"
+    )
+    shown = _python(project, "-m", "perflens", "config", "show", "--threshold=open.open_by_handle=1ms", "--probes.open.attach=raw_tp")
+    assert "  open:\n    enabled: true\n    attach: raw_tp\n    thresholds:\n      open_by_handle: 1ms\n" in shown
+
+
+@pytest.mark.parametrize("rung", ["tp_btf", "raw_tp"])
+def test_example_counts_exactly(project: Path, tmp_path: Path, rung: str) -> None:
+    """By each rung: a known number of opens, failed opens and opens of a FIFO in a cgroup of its own."""
+    needs_kernel()
+    file, fifo = tmp_path / "file", tmp_path / "fifo"
+    file.touch()
+    os.mkfifo(fifo)
+
+    def work() -> None:
+        for _ in range(OPENS):
+            os.open(file, os.O_RDONLY)
+        for _ in range(FAILED):
+            with suppress(FileNotFoundError):
+                os.open(tmp_path / "nothing", os.O_RDONLY)
+        for _ in range(FIFOS):
+            os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    flags = (f"--probes.open.attach={rung}", "--no-probe.file", "--probes.strict")
+    environment = {"PYTHONPATH": str(project / "exporter")}
+    with agent(tmp_path, *flags, environment=environment) as running, group("opens") as own:
+        before = scrape(running.url)
+        wait(own.run(work))
+        after = closed_ledger(running.url)
+
+    name = "perflens_open_duration_seconds_count"
+    assert after.total(name, unit=own.unit, operation="open") == OPENS + FAILED
+    assert after.total(name, unit=own.unit, operation="open", fs="unknown") == FAILED
+    assert after.outcome("blocking_peer") - before.outcome("blocking_peer") >= FIFOS
+    assert after.total("perflens_probe_info", probe="open", mechanism=rung) == 1
