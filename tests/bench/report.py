@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -91,11 +92,14 @@ def _version(command: Sequence[str]) -> str:
 
 def _facts() -> str:
     memory = int(_first("/proc/meminfo", "MemTotal").split()[0]) // 1024
+    programs = [f"Python {platform.python_version()}", _version(["clang", "--version"]), _version(["bpftrace", "--version"])]
+    if peer := shlex.split(os.environ.get("PERFLENS_BENCH_EBPF_EXPORTER", "")):
+        programs.append(_version([peer[0], "--version"]).partition(" (")[0])
     facts = {
         "kernel": f"{platform.release().split('-')[0]} {platform.machine()}",
         "CPU": f"{os.cpu_count()} of {_first('/proc/cpuinfo', 'model name') if platform.machine() == 'x86_64' else platform.machine()}",
         "memory": f"{memory:,} MiB",
-        "programs": f"Python {platform.python_version()}, {_version(['clang', '--version'])}, {_version(['bpftrace', '--version'])}",
+        "programs": ", ".join(programs),
     }
     return "\n".join(f"- {name}: {text}" for name, text in facts.items())
 
@@ -111,6 +115,8 @@ _NOTES = """\
   CPU time (`CLOCK_THREAD_CPUTIME_ID`), so other work on that CPU does not count, but the caches that it fills do.
 - The empty pair is two `raw_tp` programs at `sys_enter` and `sys_exit` that return at once: the least that seeing every system
   call costs. A variant is loaded once and attached anew for each measurement; its own counters must show every call of the loop.
+- `PERFLENS_BENCH_EBPF_EXPORTER` names ebpf_exporter's binary and its flags for a configuration of your own that keeps a histogram
+  of `pread64`; here a hash of start times by thread, an exponential histogram of microseconds, and no labels but the operation.
 - Virtual machines change their speed while a run lasts. The rounds are short for that reason; a row that fails by less than its
   spread is worth another run (`make bench`, or `python -m tests.bench ROW`, which measures the rows that are named and leaves
   this page as it is).
