@@ -87,7 +87,8 @@ def _version(command: Sequence[str]) -> str:
         said = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "none"
-    return (said.stdout or said.stderr).splitlines()[0].strip()
+    lines = (said.stdout + said.stderr).splitlines()
+    return next((line.strip() for line in lines if "version" in line), lines[0].strip() if lines else "unknown")
 
 
 def _facts() -> str:
