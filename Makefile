@@ -14,9 +14,12 @@ OBJECTS      := $(foreach arch,$(ARCHES),$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$
 NATIVE       := exporter/perflens/kernel/_native.abi3.so
 TARGET_x86_64  := x86
 TARGET_aarch64 := arm64
-MULTIARCH    := $(shell cc -print-multiarch 2>/dev/null)
-BPF_FLAGS    := -g -O2 -Wall -Werror -target bpf -mcpu=v3 -I/usr/include/$(MULTIARCH)
+# Expanded when a recipe runs: on a bare machine there is no cc yet when this file is read.
+BPF_FLAGS     = -g -O2 -Wall -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell cc -print-multiarch)
+# What is to be installed before anything is compiled; a build that must not install packages passes PACKAGES= (setup.py).
+PACKAGES     ?= $(VENV)/packages
 
+.DELETE_ON_ERROR:
 .PHONY: help run setup test lint objects wheel bench ci clean
 
 help: ## Show this list
@@ -25,10 +28,7 @@ help: ## Show this list
 run: setup ## Set up this machine and run the agent on :9435 (ARGS="--threshold=1ms")
 	@deploy/elevate $(BIN)/perflens run $(ARGS)
 
-setup: $(VENV)/installed ## Install what is missing and make .venv with the perflens command
-
-$(VENV)/installed: pyproject.toml setup.py deploy/install-packages $(NATIVE) $(OBJECTS)
-	@touch $@
+setup: $(OBJECTS) $(NATIVE) ## Install what is missing and make .venv with the perflens command
 
 test: setup ## Run every test; those that cannot run here are skipped by name with the reason
 	@deploy/elevate $(BIN)/python -m pytest $(ARGS)
@@ -42,9 +42,9 @@ lint: setup ## ruff, mypy --strict, import-linter
 objects: $(OBJECTS) ## Compile the BPF objects
 
 define object_rule
-$(OBJECT_ROOT)/$(1)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) | $(VENV)/packages
+$(OBJECT_ROOT)/$(1)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
 	@mkdir -p $$(@D)
-	$(CLANG) $(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -c $$< -o $$@
+	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -c $$< -o $$@
 	$(STRIP) -g $$@
 endef
 $(foreach arch,$(ARCHES),$(eval $(call object_rule,$(arch))))
@@ -54,14 +54,20 @@ $(VENV)/packages: deploy/install-packages
 	@deploy/install-packages
 	@mkdir -p $(VENV) && touch $@
 
-$(NATIVE): exporter/perflens/kernel/_native.c pyproject.toml setup.py $(OBJECTS) | $(VENV)/packages
-	@test -x $(BIN)/python || $(PYTHON) -m venv --system-site-packages $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade 'setuptools>=77' wheel
-	@$(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev,otlp]'
+$(VENV)/installed: pyproject.toml | $(VENV)/packages $(OBJECTS)
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv $(VENV)
+	@echo 'installing Python packages into $(VENV)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,otlp]'
 	@touch $@
 
-wheel: setup ## Build dist/*.whl for this architecture, with libbpf inside
-	PERFLENS_STATIC=1 $(BIN)/python -m build --quiet --wheel --no-isolation
+$(NATIVE): exporter/perflens/kernel/_native.c setup.py $(VENV)/installed
+	@$(BIN)/python setup.py --quiet build_ext --inplace --force
+	@touch $@
+
+wheel: setup ## Build dist/*.whl for this architecture, with libbpf inside, from dist/*.tar.gz
+	@rm -rf dist
+	PERFLENS_STATIC=1 $(BIN)/python -m build --quiet --no-isolation
 	@ls dist/*.whl
 
 bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md

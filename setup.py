@@ -22,9 +22,17 @@ class BuildObjects(build_py):
     """Compile the BPF objects first: they are package data."""
 
     def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # what an earlier build left there would be taken along
         arguments = [f"ARCHES={platform.machine()}"] if STATIC else []
-        subprocess.run(["make", "--no-print-directory", "objects", *arguments], check=True)
+        subprocess.run(["make", "--no-print-directory", "objects", "PACKAGES=", *arguments], check=True)
         super().run()
+
+    def find_data_files(self, package: str, src_dir: str) -> list[str]:
+        """Leave out the objects of other architectures where the native module is of one."""
+        own = f"/objects/{platform.machine()}/"
+        files: list[str] = super().find_data_files(package, src_dir)
+        return [file for file in files if not STATIC or "/objects/" not in file or own in file]
 
 
 class BuildNative(build_ext):
