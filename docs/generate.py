@@ -48,6 +48,14 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Operations counted in an `other` cell because no cell of the kernel was free.",
         "Raise `cells` ([what it costs](memory.md)) and restart.",
     ),
+    "perflens_series_expired_total": (
+        "Series removed because their owner had been gone for `series.expiry`; their operations stay in the ledger.",
+        "Nothing: owners come and go. Raise `series.expiry` if Prometheus scrapes so rarely that it misses their last samples.",
+    ),
+    "perflens_owners_name_cut_total": (
+        "Owners whose name was longer than 256 characters and lost its beginning; two of them may share a series.",
+        "Shorten the names of the cgroups.",
+    ),
     "perflens_series_dropped_total": (
         "Cells bound to an `other` series because the metric had `series.limit` series.",
         "Raise `series.limit`, lower `series.expiry`, or set `owner.level: node`.",

@@ -148,11 +148,13 @@ class Agent:
         return AgentStatus(
             probes=tuple(self.states),
             ledgers={running.name: running.ledger() for running in self._running},
-            cells={running.name: (running.family.cells_used, self._sizes.cells) for running in self._running},
+            cells={running.name: (running.family.cells_used, running.kernel.usable) for running in self._running},
             series={metric: len(table) for metric, table in tables.items()},
             series_dropped={metric: table.dropped for metric, table in tables.items()},
+            series_expired={metric: table.expired for metric, table in tables.items()},
             owners=len(self._owners),
             owners_unnamed=self._owners.unnamed,
+            owners_cut=self._owners.cut,
             reload_succeeded=self._reloaded[0],
             reload_succeeded_at=self._reloaded[1],
         )

@@ -142,7 +142,9 @@ class AgentStatus:
     cells: Mapping[str, tuple[int, int]]
     series: Mapping[str, int]
     series_dropped: Mapping[str, int]
+    series_expired: Mapping[str, int]
     owners: int
     owners_unnamed: int
+    owners_cut: int
     reload_succeeded: bool
     reload_succeeded_at: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from perflens import probes
@@ -14,10 +14,10 @@ from perflens.probe import Probe
 __all__ = ["discover"]
 
 
-def discover(path: Iterable[str] | None = None) -> Mapping[str, Probe]:
+def discover() -> Mapping[str, Probe]:
     """Return every probe by name, in alphabetical order; LayoutError for a module without one."""
     found = {}
-    for module in pkgutil.iter_modules(probes.__path__ if path is None else path):
+    for module in pkgutil.iter_modules(probes.__path__):
         probe = getattr(importlib.import_module(f"{probes.__name__}.{module.name}"), "PROBE", None)
         if not isinstance(probe, Probe):
             raise LayoutError(f"perflens.probes.{module.name} has no PROBE")

@@ -94,14 +94,18 @@ def _tables(status: AgentStatus) -> Iterator[Metric]:
         capacity.add_metric((probe,), limit)
     series = _gauge("series", "Series of a metric, each of a histogram's counted once.", "metric")
     dropped = _counter("series_dropped", "Cells bound to an `other` series because the metric had reached its limit.", "metric")
+    expired = _counter("series_expired", "Series removed because their owner was gone for longer than series.expiry.", "metric")
     for metric, count in status.series.items():
         series.add_metric((metric,), count)
         dropped.add_metric((metric,), status.series_dropped[metric])
+        expired.add_metric((metric,), status.series_expired[metric])
     owners = _gauge("owners", "Owners whose name is kept.")
     owners.add_metric((), status.owners)
     unnamed = _counter("owners_unnamed", "Owners whose cgroup path could not be read in full.")
     unnamed.add_metric((), status.owners_unnamed)
-    yield from (used, capacity, series, dropped, owners, unnamed)
+    cut = _counter("owners_name_cut", "Owners whose name was longer than a label may be, and lost its beginning.")
+    cut.add_metric((), status.owners_cut)
+    yield from (used, capacity, series, dropped, expired, owners, unnamed, cut)
 
 
 class SelfMetrics:

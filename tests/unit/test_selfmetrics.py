@@ -17,8 +17,10 @@ STATUS = AgentStatus(
     cells={"file": (13, 4096)},
     series={"perflens_file_operation_duration_seconds": 17},
     series_dropped={"perflens_file_operation_duration_seconds": 19},
+    series_expired={"perflens_file_operation_duration_seconds": 31},
     owners=29,
     owners_unnamed=2,
+    owners_cut=37,
     reload_succeeded=False,
     reload_succeeded_at=1_700_000_000.5,
 )
@@ -134,7 +136,7 @@ def test_only_what_is_wanted() -> None:
 
 def test_without_a_probe() -> None:
     """An agent without a probe still has its families, without samples."""
-    empty = AgentStatus((), {}, {}, {}, {}, 0, 0, True, 0.0)
+    empty = AgentStatus((), {}, {}, {}, {}, {}, 0, 0, 0, True, 0.0)
 
     assert "# TYPE perflens_probe_attached gauge\n" in page(empty)
     assert not [name for name, _ in samples(page(empty)) if name.startswith("perflens_probe_")]

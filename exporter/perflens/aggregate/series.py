@@ -22,12 +22,13 @@ class _Series:
 class SeriesTable:
     """Series by key. ``fold`` turns a key into that of its `other` series, which has no cap and never expires.
 
-    ``dropped`` counts the cells that were bound to an `other` series because the metric had ``limit`` series.
+    ``dropped`` counts the cells that were bound to an `other` series because the metric had ``limit`` series,
+    ``expired`` the series that were removed.
     """
 
     def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey]) -> None:
         self.rows = Rows(width)
-        self.dropped = 0
+        self.dropped = self.expired = 0
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
         self._named = 0
@@ -82,6 +83,7 @@ class SeriesTable:
             self._retired += self.rows.count(row)
             self.rows.give(row)
         self._named -= len(old)
+        self.expired += len(old)
         return len(old)
 
     def counts(self) -> tuple[int, int]:

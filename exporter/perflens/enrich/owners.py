@@ -24,14 +24,17 @@ class Tree(Protocol):
 
 
 class Owners:
-    """Owners by cgroup id. ``unnamed`` counts those whose path neither the kernel nor the tree could tell in full."""
+    """Owners by cgroup id.
+
+    ``unnamed`` counts those whose path neither the kernel nor the tree could tell in full, ``cut`` those whose name was too long.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._known: dict[int, tuple[Owner, tuple[str, ...] | None]] = {}
         self._queue: deque[int] = deque()
         self._gone: set[int] = set()
-        self.unnamed = 0
+        self.unnamed = self.cut = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -43,6 +46,7 @@ class Owners:
             found = tuple(path) if complete else self._tree.find(cgroup_id)
             known = (_owner(cgroup_id, found, path), found)
             self.unnamed += found is None
+            self.cut += found is not None and known[0].unit.startswith("…")
             self._known[cgroup_id] = known
             self._queue.appendleft(cgroup_id)
         elif cgroup_id in self._gone:  # its last operation ended after its cells were killed

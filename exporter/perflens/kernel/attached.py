@@ -70,7 +70,7 @@ class AttachedProbe:
         self._layout = _harvest_layout(types.struct("cell"), self._key_layout, sizes)
         reserved = self._thresholds.count  # one `other` cell an operation
         self._set_up_cells(reserved, operations)
-        self.free = sizes.cells - reserved
+        self.usable = sizes.cells - reserved + operations
 
     def harvest(self, bindings: array[int], rows: array[int], slow: array[int]) -> list[int]:
         """Move every count into the rows that the cells are bound to; return the cells in use that are bound to none."""
@@ -228,4 +228,6 @@ def attach(
                 reasons.append((candidate.name, error))
     if not reasons:
         raise ProbeError(f"{name} has no rung {rung}", f"use one of auto, {', '.join(rung.name for rung in probe.rungs)}")
+    if len(reasons) == 1:
+        raise reasons[0][1]
     raise ProbeError("; ".join(f"{tried}: {error.reason}" for tried, error in reasons), reasons[-1][1].cure)

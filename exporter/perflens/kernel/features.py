@@ -24,6 +24,7 @@ _CAPABILITIES = {
 }
 
 
+_BTF = Path("/sys/kernel/btf/vmlinux")  # where libbpf looks, whatever --path.sysfs says
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 
@@ -127,10 +128,10 @@ def _lockdown(text: str) -> str:
     return rest.partition("]")[0] or "none"
 
 
-def inspect(procfs: str = "/proc", sysfs: str = "/sys") -> Host:
+def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None) -> Host:
     """Look at this host; nothing that is missing is an error here."""
     proc, sys = Path(procfs), Path(sysfs)
-    btf = sys / "kernel/btf/vmlinux"
+    btf = btf or _BTF
     return Host(
         machine=platform.machine(),
         kernel=platform.release(),

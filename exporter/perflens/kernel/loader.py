@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import mmap
 import os
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from perflens.kernel.libbpf import ANY, Library, TestRun, library
 from perflens.layout import Variable
 
 __all__ = ["Loaded", "Plan", "load"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,15 @@ def _prepare(lib: Library, handle: int, plan: Plan) -> None:
         ctypes.memmove(base + place.field.offset, value, len(value))
 
 
+def _cause(lib: Library) -> str:
+    """Return libbpf's line about the program or map that failed; its last line only says that the object did."""
+    why = lib.why()
+    lines = [line.removeprefix("libbpf: ") for line in lib.said]
+    for line in lines:
+        _log.debug("libbpf", extra={"fields": {"said": line}})
+    return next((line for line in lines if "failed" in line and "failed to load object" not in line), why)
+
+
 def load(plan: Plan) -> Loaded:
     """Load the programs of ``plan`` without attaching them; ProbeError with the kernel's own words when it refuses."""
     lib = library()
@@ -146,8 +158,7 @@ def load(plan: Plan) -> Loaded:
         _prepare(lib, handle, plan)
         lib.said.clear()
         if lib.bpf_object__load(handle):
-            said = next((line for line in lib.said if "failed to load" in line or "BPF program load failed" in line), "")
-            raise ProbeError(f"the kernel refuses the programs: {said.removeprefix('libbpf: ') or lib.why()}", "run perflens check")
+            raise ProbeError(f"the kernel refuses the programs: {_cause(lib)}", "see docs/troubleshooting.md#refused")
     except BaseException:
         loaded.close()
         raise

@@ -159,6 +159,7 @@ def test_check_of_a_host_that_cannot(
 ) -> None:
     """On a host without BTF and capabilities the check is exit code 1 and names the gaps with their cures."""
     monkeypatch.setattr("perflens.kernel.features.capabilities", lambda status: frozenset())
+    monkeypatch.setattr("perflens.kernel.features._BTF", tmp_path / "none")
     arguments = ["check", f"--path.procfs={tmp_path}", f"--path.sysfs={tmp_path}", *(["--json"] if as_json else [])]
 
     assert main(arguments) == 1

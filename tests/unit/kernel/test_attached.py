@@ -45,7 +45,7 @@ def test_sizes(host: Host, cpus: int, pid_max: int, expected: Sizes) -> None:
 def test_first_cells_are_the_other_cells(cells: FakeCells) -> None:
     """Each operation has its `other` cell from the start; the rest is free."""
     assert [cells.key(index) for index in range(5)] == [CellKey(0, 0, number) for number in range(5)]
-    assert cells.free == 8
+    assert cells.usable == 8 + 5
     assert cells.capacity == 16
 
 
@@ -73,7 +73,7 @@ def test_dead_cell_is_not_found_again(cells: FakeCells) -> None:
 
 def test_free_list_that_is_full(cells: FakeCells) -> None:
     """A cell that is given back too often is an error and not silence."""
-    for _ in range(cells.capacity - cells.free):
+    for _ in range(cells.capacity - (cells.usable - 5)):
         cells.give_back(9)
     with pytest.raises(ProbeError, match="cannot be given back"):
         cells.give_back(9)

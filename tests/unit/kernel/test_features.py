@@ -116,7 +116,7 @@ def test_inspect(tmp_path: Path) -> None:
     write(sys / "kernel/security/lockdown", "none [integrity] confidentiality\n")
     write(sys / "kernel/btf/vmlinux", "\0int\0bpf_rdonly_cast\0")
     write(sys / "kernel/tracing/events/x", "")
-    host = inspect(str(proc), str(sys))
+    host = inspect(str(proc), str(sys), sys / "kernel/btf/vmlinux")
 
     assert (host.pid_max, host.perf_event_paranoid, host.possible_cpus, host.lockdown) == (32_768, -1, 8, "integrity")
     assert (host.read_by_cast, host.owner_by_memory, host.tracefs) == (True, True, True)
@@ -128,12 +128,12 @@ def test_function_that_the_kernel_does_not_have(tmp_path: Path, btf: str) -> Non
     """A name is known only when it stands whole among the BTF's strings; an empty file knows none."""
     write(tmp_path / "kernel/btf/vmlinux", btf)
 
-    assert inspect(str(tmp_path), str(tmp_path)).read_by_cast is False
+    assert inspect(str(tmp_path), str(tmp_path), tmp_path / "kernel/btf/vmlinux").read_by_cast is False
 
 
 def test_inspect_of_nothing(tmp_path: Path) -> None:
     """A host that says nothing is described by the safe defaults, without an error."""
-    host = inspect(str(tmp_path), str(tmp_path))
+    host = inspect(str(tmp_path), str(tmp_path), tmp_path / "none")
 
     assert (host.pid_max, host.perf_event_paranoid, host.btf, host.lockdown) == (4_194_304, None, None, "none")
     assert (host.read_by_cast, host.owner_by_memory, host.tracefs) == (False, False, False)
