@@ -31,10 +31,11 @@ enum file_form {
 };
 
 #define SYSCALLS_MAX 512
+#define COMPAT 0x80 /* the number is of the 32-bit table: of this family no number is in both */
 
 /* System call numbers are an ABI: arch/x86/entry/syscalls/, include/uapi/asm-generic/unistd.h, arch/arm/tools/syscall.tbl. */
 #if defined(__TARGET_ARCH_x86)
-static const __u8 native_forms[SYSCALLS_MAX] = {
+static const __u8 forms[SYSCALLS_MAX] = {
 	[0 /* read */] = FORM_READ, [17 /* pread64 */] = FORM_READ, [19 /* readv */] = FORM_READ,
 	[295 /* preadv */] = FORM_READ, [327 /* preadv2 */] = FORM_READ,
 	[1 /* write */] = FORM_WRITE, [18 /* pwrite64 */] = FORM_WRITE, [20 /* writev */] = FORM_WRITE,
@@ -42,18 +43,17 @@ static const __u8 native_forms[SYSCALLS_MAX] = {
 	[74 /* fsync */] = FORM_FSYNC, [75 /* fdatasync */] = FORM_FSYNC, [277 /* sync_file_range */] = FORM_SYNC_RANGE,
 	[326 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [275 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
 	[40 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
-};
-static const __u8 compat_forms[SYSCALLS_MAX] = {
-	[3 /* read */] = FORM_READ, [180 /* pread64 */] = FORM_READ, [145 /* readv */] = FORM_READ,
-	[333 /* preadv */] = FORM_READ, [378 /* preadv2 */] = FORM_READ,
-	[4 /* write */] = FORM_WRITE, [181 /* pwrite64 */] = FORM_WRITE, [146 /* writev */] = FORM_WRITE,
-	[334 /* pwritev */] = FORM_WRITE, [379 /* pwritev2 */] = FORM_WRITE,
-	[118 /* fsync */] = FORM_FSYNC, [148 /* fdatasync */] = FORM_FSYNC, [314 /* sync_file_range */] = FORM_SYNC_RANGE,
-	[377 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [313 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
-	[187 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = FORM_COPY_SECOND_TO_FIRST,
+	/* of 32-bit callers */
+	[3 /* read */] = COMPAT | FORM_READ, [180 /* pread64 */] = COMPAT | FORM_READ, [145 /* readv */] = COMPAT | FORM_READ,
+	[333 /* preadv */] = COMPAT | FORM_READ, [378 /* preadv2 */] = COMPAT | FORM_READ,
+	[4 /* write */] = COMPAT | FORM_WRITE, [181 /* pwrite64 */] = COMPAT | FORM_WRITE, [146 /* writev */] = COMPAT | FORM_WRITE,
+	[334 /* pwritev */] = COMPAT | FORM_WRITE, [379 /* pwritev2 */] = COMPAT | FORM_WRITE,
+	[118 /* fsync */] = COMPAT | FORM_FSYNC, [148 /* fdatasync */] = COMPAT | FORM_FSYNC, [314 /* sync_file_range */] = COMPAT | FORM_SYNC_RANGE,
+	[377 /* copy_file_range */] = COMPAT | FORM_COPY_FIRST_TO_THIRD, [313 /* splice */] = COMPAT | FORM_COPY_FIRST_TO_THIRD,
+	[187 /* sendfile */] = COMPAT | FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = COMPAT | FORM_COPY_SECOND_TO_FIRST,
 };
 #elif defined(__TARGET_ARCH_arm64)
-static const __u8 native_forms[SYSCALLS_MAX] = {
+static const __u8 forms[SYSCALLS_MAX] = {
 	[63 /* read */] = FORM_READ, [67 /* pread64 */] = FORM_READ, [65 /* readv */] = FORM_READ,
 	[69 /* preadv */] = FORM_READ, [286 /* preadv2 */] = FORM_READ,
 	[64 /* write */] = FORM_WRITE, [68 /* pwrite64 */] = FORM_WRITE, [66 /* writev */] = FORM_WRITE,
@@ -61,17 +61,18 @@ static const __u8 native_forms[SYSCALLS_MAX] = {
 	[82 /* fsync */] = FORM_FSYNC, [83 /* fdatasync */] = FORM_FSYNC, [84 /* sync_file_range */] = FORM_SYNC_RANGE,
 	[285 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [76 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
 	[71 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
-};
-static const __u8 compat_forms[SYSCALLS_MAX] = {
-	[3 /* read */] = FORM_READ, [180 /* pread64 */] = FORM_READ, [145 /* readv */] = FORM_READ,
-	[361 /* preadv */] = FORM_READ, [392 /* preadv2 */] = FORM_READ,
-	[4 /* write */] = FORM_WRITE, [181 /* pwrite64 */] = FORM_WRITE, [146 /* writev */] = FORM_WRITE,
-	[362 /* pwritev */] = FORM_WRITE, [393 /* pwritev2 */] = FORM_WRITE,
-	[118 /* fsync */] = FORM_FSYNC, [148 /* fdatasync */] = FORM_FSYNC, [341 /* sync_file_range2 */] = FORM_SYNC_RANGE,
-	[391 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [340 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
-	[187 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = FORM_COPY_SECOND_TO_FIRST,
+	/* of 32-bit callers */
+	[3 /* read */] = COMPAT | FORM_READ, [180 /* pread64 */] = COMPAT | FORM_READ, [145 /* readv */] = COMPAT | FORM_READ,
+	[361 /* preadv */] = COMPAT | FORM_READ, [392 /* preadv2 */] = COMPAT | FORM_READ,
+	[4 /* write */] = COMPAT | FORM_WRITE, [181 /* pwrite64 */] = COMPAT | FORM_WRITE, [146 /* writev */] = COMPAT | FORM_WRITE,
+	[362 /* pwritev */] = COMPAT | FORM_WRITE, [393 /* pwritev2 */] = COMPAT | FORM_WRITE,
+	[118 /* fsync */] = COMPAT | FORM_FSYNC, [148 /* fdatasync */] = COMPAT | FORM_FSYNC, [341 /* sync_file_range2 */] = COMPAT | FORM_SYNC_RANGE,
+	[391 /* copy_file_range */] = COMPAT | FORM_COPY_FIRST_TO_THIRD, [340 /* splice */] = COMPAT | FORM_COPY_FIRST_TO_THIRD,
+	[187 /* sendfile */] = COMPAT | FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = COMPAT | FORM_COPY_SECOND_TO_FIRST,
 };
 #endif
+
+bool compat_seen = false; /* until then the exit of close, stat … , whose numbers are in the 32-bit table, looks for no slot */
 
 static __always_inline void object_name(char *name, __u32 size, __u64 object)
 {
@@ -80,62 +81,64 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 
 #include "include/hist.h"
 
-static __always_inline enum file_operation operation_of(enum file_form form)
+static __always_inline void begin(struct task_struct *task, enum file_operation operation, struct super_block *super)
 {
-	return form >= FORM_COPY_FIRST_TO_THIRD ? FILE_COPY : form - FORM_READ;
+	struct kernfs_node *owner = owner_of(task);
+
+	slot_begin(task, operation, READ(owner, id), (__u64)READ(super, s_type));
 }
 
-/* The storage that the call works on, of a copy its destination's; NULL with the reason counted. */
-static __always_inline struct super_block *target_of(struct task_struct *task, struct pt_regs *regs, enum file_form form, bool compat)
+/* A copy is an operation on its destination, unless one of its ends is a peer. A function, so that reads do not step over it. */
+static __noinline int enter_copy(struct task_struct *task, struct pt_regs *regs, enum file_form form, bool compat)
 {
-	struct file *file = current_file(task, syscall_argument(regs, 0, compat));
-	struct super_block *super, *other;
+	bool to_third = form == FORM_COPY_FIRST_TO_THIRD;
+	struct file *first = current_file(task, syscall_argument(regs, 0, compat)), *other;
+	struct super_block *super, *other_super;
 
-	if (!file)
-		goto filtered;
-	super = storage_of(file);
-	if (form >= FORM_COPY_FIRST_TO_THIRD) {
-		int argument = form == FORM_COPY_FIRST_TO_THIRD ? 2 : 1;
-
-		file = argument == 2 ? current_file(task, syscall_argument(regs, 2, compat))
-				     : current_file(task, syscall_argument(regs, 1, compat));
-		if (!file)
-			goto filtered;
-		other = storage_of(file);
-		if (!other)
-			super = NULL;
-		else if (super && argument == 2)
-			super = other;
+	other = to_third ? current_file(task, syscall_argument(regs, 2, compat)) : current_file(task, syscall_argument(regs, 1, compat));
+	if (!first || !other) {
+		count(LEDGER_FILTERED);
+		return 0;
 	}
-	if (!super)
+	super = storage_of(first);
+	other_super = storage_of(other);
+	if (super && other_super)
+		begin(task, FILE_COPY, to_third ? other_super : super);
+	else
 		count(LEDGER_BLOCKING_PEER);
-	return super;
-filtered:
-	count(LEDGER_FILTERED);
-	return NULL;
+	return 0;
 }
 
 static __always_inline int file_enter(struct pt_regs *regs, unsigned long number)
 {
 	struct task_struct *task;
 	struct super_block *super;
-	struct kernfs_node *owner;
 	enum file_form form;
+	struct file *file;
 	bool compat;
 
-	if (number >= SYSCALLS_MAX || !(native_forms[number] | compat_forms[number]))
+	if (number >= SYSCALLS_MAX || !forms[number])
 		return 0;
 	task = current_task();
 	compat = is_compat_syscall(task);
-	form = compat ? compat_forms[number] : native_forms[number];
-	if (form == FORM_NONE)
+	if (compat != !!(forms[number] & COMPAT))
 		return 0;
+	form = forms[number] & ~COMPAT;
+	if (compat)
+		compat_seen = true;
 	count(LEDGER_ENTERED);
-	super = target_of(task, regs, form, compat);
-	if (!super)
+	if (form >= FORM_COPY_FIRST_TO_THIRD)
+		return enter_copy(task, regs, form, compat);
+	file = current_file(task, syscall_argument(regs, 0, compat));
+	if (!file) {
+		count(LEDGER_FILTERED);
 		return 0;
-	owner = current_owner();
-	slot_begin(operation_of(form), READ(owner, id), (__u64)READ(super, s_type));
+	}
+	super = storage_of(file);
+	if (super)
+		begin(task, form - FORM_READ, super);
+	else
+		count(LEDGER_BLOCKING_PEER);
 	return 0;
 }
 
@@ -144,9 +147,9 @@ static __always_inline int file_exit(struct pt_regs *regs)
 	unsigned long number = syscall_number(regs);
 	struct op_slot *slot;
 
-	if (number >= SYSCALLS_MAX || !(native_forms[number] | compat_forms[number]))
+	if (number >= SYSCALLS_MAX || !forms[number] || ((forms[number] & COMPAT) && !compat_seen))
 		return 0;
-	slot = slot_find();
+	slot = slot_find(current_task());
 	if (!slot)
 		return 0; /* a peer, or entered before the programs were attached */
 	record(slot->operation, slot->owner, slot->object, bpf_ktime_get_ns() - slot->start, &slot->cell[slot->operation & (OPERATIONS_MAX - 1)]);

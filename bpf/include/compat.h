@@ -25,6 +25,14 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
+/* The thread id of the current task: a load where the task is typed, a helper's call (10 ns) where it is not. */
+static __always_inline __u32 thread_id(struct task_struct *task)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		return task->pid;
+	return (__u32)bpf_get_current_pid_tgid();
+}
+
 /* kernfs_node::parent became __parent, read under RCU (741c10b096bc, "kernfs: Use RCU to access kernfs_node::parent", 6.15). */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
 {

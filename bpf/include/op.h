@@ -3,6 +3,7 @@
 #ifndef PERFLENS_OP_H
 #define PERFLENS_OP_H
 
+#include "compat.h"
 #include "ledger.h"
 
 #define SLOTS_MAX 65536 /* the agent lowers it to the host's pid_max */
@@ -54,10 +55,10 @@ static __noinline int slot_begin_overflow(const struct op_slot *op)
 	return 0;
 }
 
-/* Begin an operation of the current thread. */
-static __always_inline void slot_begin(__u32 operation, pl_cgroup_id owner, __u64 object)
+/* Begin an operation of the current thread, `task`. */
+static __always_inline void slot_begin(struct task_struct *task, __u32 operation, pl_cgroup_id owner, __u64 object)
 {
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u32 tid = thread_id(task);
 	__u32 index = tid & slot_mask;
 	struct op_slot *slot = bpf_map_lookup_elem(&slots, &index);
 
@@ -80,9 +81,9 @@ static __always_inline void slot_begin(__u32 operation, pl_cgroup_id owner, __u6
 }
 
 /* The slot of the current thread's operation in flight, or NULL. */
-static __always_inline struct op_slot *slot_find(void)
+static __always_inline struct op_slot *slot_find(struct task_struct *task)
 {
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u32 tid = thread_id(task);
 	__u32 index = tid & slot_mask;
 	struct op_slot *slot = bpf_map_lookup_elem(&slots, &index);
 

@@ -19,10 +19,8 @@ struct owner_path {
 	char names[OWNER_PATH_SIZE + OWNER_NAME_SIZE];
 };
 
-static __always_inline struct kernfs_node *current_owner(void)
+static __always_inline struct kernfs_node *owner_of(struct task_struct *task)
 {
-	struct task_struct *task = current_task();
-
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
 		if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
 			return task->cgroups->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]->cgroup->kn;
@@ -36,6 +34,11 @@ static __always_inline struct kernfs_node *current_owner(void)
 		return BPF_CORE_READ(css, cgroup, kn);
 	}
 	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+}
+
+static __always_inline struct kernfs_node *current_owner(void)
+{
+	return owner_of(current_task());
 }
 
 /* Copy the path of `node`, leaf first. A path that is too long loses its root end and is counted. */
@@ -67,7 +70,7 @@ static __always_inline void read_owner_path(struct owner_path *path, struct kern
 
 static __always_inline struct file *current_file(struct task_struct *task, __u32 fd)
 {
-	struct file *file = NULL;
+	struct list_head *place; /* any struct that begins with a pointer: a cast needs a type of the kernel's BTF */
 	struct fdtable *table;
 
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
@@ -76,8 +79,8 @@ static __always_inline struct file *current_file(struct task_struct *task, __u32
 		table = BPF_CORE_READ(task, files, fdt);
 	if (fd >= READ(table, max_fds))
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), READ(table, fd) + fd);
-	return file;
+	place = (struct list_head *)(READ(table, fd) + fd);
+	return (struct file *)READ(place, next);
 }
 
 #define S_IFMT 0170000

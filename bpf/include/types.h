@@ -93,6 +93,10 @@ struct file {
 	struct address_space *f_mapping;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -103,6 +107,7 @@ struct files_struct {
 };
 
 struct task_struct {
+	int pid;
 	struct thread_info thread_info;
 	struct files_struct *files;
 	struct css_set *cgroups;

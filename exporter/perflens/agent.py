@@ -202,7 +202,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     loop = asyncio.get_running_loop()
     bound = [sockets.listen(address) for address in agent.settings.web.listen_address]
     ready, ended = asyncio.Event(), asyncio.Event()
-    flight = SingleFlight[Query](lambda query: agent.page.render(query), agent.worker)
+    flight = SingleFlight[Query, bytes | bytearray](lambda query: agent.page.render(query), agent.worker)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
         query = Query(scrape.names, scrape.collectors, accepts_gzip(scrape.accept_encoding))

@@ -118,10 +118,10 @@ class SelfMetrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    def render(self, wanted: Callable[[str], bool]) -> Iterator[str]:
+    def render(self, wanted: Callable[[str], bool]) -> Iterator[bytes]:
         """Yield the own metrics that are wanted as text."""
         found = [metric for metric in self._registry.collect() if wanted(_exposed(metric))]
-        yield generate_latest(_Found(found)).decode()
+        yield generate_latest(_Found(found))
 
 
 class _Found(CollectorRegistry):

@@ -111,11 +111,11 @@ class _Scrape:
         self._peer = CollectorRegistry()
         self._peer.register(_Peer(self._family))
 
-    def text(self) -> bytes:
+    def text(self) -> bytes | bytearray:
         """Return the page."""
         return self._page.render(Query())
 
-    def _by_peer(self) -> bytes:
+    def _by_peer(self) -> bytes | bytearray:
         self._family.harvest()
         return generate_latest(self._peer)
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from perflens.enrich.units import unit_of
 from perflens.export.prometheus.negotiate import TEXT_0_0_4, TEXT_1_0_0, accepts_gzip, content_type
-from perflens.export.prometheus.text import counter_lines, escape_label, header, labels
+from perflens.export.prometheus.text import escape_label, family, labels
 from perflens.kernel.features import mounts
 
 NAMES = st.lists(st.binary(min_size=1, max_size=30).map(lambda raw: raw.replace(b"\0", b"x").replace(b"/", b"x")), max_size=6)
@@ -20,11 +20,11 @@ NAMES = st.lists(st.binary(min_size=1, max_size=30).map(lambda raw: raw.replace(
 @given(NAMES)
 def test_hostile_owner(names: list[bytes]) -> None:
     """Cgroups of any bytes, as the kernel side's names are decoded, make one series that the official parser reads."""
-    unit = unit_of([name.decode("utf-8", "backslashreplace") for name in names])
-    page = header("m_total", "counter", "Help.") + "".join(counter_lines("m_total", [(labels([("unit", unit)]), "1")]))
-    (family,) = text_string_to_metric_families(page.encode().decode())
+    unit = unit_of([os.fsdecode(name) for name in names])
+    page = family("m_total", "counter", "Help.", [(labels([("unit", unit)]), "1")])
+    (found,) = text_string_to_metric_families(page.decode())
 
-    assert [sample.labels for sample in family.samples] == [{"unit": unit}]
+    assert [sample.labels for sample in found.samples] == [{"unit": unit}]
 
 
 @settings(deadline=None, max_examples=150)

@@ -39,7 +39,7 @@ class Pipeline:
     def text(self) -> str:
         self.family.harvest()
         histograms = histogram_family(PROBE.histogram, self.family.histograms, "unit")(lambda name: True)
-        return "".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True)))
+        return b"".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True))).decode()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ STATUS = AgentStatus(
 
 
 def page(status: AgentStatus = STATUS) -> str:
-    return "".join(SelfMetrics(lambda: status).render(lambda name: True))
+    return b"".join(SelfMetrics(lambda: status).render(lambda name: True)).decode()
 
 
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -129,7 +129,7 @@ def test_status_is_read_at_each_scrape() -> None:
 
 def test_only_what_is_wanted() -> None:
     """A counter is asked for by the name that it is exposed under, and nothing else is rendered."""
-    text = "".join(SelfMetrics(lambda: STATUS).render(lambda name: name in ("perflens_probe_missed_total", "perflens_owners")))
+    text = b"".join(SelfMetrics(lambda: STATUS).render(lambda name: name in ("perflens_probe_missed_total", "perflens_owners"))).decode()
 
     assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_probe_missed_total", "perflens_owners"]
 

@@ -23,12 +23,12 @@ class SeriesTable:
     """Series by key. ``fold`` turns a key into that of its `other` series, which has no cap and never expires.
 
     ``dropped`` counts the cells that were bound to an `other` series because the metric had ``limit`` series,
-    ``expired`` the series that were removed.
+    ``expired`` the series that were removed. ``version`` changes whenever series come or go.
     """
 
     def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey]) -> None:
         self.rows = Rows(width)
-        self.dropped = self.expired = 0
+        self.dropped = self.expired = self.version = 0
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
         self._named = 0
@@ -56,6 +56,7 @@ class SeriesTable:
                 return self.bind(other)
             series = self._series[key] = _Series(self.rows.take())
             self._named += key != other
+            self.version += 1
         series.cells += 1
         series.idle_since = None
         return key
@@ -84,6 +85,7 @@ class SeriesTable:
             self.rows.give(row)
         self._named -= len(old)
         self.expired += len(old)
+        self.version += bool(old)
         return len(old)
 
     def counts(self) -> tuple[int, int]:

@@ -10,31 +10,32 @@ from typing import Generic, TypeVar
 __all__ = ["SingleFlight"]
 
 Q = TypeVar("Q", bound=Hashable)
+A = TypeVar("A")
 
 _GATHER = 0.002
 
 
-class SingleFlight(Generic[Q]):
+class SingleFlight(Generic[Q, A]):
     """Runs ``work(query)`` in ``executor``, one at a time.
 
     Who asks joins the flight for the same query that has not begun: nobody gets an answer older than his question.
     ``flights`` counts the runs.
     """
 
-    def __init__(self, work: Callable[[Q], bytes], executor: Executor) -> None:
+    def __init__(self, work: Callable[[Q], A], executor: Executor) -> None:
         self._work, self._executor = work, executor
-        self._waiting: dict[Q, asyncio.Task[bytes]] = {}
+        self._waiting: dict[Q, asyncio.Task[A]] = {}
         self._turn = asyncio.Lock()
         self.flights = 0
 
-    async def get(self, query: Q) -> bytes:
+    async def get(self, query: Q) -> A:
         """Return what ``work`` gives for ``query``; its exceptions come through."""
         flight = self._waiting.get(query)
         if flight is None:
             flight = self._waiting[query] = asyncio.create_task(self._fly(query))
         return await asyncio.shield(flight)
 
-    async def _fly(self, query: Q) -> bytes:
+    async def _fly(self, query: Q) -> A:
         await asyncio.sleep(_GATHER)
         async with self._turn:
             del self._waiting[query]

@@ -30,7 +30,7 @@ class Scrape:
 class Answer:
     """A page: its bytes, content type and encoding (empty for none)."""
 
-    body: bytes
+    body: bytes | bytearray
     content_type: str
     encoding: str
 

@@ -22,6 +22,7 @@ class FakeTable:
         self.width = width
         self.data = array("Q")
         self._rows: list[SeriesKey] = []
+        self.version = 0
 
     def add(self, key: SeriesKey, *head: int, octaves: dict[int, int] | None = None) -> None:
         row = [*head, *[0] * (self.width - len(head))]
@@ -29,6 +30,7 @@ class FakeTable:
             row[2 + BUCKETS + octave] = count
             row[0] += count
         self._rows.append(key)
+        self.version += 1
         self.data.extend(row)
 
     def __iter__(self) -> Iterator[tuple[SeriesKey, int]]:
@@ -51,7 +53,7 @@ def table() -> FakeTable:
 
 def test_histogram(table: FakeTable) -> None:
     """Series are sorted, carry the family's labels, and an `other` series without an operation is left out."""
-    text = "".join(histogram_family(HISTOGRAM, table, "unit")(everything))
+    text = b"".join(histogram_family(HISTOGRAM, table, "unit")(everything)).decode()
 
     assert text.startswith("# HELP perflens_disk_seconds How long.\n# TYPE perflens_disk_seconds histogram\n")
     assert re.findall(r"_count\{(.*)\} (.*)", text) == [
@@ -68,7 +70,7 @@ def test_other_series_with_operations(table: FakeTable) -> None:
     """Once it has an operation, the `other` series is shown."""
     table.add(SeriesKey("write", OTHER, OTHER), 0, 1, octaves={0: 23})
 
-    assert 'perflens_disk_seconds_count{operation="write",device="other",unit="other"} 23\n' in "".join(
+    assert b'perflens_disk_seconds_count{operation="write",device="other",unit="other"} 23\n' in b"".join(
         histogram_family(HISTOGRAM, table, "unit")(everything)
     )
 
@@ -77,7 +79,10 @@ def test_without_owner_label(table: FakeTable) -> None:
     """Where series carry no owner there is no label for it."""
     table.add(SeriesKey("sync", "sda", ""), 0, 1, octaves={0: 1})
 
-    assert 'perflens_disk_seconds_count{operation="sync",device="sda"} 1\n' in "".join(histogram_family(HISTOGRAM, table, "")(everything))
+    assert (
+        'perflens_disk_seconds_count{operation="sync",device="sda"} 1\n'
+        in b"".join(histogram_family(HISTOGRAM, table, "")(everything)).decode()
+    )
 
 
 def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
@@ -87,7 +92,7 @@ def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
 
 def test_family_without_series() -> None:
     """A family without series is its header alone."""
-    assert "".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything)).count("\n") == 2
+    assert b"".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything)).decode().count("\n") == 2
 
 
 @pytest.fixture
@@ -102,7 +107,7 @@ def slow() -> dict[str, FakeTable]:
 
 def test_slow_families(slow: dict[str, FakeTable]) -> None:
     """Counts and seconds of all probes, each family in one piece; an `other` series without an operation is left out."""
-    assert "".join(slow_families(slow, "unit")(everything)) == (
+    assert b"".join(slow_families(slow, "unit")(everything)).decode() == (
         "# HELP perflens_slow_operations_total Operations that took at least the threshold.\n"
         "# TYPE perflens_slow_operations_total counter\n"
         'perflens_slow_operations_total{probe="file",operation="read",unit="a.service"} 0\n'
@@ -118,7 +123,7 @@ def test_slow_families(slow: dict[str, FakeTable]) -> None:
 
 def test_one_of_two_slow_families(slow: dict[str, FakeTable]) -> None:
     """One of the two families can be asked for alone."""
-    text = "".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total"))
+    text = b"".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total")).decode()
 
     assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_slow_operation_seconds_total"]
 
@@ -128,4 +133,7 @@ def test_slow_without_owner_label() -> None:
     own = FakeTable(SLOW_WIDTH)
     own.add(SeriesKey("read", "", ""), 1, 5)
 
-    assert 'perflens_slow_operations_total{probe="file",operation="read"} 1\n' in "".join(slow_families({"file": own}, "")(everything))
+    assert (
+        'perflens_slow_operations_total{probe="file",operation="read"} 1\n'
+        in b"".join(slow_families({"file": own}, "")(everything)).decode()
+    )

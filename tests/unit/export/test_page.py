@@ -18,16 +18,16 @@ NAMES = ("perflens_a_seconds", "perflens_b_total")
 
 
 def family(name: str, kind: str) -> Collector:
-    def render(wanted: Wanted) -> Iterator[str]:
+    def render(wanted: Wanted) -> Iterator[bytes]:
         if wanted(name):
-            yield header(name, kind, "Help.")
-            yield f"{name} 1\n"
+            yield header(name, kind, "Help.").encode()
+            yield f"{name} 1\n".encode()
 
     return Collector(name.removeprefix("perflens_").split("_")[0], render)
 
 
-def broken(wanted: Wanted) -> Iterator[str]:
-    yield "perflens_half 1\n"
+def broken(wanted: Wanted) -> Iterator[bytes]:
+    yield b"perflens_half 1\n"
     raise RuntimeError("no")
 
 
@@ -38,7 +38,7 @@ def page(*collectors: Collector) -> Page:
     return Page(collectors or (A, B), lambda: None)
 
 
-def families(body: bytes) -> list[str]:
+def families(body: bytes | bytearray) -> list[str]:
     return re.findall(r"^# TYPE (\S+)", body.decode(), re.MULTILINE)
 
 
@@ -129,9 +129,9 @@ def test_harvest_comes_first_and_once() -> None:
     """The numbers are brought up to date once for each rendering, before any collector."""
     order = []
 
-    def render(wanted: Wanted) -> Iterator[str]:
+    def render(wanted: Wanted) -> Iterator[bytes]:
         order.append("render")
-        yield ""
+        yield b""
 
     own = Page((Collector("x", render), Collector("y", render)), lambda: order.append("harvest"))
     own.render(Query())

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens.export.prometheus.text import counter_lines, escape_label, header, histogram_renderer, labels, seconds
+from perflens.export.prometheus.text import escape_label, family, header, histogram_renderer, labels, seconds, template_labels
 from perflens.model import OCTAVES, octave_bounds
 
 ANY_LABEL = st.text()
@@ -124,23 +124,22 @@ def octaves(**counts: int) -> list[int]:
 
 def test_histogram() -> None:
     """Buckets are cumulative, the last one is all, the sum is exact."""
-    assert histogram_renderer("m")('a="1"', octaves(_0=1, _1=2, _20=5, _32=7), 15, 12_000_000_345) == GOLDEN
+    assert histogram_renderer("m")(b'a="1"', octaves(_0=1, _1=2, _20=5, _32=7), 15, 12_000_000_345).decode() == GOLDEN
 
 
 @pytest.mark.parametrize("value", ["%", "%d", "%%", "100%s", "%(a)s", "{}", "\\1"])
 def test_label_that_looks_like_a_template(value: str) -> None:
     """Signs that mean something to a template are plain text in a label."""
-    text = histogram_renderer("m")(labels([("a", value)]), [0] * OCTAVES, 0, 0)
+    text = histogram_renderer("m")(template_labels([("a", value)]), [0] * OCTAVES, 0, 0).decode()
 
     assert text == GOLDEN_ZERO.replace("VALUE", escape_label(value))
 
 
-def test_counter_lines() -> None:
-    """A counter is one line a series."""
-    assert list(counter_lines("m_total", [('a="1"', "5"), ('a="2"', "0.000000001")])) == [
-        'm_total{a="1"} 5\n',
-        'm_total{a="2"} 0.000000001\n',
-    ]
+def test_family() -> None:
+    """A family is its headers and one line a series."""
+    assert family("m_total", "counter", "Help.", [('a="1"', "5"), ('a="2"', "0.000000001")]) == (
+        b'# HELP m_total Help.\n# TYPE m_total counter\nm_total{a="1"} 5\nm_total{a="2"} 0.000000001\n'
+    )
 
 
 @settings(deadline=None, max_examples=60)
@@ -148,16 +147,16 @@ def test_counter_lines() -> None:
 def test_round_trip(first: str, second: str, counts: list[int], total: int) -> None:
     """The official parser reads back every label, bucket, count and sum, whatever is in the labels."""
     page = header("m", "histogram", "Help.")
-    page += histogram_renderer("m")(labels([("a", first), ("b", second)]), counts, sum(counts), total)
-    (family,) = text_string_to_metric_families(page)
+    page += histogram_renderer("m")(template_labels([("a", first), ("b", second)]), counts, sum(counts), total).decode()
+    (found,) = text_string_to_metric_families(page)
     own = {"a": first.replace("\0", ""), "b": second.replace("\0", "")}
-    buckets = [sample for sample in family.samples if sample.name == "m_bucket"]
+    buckets = [sample for sample in found.samples if sample.name == "m_bucket"]
 
-    assert family.type == "histogram"
-    assert all({key: value for key, value in sample.labels.items() if key != "le"} == own for sample in family.samples)
+    assert found.type == "histogram"
+    assert all({key: value for key, value in sample.labels.items() if key != "le"} == own for sample in found.samples)
     assert [float(sample.labels["le"]) for sample in buckets] == [*octave_bounds(), float("inf")]
     assert [sample.value for sample in buckets] == [*(sum(counts[: index + 1]) for index in range(OCTAVES)), sum(counts)]
-    assert {sample.name: sample.value for sample in family.samples if sample.name != "m_bucket"} == {
+    assert {sample.name: sample.value for sample in found.samples if sample.name != "m_bucket"} == {
         "m_sum": float(Decimal(total) / 10**9),
         "m_count": sum(counts),
     }
@@ -167,7 +166,7 @@ def test_round_trip(first: str, second: str, counts: list[int], total: int) -> N
 @given(st.lists(ANY_LABEL, max_size=6))
 def test_one_line_a_sample(values: list[str]) -> None:
     """No label value can begin a line of its own."""
-    lines = "".join(counter_lines("m_total", ((labels([("a", value)]), "1") for value in values)))
+    lines = family("m_total", "counter", "Help.", ((labels([("a", value)]), "1") for value in values)).decode().split("\n")
 
-    assert lines.count("\n") == len(values)
-    assert all(line.startswith('m_total{a="') for line in lines.split("\n")[:-1])
+    assert len(lines) == 2 + len(values) + 1
+    assert all(line.startswith('m_total{a="') for line in lines[2:-1])

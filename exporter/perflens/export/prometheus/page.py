@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from perflens.export.prometheus.text import header, labels
+from perflens.export.prometheus.text import family, labels
 
 __all__ = ["Collector", "Page", "Query", "UnknownCollector", "Wanted"]
 
@@ -32,7 +32,7 @@ class Collector:
     """Families that stand or fall together. ``render`` yields those that are wanted, headers included."""
 
     name: str
-    render: Callable[[Wanted], Iterable[str]]
+    render: Callable[[Wanted], Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +62,30 @@ class Page:
             known = ", ".join(collector.name for collector in self._collectors)
             raise UnknownCollector(f"unknown collector {', '.join(sorted(unknown))}; there are {known}")
 
-    def render(self, query: Query) -> bytes:
+    def render(self, query: Query) -> bytes | bytearray:
         """Harvest and return the page."""
         self.check(query)
         self._before()
-        chunks = (chunk.encode() for chunk in self._chunks(query))
-        return _compress(chunks) if query.gzip else b"".join(chunks)
+        if query.gzip:
+            return _compress(self._chunks(query))
+        page = bytearray()
+        for chunk in self._chunks(query):
+            page += chunk
+        return page
 
-    def _chunks(self, query: Query) -> Iterator[str]:
+    def _chunks(self, query: Query) -> Iterator[bytes]:
         outcomes: list[tuple[str, float, bool]] = []
         for collector in self._collectors:
             if not query.collectors or collector.name in query.collectors:
                 yield from self._collect(collector, query, outcomes)
         if query.wants(_DURATION):
-            yield header(_DURATION, "gauge", "How long a collector took to render.")
-            yield from (f"{_DURATION}{{{labels([('collector', name)])}}} {took:.6f}\n" for name, took, _ in outcomes)
+            durations = ((labels([("collector", name)]), f"{took:.6f}") for name, took, _ in outcomes)
+            yield family(_DURATION, "gauge", "How long a collector took to render.", durations)
         if query.wants(_SUCCESS):
-            yield header(_SUCCESS, "gauge", "Whether a collector rendered all of its families.")
-            yield from (f"{_SUCCESS}{{{labels([('collector', name)])}}} {success:d}\n" for name, _, success in outcomes)
+            successes = ((labels([("collector", name)]), f"{success:d}") for name, _, success in outcomes)
+            yield family(_SUCCESS, "gauge", "Whether a collector rendered all of its families.", successes)
 
-    def _collect(self, collector: Collector, query: Query, outcomes: list[tuple[str, float, bool]]) -> Iterator[str]:
+    def _collect(self, collector: Collector, query: Query, outcomes: list[tuple[str, float, bool]]) -> Iterator[bytes]:
         began, success = time.perf_counter(), True
         try:
             yield from collector.render(query.wants)

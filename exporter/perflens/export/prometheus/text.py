@@ -5,12 +5,12 @@ Format: https://github.com/prometheus/docs, instrumenting/exposition_formats.md 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
 from perflens.model import octave_bounds
 
-__all__ = ["counter_lines", "escape_label", "header", "histogram_renderer", "labels", "seconds"]
+__all__ = ["escape_label", "family", "header", "histogram_renderer", "labels", "seconds", "template_labels"]
 
 NANOSECONDS = 1_000_000_000
 
@@ -40,21 +40,27 @@ def seconds(nanoseconds: int) -> str:
     return f"{whole}.{rest:09d}"
 
 
-def histogram_renderer(name: str) -> Callable[[str, Sequence[int], int, int], str]:
+def histogram_renderer(name: str) -> Callable[[bytes, Sequence[int], int, int], bytes]:
     """Return ``render(labels, octaves, count, sum in ns)``, which gives one classic histogram series.
 
-    The last octave also holds what is above its bound, so it is equal to ``count`` and to ``le="+Inf"``.
+    The last octave also holds what is above its bound, so it is equal to ``count`` and to ``le="+Inf"``. Labels are bytes in
+    which each % is doubled (``template_labels``): bytes format numbers in a third of the time that str takes.
     """
     buckets = "".join(f'{name}_bucket{{{_LABELS},le="{bound!r}"}} %d\n' for bound in octave_bounds())
     template = f'{buckets}{name}_bucket{{{_LABELS},le="+Inf"}} %d\n{name}_sum{{{_LABELS}}} %d.%09d\n{name}_count{{{_LABELS}}} %d\n'
+    parts = template.encode().split(_LABELS.encode())
 
-    def render(series_labels: str, octaves: Sequence[int], count: int, total: int) -> str:
-        values = (*accumulate(octaves), count, *divmod(total, NANOSECONDS), count)
-        return template.replace(_LABELS, series_labels.replace("%", "%%")) % values
+    def render(series_labels: bytes, octaves: Sequence[int], count: int, total: int) -> bytes:
+        return series_labels.join(parts) % (*accumulate(octaves), count, *divmod(total, NANOSECONDS), count)
 
     return render
 
 
-def counter_lines(name: str, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield one line a series from (labels, value)."""
-    return (f"{name}{{{series_labels}}} {value}\n" for series_labels, value in rows)
+def template_labels(pairs: Iterable[tuple[str, str]]) -> bytes:
+    """Return the labels of a series as ``histogram_renderer`` takes them."""
+    return labels(pairs).replace("%", "%%").encode()
+
+
+def family(name: str, kind: str, text: str, rows: Iterable[tuple[str, str]]) -> bytes:
+    """Return a family of one sample a series from (labels, value), headers included."""
+    return (header(name, kind, text) + "".join(f"{name}{{{series_labels}}} {value}\n" for series_labels, value in rows)).encode()
