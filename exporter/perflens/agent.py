@@ -25,6 +25,7 @@ from perflens.http import server, sockets
 from perflens.http.flight import SingleFlight
 from perflens.kernel.attached import AttachedProbe, Sizes, attach, object_path, object_types
 from perflens.kernel.features import Host, mounts
+from perflens.kernel.heap import give_back_large_blocks
 from perflens.layout import enum_labels
 from perflens.logs import fields
 from perflens.model import OTHER, AgentStatus, CellKey, LedgerReading, ProbeState, SeriesKey
@@ -199,6 +200,7 @@ class Agent:
 
 async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     """Run the agent until SIGTERM or SIGINT; SIGHUP reloads. StartError when an address is taken or a probe is missing."""
+    give_back_large_blocks()
     loop = asyncio.get_running_loop()
     bound = [sockets.listen(address) for address in agent.settings.web.listen_address]
     ready, ended = asyncio.Event(), asyncio.Event()
