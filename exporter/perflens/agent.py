@@ -56,11 +56,14 @@ class _Running:
         self._has_owner = settings.owner.level != "node"
         self._decode = cell_info_decoder(object_types(object_path(name, machine)).struct("cell_info"))
         self.family = Family(kernel, self._name_cell, limit=settings.series.limit, has_owner=self._has_owner)
+        self.harvest()
 
-    def ledger(self) -> LedgerReading:
+    def harvest(self) -> None:
+        """Bring the accumulators up to date, and read the ledger in the same moment: rendering would open it by what happens meanwhile."""
+        self.family.harvest()
         entered, outcomes, in_flight, missed, details = self.kernel.ledger()
         aggregated, other = self.family.counts()
-        return LedgerReading(entered, {"aggregated": aggregated, "other": other, **outcomes}, in_flight, missed, details)
+        self.ledger = LedgerReading(entered, {"aggregated": aggregated, "other": other, **outcomes}, in_flight, missed, details)
 
     def _name_cell(self, cell: int, key: CellKey) -> SeriesKey:
         operation = self.operations[key.operation]
@@ -126,7 +129,7 @@ class Agent:
         """Bring every accumulator up to date."""
         self._harvested_at = time.monotonic()
         for running in self._running:
-            running.family.harvest()
+            running.harvest()
 
     def maintain(self) -> None:
         """Give the cells of dead owners back, expire their series, and harvest if no scrape did."""
@@ -145,14 +148,15 @@ class Agent:
 
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
-        tables = {f"perflens_{running.probe.histogram.name}": running.family.histograms for running in self._running}
+        tables = {f"perflens_{running.probe.histogram.name}": [running.family.histograms] for running in self._running}
+        tables["perflens_slow_operations_total"] = [running.family.slow for running in self._running]
         return AgentStatus(
             probes=tuple(self.states),
-            ledgers={running.name: running.ledger() for running in self._running},
+            ledgers={running.name: running.ledger for running in self._running},
             cells={running.name: (running.family.cells_used, running.kernel.usable) for running in self._running},
-            series={metric: len(table) for metric, table in tables.items()},
-            series_dropped={metric: table.dropped for metric, table in tables.items()},
-            series_expired={metric: table.expired for metric, table in tables.items()},
+            series={metric: sum(map(len, own)) for metric, own in tables.items()},
+            series_dropped={metric: sum(table.dropped for table in own) for metric, own in tables.items()},
+            series_expired={metric: sum(table.expired for table in own) for metric, own in tables.items()},
             owners=len(self._owners),
             owners_unnamed=self._owners.unnamed,
             owners_cut=self._owners.cut,
@@ -219,7 +223,13 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     reloads: set[asyncio.Task[str]] = set()
-    loop.add_signal_handler(signal.SIGHUP, lambda: reloads.add(loop.create_task(reload())))
+
+    def reload_in_background() -> None:
+        task = loop.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload_in_background)
     runner = await server.start(server.application(endpoints), bound)
     try:
         await loop.run_in_executor(agent.worker, agent.start)

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from pathlib import Path
 
-from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.attached import AttachedProbe, Sizes, attach
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Loaded, Plan, load
 from perflens.probes.file import PROBE
@@ -75,7 +75,7 @@ def _compile_empty(folder: Path) -> Path:
 
 
 @contextmanager
-def _attached(loaded: Loaded) -> Iterator[None]:
+def _attached(loaded: Loaded | AttachedProbe) -> Iterator[None]:
     """Attach what is loaded: within milliseconds, so that the variants of a round are close to each other in time."""
     loaded.attach()
     try:
@@ -95,12 +95,12 @@ def _empty(path: Path) -> Iterator[Loaded]:
 
 
 @contextmanager
-def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[Loaded]:
+def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[AttachedProbe]:
     """Load the file probe; in the end its ledger must hold as many operations that were aggregated as calls were made."""
     attached = attach("file", PROBE, host, rung=rung, sizes=Sizes.of(host, 4096), thresholds=[_SLOW] * 5)
     try:
         attached.detach()
-        yield attached._loaded  # its programs are attached and detached many times, which no agent does
+        yield attached
         entered, outcomes, *_ = attached.ledger()
         aggregated = entered - sum(outcomes.values())
         if aggregated < calls():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -46,6 +46,7 @@ class Family:
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
         self._by_owner: defaultdict[int, set[int]] = defaultdict(set)
         self._dying: deque[_Dying] = deque()
+        self._dying_of: Counter[int] = Counter()
         self._harvests = 0
 
     @property
@@ -68,6 +69,7 @@ class Family:
             for cell in self._by_owner.pop(owner, ()):
                 self._cells.kill(cell)
                 self._dying.append(_Dying(cell, owner, self._harvests, now))
+                self._dying_of[owner] += 1
 
     @property
     def is_recycling(self) -> bool:
@@ -77,13 +79,16 @@ class Family:
     def recycle(self, now: float) -> None:
         """Give back the cells that were killed long enough ago and harvested since."""
         while self._dying and self._is_over(self._dying[0], now):
-            cell = self._dying.popleft().cell
+            cell, owner, *_ = self._dying.popleft()
+            self._dying_of[owner] -= 1
+            if not self._dying_of[owner]:
+                del self._dying_of[owner]
             self._unbind(cell, now)
             self._cells.give_back(cell)
 
     def has_cells(self, owner: int) -> bool:
         """Whether a living or a dying cell belongs to this owner."""
-        return owner in self._by_owner or any(dying.owner == owner for dying in self._dying)
+        return owner in self._by_owner or owner in self._dying_of
 
     def expire(self, before: float) -> None:
         """Remove the series that have had no cell since ``before``."""

@@ -119,6 +119,10 @@ class AttachedProbe:
         """Run one of the object's programs by hand; see Loaded.run."""
         return self._loaded.run(program, arguments)
 
+    def attach(self) -> None:
+        """Attach the programs; ProbeError when the kernel refuses one."""
+        self._loaded.attach()
+
     def detach(self) -> None:
         """Detach the programs and keep the memory: what was counted can still be harvested."""
         self._loaded.detach()
@@ -173,7 +177,7 @@ def _try(plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str |
     try:
         attached = AttachedProbe(loaded, types, sizes, rung.name, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
-        loaded.attach()
+        attached.attach()
     except BaseException:
         loaded.close()
         raise
