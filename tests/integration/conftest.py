@@ -37,7 +37,7 @@ def promtool(prometheus_binaries: Path) -> Callable[..., subprocess.CompletedPro
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the metrics of an agent with the default settings."""
     if os.geteuid() != 0:
@@ -46,7 +46,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the agent."""
     with running_prometheus(prometheus_binaries, tmp_path_factory.mktemp("prometheus"), agent) as running:
