@@ -90,6 +90,15 @@ class Prometheus:
         return [alert for alert in self.get("alerts")["alerts"] if alert["labels"]["alertname"] == name]
 
 
+def _answers(url: str) -> bool:
+    """Whether a URL is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 @contextmanager
 def running_prometheus(binaries: Path, folder: Path, target: str) -> Iterator[Prometheus]:
     """A Prometheus that scrapes a URL and evaluates the shipped rules once a second."""
@@ -103,4 +112,5 @@ def running_prometheus(binaries: Path, folder: Path, target: str) -> Iterator[Pr
     command = [str(binaries / "prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
     with server(command, folder / "prometheus.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
+        wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Prometheus is ready")
         yield Prometheus(f"http://{address}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,10 @@ from tests.kernel.support import Page, RunningAgent, agent, group, scrape, wait
 
 def _programs() -> set[str]:
     """The tracing programs that the kernel holds, by id; of ours the names begin with file_."""
-    done = subprocess.run(["bpftool", "prog", "list"], capture_output=True, text=True, check=False)
-    if done.returncode:
+    bpftool = shutil.which("bpftool", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not bpftool:
         pytest.skip("needs bpftool")
+    done = subprocess.run([bpftool, "prog", "list"], capture_output=True, text=True, check=True)
     return {line.split(":")[0] for line in done.stdout.splitlines() if " name file_" in line}
 
 
