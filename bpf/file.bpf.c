@@ -124,7 +124,7 @@ static __always_inline int file_enter(struct pt_regs *regs, unsigned long number
 	if (compat != !!(forms[number] & COMPAT))
 		return 0;
 	form = forms[number] & ~COMPAT;
-	if (compat)
+	if (compat && !compat_seen) /* written once: its cache line is shared by all CPUs */
 		compat_seen = true;
 	count(LEDGER_ENTERED);
 	if (form >= FORM_COPY_FIRST_TO_THIRD)
