@@ -115,12 +115,9 @@ class Agent:
                 thresholds=_thresholds(self.settings, name, operations),
                 procfs=self.settings.path.procfs,
             )
-        except ProbeError as error:
+        except (ProbeError, LayoutError) as error:
             _log.error("probe not attached", extra=fields(probe=name, reason=error.reason, cure=error.cure))
             return ProbeState(name, attached=False, reason=error.reason, cure=error.cure)
-        except LayoutError as error:
-            _log.error("probe not attached", extra=fields(probe=name, reason=str(error), cure="run make, or reinstall perflens"))
-            return ProbeState(name, attached=False, reason=str(error), cure="run make, or reinstall perflens")
         self._running.append(_Running(name, probe, kernel, self._host.machine, self._owners, self.settings))
         _log.info("probe attached", extra=fields(probe=name, mechanism=kernel.mechanism))
         return ProbeState(name, attached=True, mechanism=kernel.mechanism)
@@ -286,8 +283,6 @@ def try_rungs(name: str, probe: Probe, host: Host, settings: Settings) -> list[P
             thresholds = _thresholds(settings, name, operations_of(name, probe, host.machine))
             attach(name, probe, host, rung=rung.name, sizes=Sizes.of(host, settings.cells), thresholds=thresholds).close()
             found.append(ProbeState(name, attached=True, mechanism=rung.name))
-        except ProbeError as error:
+        except (ProbeError, LayoutError) as error:
             found.append(ProbeState(name, attached=False, mechanism=rung.name, reason=error.reason, cure=error.cure))
-        except LayoutError as error:
-            found.append(ProbeState(name, attached=False, mechanism=rung.name, reason=str(error), cure="run make, or reinstall perflens"))
     return found

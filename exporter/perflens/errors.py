@@ -63,3 +63,10 @@ class ProbeError(PerfLensError):
 
 class LayoutError(PerfLensError):
     """A compiled object and the declaration of its probe do not agree."""
+
+    cure = "run make, or reinstall perflens"
+
+    @property
+    def reason(self) -> str:
+        """What does not agree; with ``cure`` it tells why a probe cannot run, as ProbeError does."""
+        return str(self)

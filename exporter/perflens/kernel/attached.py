@@ -7,6 +7,7 @@ import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from perflens.errors import ProbeError
@@ -46,8 +47,9 @@ def object_path(name: str, machine: str, folder: Path | None = None) -> Path:
     return (folder or Path(__file__).parent.parent / "objects") / machine / f"{name}.bpf.o"
 
 
+@cache
 def object_types(path: Path) -> ObjectTypes:
-    """Read the shared structs, the enums and the variables of a probe's object."""
+    """Read the shared structs, the enums and the variables of a probe's object, once: it does not change under a running agent."""
     return read_object(path, _STRUCTS)
 
 
