@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 __all__ = [
     "BUCKETS",
@@ -18,11 +18,20 @@ __all__ = [
     "AgentStatus",
     "CellInfo",
     "CellKey",
+    "CgroupEvent",
+    "Evidence",
+    "Exemplar",
+    "FileIdentity",
     "LedgerReading",
     "Mount",
     "Owner",
     "ProbeState",
+    "ProcessEvent",
+    "ProcessKey",
     "SeriesKey",
+    "SlowEvent",
+    "UserFrame",
+    "Wait",
     "bucket_bounds",
     "octave_bounds",
 ]
@@ -99,6 +108,135 @@ class SeriesKey(NamedTuple):
     operation: str
     object: str
     owner: str
+
+
+class UserFrame(NamedTuple):
+    """A frame of a user stack as the kernel gave it, the leaf first in a stack.
+
+    ``build_id`` holds 20 bytes and ``offset`` the offset in that file; when the kernel found no build-id it is empty and
+    ``offset`` is the address in the process.
+    """
+
+    build_id: bytes
+    offset: int
+
+
+class Wait(NamedTuple):
+    """One interval off the CPU, in ns of CLOCK_MONOTONIC: it slept from ``off`` to ``waking`` and then queued until ``on``."""
+
+    off: int
+    waking: int
+    on: int
+    reason: str
+
+
+class ProcessKey(NamedTuple):
+    """A process, safe against reuse of its PID: ``start`` is when it began, ns of CLOCK_BOOTTIME."""
+
+    pid: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileIdentity:
+    """The file of an operation: ``path`` as its mount namespace names it, empty when it could not be told.
+
+    Unless ``complete``, the path lost its beginning. Bytes that are no UTF-8 are surrogates (os.fsdecode).
+    """
+
+    path: str
+    complete: bool
+    device: tuple[int, int]
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlowEvent:
+    """One slow operation as the kernel saw it. Durations and times in ns, ``start`` of CLOCK_MONOTONIC.
+
+    ``duration`` = ``on_cpu`` + ``runqueue`` + ``unattributed`` + the sum of ``blocked``, to the nanosecond.
+    ``in_progress`` says that it has not ended yet: ``result`` means nothing then. Else ``result`` is what the call returned: bytes,
+    or -errno. ``comm`` is the thread's name, ``process_name`` that of its process. ``waits`` holds the first intervals of 1 ms
+    and more, ``waits_seen`` how many there were. ``kernel_stack`` holds the addresses where its longest sleep slept, the leaf first.
+    """
+
+    probe: str
+    operation: str
+    object_name: str
+    in_progress: bool
+    start: int
+    duration: int
+    process: ProcessKey
+    parent_pid: int
+    tid: int
+    comm: str
+    process_name: str
+    owner_id: int
+    result: int
+    file: FileIdentity
+    on_cpu: int
+    runqueue: int
+    unattributed: int
+    blocked: Mapping[str, int]
+    waits: tuple[Wait, ...]
+    waits_seen: int
+    kernel_stack: tuple[int, ...]
+    user_stack: tuple[UserFrame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A slow operation with all that was found out about it.
+
+    ``wall_start`` is its start in ns since the epoch. Frames read ``function+0x1a`` or ``function+0x1a [module]``; what has no name
+    stays ``module+0xoffset``. ``container_id`` is empty outside of a container; ``trace_id`` and ``span_id`` (lower-case hex) are
+    empty when it became no span.
+    """
+
+    event: SlowEvent
+    owner: Owner
+    container_id: str
+    wall_start: int
+    kernel_stack: tuple[str, ...]
+    user_stack: tuple[str, ...]
+    trace_id: str = ""
+    span_id: str = ""
+
+
+class Exemplar(NamedTuple):
+    """A span that a collector took, shown at the bucket of its operation: ``value`` in ns, ``timestamp`` in s since the epoch."""
+
+    trace_id: str
+    span_id: str
+    value: int
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEvent:
+    """A process began (``fork``), became another program (``exec``) or ended (``exit``); ``time`` in ns of CLOCK_MONOTONIC.
+
+    ``path`` is the program's for ``exec``, else empty.
+    """
+
+    kind: Literal["fork", "exec", "exit"]
+    time: int
+    process: ProcessKey
+    parent: ProcessKey
+    comm: str
+    owner_id: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupEvent:
+    """A cgroup was made or removed; ``path`` is below the root of its hierarchy."""
+
+    kind: Literal["mkdir", "rmdir"]
+    time: int
+    hierarchy: int
+    cgroup_id: int
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
