@@ -72,6 +72,7 @@ RULES: dict[KeyPath, Rule] = {
         "cannot be the path of the metrics",
         "write a path such as /metrics, other than / and outside of /-/ and /api",
     ),
+    ("web", "api_token_file"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,
     ("path", "cgroupfs"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),

@@ -49,6 +49,7 @@ class Web:
     listen_address: tuple[str, ...] = key((":9435",), "Address to listen on: :9435, 127.0.0.1:9435 or [::1]:9435. May be repeated.")
     telemetry_path: str = key("/metrics", "Path under which the metrics are exposed.")
     enable_lifecycle: bool = key(False, "Allow POST and PUT on /-/reload.")
+    api_token_file: str = key("", "File with the bearer token that API clients from other hosts send; a reload reads it again.")
 
 
 @dataclass(frozen=True, slots=True)
