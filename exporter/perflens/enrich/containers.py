@@ -1,0 +1,63 @@
+"""The container that a cgroup belongs to, told by its path alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Container", "container_of"]
+
+
+class Container(NamedTuple):
+    """A container: its id of 64 hex digits, the runtime when the name tells it, and the pod's uid; each empty where there is none."""
+
+    id: str = ""
+    runtime: str = ""
+    pod_uid: str = ""
+
+
+_RUNTIMES = {
+    "docker": "docker",
+    "cri-containerd": "containerd",
+    "nerdctl": "containerd",
+    "crio": "cri-o",
+    "libpod": "podman",
+}
+_HEX = "[0-9a-f]{64}"
+_NAMED = re.compile(rf"({'|'.join(_RUNTIMES)})-({_HEX})(?:\.scope)?")
+_BARE = re.compile(_HEX)
+# containerd takes the systemd driver's name for a plain one when only the kubelet was told of that driver.
+_COLONS = re.compile(rf"(?:.*-pod([0-9a-f_]{{32,36}})\.slice):({'|'.join(_RUNTIMES)}):({_HEX})")
+_POD_SLICE = re.compile(r"(?:[a-z0-9-]+-)?kubepods(?:-burstable|-besteffort)?-pod([0-9a-f_]{32,36})\.slice")
+_POD_FOLDER = re.compile(r"pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})")
+_PODMAN_PODS = "libpod_parent"  # a bare id below it is a pod's
+
+
+def container_of(path: Sequence[str]) -> Container:
+    """Return the innermost container of a cgroup path given from the root down, and the pod that is around it."""
+    found = Container()
+    parent, in_kubepods = "", False
+    for name in path:
+        pod_uid = _pod(name, in_kubepods)
+        if pod_uid:
+            found = found._replace(pod_uid=pod_uid)
+        found = _container(name, parent, found)
+        in_kubepods = in_kubepods or name == "kubepods"
+        parent = name
+    return found
+
+
+def _pod(name: str, in_kubepods: bool) -> str:
+    match = _POD_SLICE.fullmatch(name) or (_POD_FOLDER.fullmatch(name) if in_kubepods else None)
+    return match[1].replace("_", "-") if match else ""
+
+
+def _container(name: str, parent: str, around: Container) -> Container:
+    if match := _NAMED.fullmatch(name):
+        return Container(match[2], _RUNTIMES[match[1]], around.pod_uid)
+    if _BARE.fullmatch(name) and parent != _PODMAN_PODS:
+        return Container(name, "docker" if parent == "docker" else "", around.pod_uid)
+    if match := _COLONS.fullmatch(name):
+        return Container(match[3], _RUNTIMES[match[2]], match[1].replace("_", "-"))
+    return around
