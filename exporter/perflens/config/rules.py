@@ -15,6 +15,7 @@ ADDRESS = r"^(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?\]|[0-9A-Za-z_.-]*):[0-9]{1
 TELEMETRY = r"^(?:/[0-9A-Za-z_~.-]+)+$"
 DIRECTORY = r"^/"
 DIRECTORY_OR_NONE = r"^(?:/|$)"
+URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
 LONGEST_PATH = 4095
 
@@ -46,6 +47,15 @@ def is_host(host: str) -> bool:
     return len(host) <= 253 and (not host or all(map(LABEL.fullmatch, host.split("."))))
 
 
+def is_url_or_none(text: str) -> bool:
+    """Whether it is empty or the URL of a server, without a user, a query or a fragment."""
+    match = re.fullmatch(r"https?://([^/]+)(/.*)?", text)
+    if not match or not re.fullmatch(URL_OR_NONE[1:-1], text) or not text.isprintable() or len(text) > LONGEST_PATH:
+        return not text
+    server = match[1]
+    return server[0] != ":" and is_address(server if re.search(r":[0-9]+$", server) else f"{server}:0")
+
+
 def is_telemetry_path(text: str) -> bool:
     segments = text.split("/")[1:]
     plain = re.fullmatch(TELEMETRY[1:-1], text) is not None and not {".", ".."} & set(segments)
@@ -73,6 +83,12 @@ RULES: dict[KeyPath, Rule] = {
         "write a path such as /metrics, other than / and outside of /-/ and /api",
     ),
     ("web", "api_token_file"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
+    ("otlp", "endpoint"): Rule(
+        URL_OR_NONE,
+        is_url_or_none,
+        "is not the URL of a collector",
+        "write a URL such as http://localhost:4318; passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS",
+    ),
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,
     ("path", "cgroupfs"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),

@@ -16,6 +16,7 @@ from typing import Any, Literal, NewType
 __all__ = [
     "AttachMode",
     "Log",
+    "Otlp",
     "OwnerLevel",
     "OwnerSettings",
     "Path",
@@ -86,6 +87,18 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Otlp:
+    """Where spans of slow operations go. The variables OTEL_* of OpenTelemetry say the rest, and these too where this section does not."""
+
+    endpoint: str = key(
+        "", "URL of an OpenTelemetry collector, such as http://localhost:4318, below which the signals have their own paths."
+    )
+    protocol: Literal["auto", "http/protobuf", "grpc"] = key(
+        "auto", "Protocol of the collector: auto is what OTEL_EXPORTER_OTLP_PROTOCOL says, else http/protobuf."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """Where the kernel's file systems are mounted, for agents that see the host's under another path."""
 
@@ -132,5 +145,6 @@ class Settings:
     log: Log = field(default_factory=Log)
     owner: OwnerSettings = field(default_factory=OwnerSettings)
     series: Series = field(default_factory=Series)
+    otlp: Otlp = field(default_factory=Otlp)
     path: Path = field(default_factory=Path)
     probes: Probes = field(default_factory=Probes)

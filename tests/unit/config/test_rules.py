@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.config.rules import RULES, is_address, is_telemetry_path
+from perflens.config.rules import RULES, is_address, is_telemetry_path, is_url_or_none
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,29 @@ def test_pattern_is_no_stricter(rule: object, text: str) -> None:
     """What a rule accepts, its pattern in the schema accepts."""
     pattern, accepts = rule.pattern, rule.accepts  # type: ignore[attr-defined]
     assert not accepts(text) or re.search(pattern, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("http://localhost:4318", True),
+        ("https://collector.example.org", True),
+        ("http://[::1]:4318/", True),
+        ("http://10.0.0.1:4317/otlp/a", True),
+        ("localhost:4318", False),
+        ("ftp://localhost", False),
+        ("http://", False),
+        ("http://:4318", False),
+        ("http://host:99999", False),
+        ("http://user:secret@host", False),
+        ("http://host/?token=1", False),
+        ("http://host/#a", False),
+        ("http://ho st", False),
+        ("http://host\n", False),
+        ("http://host/\x1b[31m", False),
+    ],
+)
+def test_url(text: str, expected: bool) -> None:
+    """A collector is named by a plain URL, in which nothing is secret."""
+    assert is_url_or_none(text) is expected

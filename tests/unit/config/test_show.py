@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflens.config import Settings, show
-from perflens.config.settings import Log, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
+from perflens.config.settings import Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
 
 SECOND = 10**9
 THRESHOLDS = st.integers(1_000, 4_096 * SECOND)
@@ -41,6 +41,7 @@ SETTINGS = st.builds(
     st.builds(Log, st.sampled_from(["debug", "info", "warn", "error"]), st.sampled_from(["logfmt", "json"])),
     st.builds(OwnerSettings, st.sampled_from(["node", "unit"])),
     st.builds(Series, st.integers(16, 100_000), st.integers(SECOND, 86_400 * SECOND)),
+    st.builds(Otlp, st.sampled_from(["", "http://localhost:4318", "https://[::1]/a"]), st.sampled_from(["auto", "http/protobuf", "grpc"])),
     st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
     st.builds(Probes, st.booleans(), BY_NAME),
 )
