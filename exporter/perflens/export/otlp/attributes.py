@@ -1,0 +1,117 @@
+"""What a span says of its operation: the names of the semantic conventions where they have one, else `perflens.*`.
+
+Durations are doubles in seconds, counts and bytes are integers. The names carry no unit, as those of the conventions carry none;
+docs/spans.md lists each with its unit. An inode is text: it may need 64 bits, and it is a name, not a number.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from perflens.export.otlp.text import cleaned, stack
+from perflens.model import Evidence, SlowEvent, Wait
+
+__all__ = ["BootClock", "Value", "error_type", "of_operation", "of_wait"]
+
+Value = str | bool | int | float
+
+_LONGEST_NAME = 16
+_LONGEST_PATH = 4_096
+_DIRECTIONS = frozenset({"read", "write"})
+_BLOCKED: dict[str, str] = {}
+
+
+class BootClock:
+    """Tells when a process began. ``boot`` is when CLOCK_BOOTTIME was 0, in ns since the epoch.
+
+    It is taken once: a clock that is set meanwhile must not give a process a second beginning, which is part of its identity.
+    """
+
+    def __init__(self, boot: int) -> None:
+        self._boot = boot
+        self.creation_time = lru_cache(maxsize=4_096)(self._creation_time)
+
+    def _creation_time(self, start: int) -> str:
+        began = datetime.fromtimestamp((self._boot + start) // 1_000_000 / 1_000, UTC)
+        return began.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
+    """Return the attributes of an operation's span."""
+    event = evidence.event
+    found: dict[str, Value] = {
+        "process.pid": event.process.pid,
+        "process.parent_pid": event.parent_pid,
+        "process.executable.name": cleaned(event.process_name, _LONGEST_NAME),
+        "process.linux.cgroup": cleaned(evidence.owner.path, _LONGEST_PATH),
+        "thread.id": event.tid,
+        "thread.name": cleaned(event.comm, _LONGEST_NAME),
+        "perflens.probe": event.probe,
+        "perflens.operation": event.operation,
+        "perflens.owner": cleaned(evidence.owner.unit, _LONGEST_PATH),
+        "perflens.on_cpu": event.on_cpu / 1e9,
+        "perflens.runqueue": event.runqueue / 1e9,
+        "perflens.unattributed": event.unattributed / 1e9,
+        "perflens.waits": event.waits_seen,
+    }
+    if event.process.start:
+        found["process.creation.time"] = clock.creation_time(event.process.start)
+    if evidence.container_id:
+        found["container.id"] = cleaned(evidence.container_id, _LONGEST_PATH)
+    for reason, blocked in event.blocked.items():
+        found[_blocked(reason)] = blocked / 1e9
+    _add_object(found, event)
+    _add_result(found, event)
+    if evidence.kernel_stack or evidence.user_stack:
+        found["code.stacktrace"] = stack((*evidence.kernel_stack, *evidence.user_stack))
+    return found
+
+
+def of_wait(wait: Wait) -> Mapping[str, Value]:
+    """Return the attributes of the span of one wait."""
+    return {
+        "perflens.wait.reason": wait.reason,
+        "perflens.wait.blocked": (wait.waking - wait.off) / 1e9,
+        "perflens.wait.runqueue": (wait.on - wait.waking) / 1e9,
+    }
+
+
+def error_type(event: SlowEvent) -> str:
+    """Return the name of the error that the call returned, empty when it succeeded or has not returned."""
+    if event.result >= 0 or event.in_progress:
+        return ""
+    return errno.errorcode.get(-event.result, str(-event.result))
+
+
+def _add_object(found: dict[str, Value], event: SlowEvent) -> None:
+    file = event.file
+    if event.operation in _DIRECTIONS:
+        found["disk.io.direction"] = event.operation
+    if event.probe == "block":
+        found["system.device"] = cleaned(event.object_name, _LONGEST_PATH)
+        return
+    if any(file.device):
+        found["system.device"] = f"{file.device[0]}:{file.device[1]}"
+    if event.object_name:
+        found["perflens.fs"] = cleaned(event.object_name, _LONGEST_PATH)
+    if file.inode:
+        found["perflens.file.inode"] = str(file.inode)
+    if file.path:
+        found["perflens.file.path"] = cleaned(file.path, _LONGEST_PATH)
+        found["perflens.file.path.complete"] = file.complete
+
+
+def _add_result(found: dict[str, Value], event: SlowEvent) -> None:
+    error = error_type(event)
+    if error:
+        found["error.type"] = error
+    elif not event.in_progress:
+        found["perflens.bytes"] = event.result
+
+
+def _blocked(reason: str) -> str:
+    """The name of the attribute, made once for each of the few reasons."""
+    return _BLOCKED.get(reason) or _BLOCKED.setdefault(reason, f"perflens.blocked.{reason}")

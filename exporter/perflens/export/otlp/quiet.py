@@ -1,0 +1,37 @@
+"""Keeps the libraries out of the agent's log: they write a line for each retry, some with a traceback, and headers may be secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import suppress
+
+__all__ = ["Listener", "listen"]
+
+_LIBRARIES = ("opentelemetry", "urllib3")
+
+
+class Listener(logging.Handler):
+    """Keeps the last words of the libraries: what they warned of, and the last text, which tells why an export failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+        self.warnings: list[str] = []
+        self.collecting = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(Exception):
+            self.last = record.getMessage()
+            if self.collecting:
+                self.warnings.append(re.sub(r"%[.0-9]*[a-z]", "…", str(record.msg)))
+
+
+def listen() -> Listener:
+    """Take the records of the libraries; a listener from before is replaced."""
+    listener = Listener()
+    for name in _LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers = [listener]
+        logger.propagate = False
+    return listener

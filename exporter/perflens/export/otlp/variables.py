@@ -1,0 +1,97 @@
+"""What the standard variables of OpenTelemetry say, where the SDK does not read them or reads them otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["PROTOCOLS", "Options", "UnusableSettings", "is_enabled", "options", "server_of"]
+
+PROTOCOLS = ("http/protobuf", "grpc")
+
+_COMPRESSIONS = ("gzip", "deflate", "none")
+_DEFAULT_ENDPOINT = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
+_TRACES_PATH = "/v1/traces"
+
+
+class UnusableSettings(ValueError):
+    """Spans were asked for in a way that cannot work; ``cure`` says what would."""
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(reason)
+        self.cure = cure
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How spans are sent. ``endpoint`` is where traces go, path included; ``delay`` in ms."""
+
+    protocol: str
+    endpoint: str
+    compression: str
+    queue: int
+    batch: int
+    delay: int
+
+
+def is_enabled(endpoint: str, environment: Mapping[str, str]) -> bool:
+    """Whether spans are asked for, by the configuration or a standard variable, and no standard variable turns them off."""
+    exporters = {name.strip() for name in environment.get("OTEL_TRACES_EXPORTER", "").lower().split(",")}
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or "none" in exporters:
+        return False
+    return bool(endpoint or _first(environment, "ENDPOINT") or "otlp" in exporters)
+
+
+def options(endpoint: str, protocol: str, environment: Mapping[str, str]) -> Options:
+    """Return how to send; what the configuration says stands over the variables. UnusableSettings when it cannot work."""
+    chosen = _protocol(protocol, environment)
+    queue = _positive(environment, "OTEL_BSP_MAX_QUEUE_SIZE", 2_048)
+    return Options(
+        protocol=chosen,
+        endpoint=_endpoint(endpoint, chosen, environment),
+        compression=_compression(environment),
+        queue=queue,
+        batch=min(queue, _positive(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)),
+        delay=_positive(environment, "OTEL_BSP_SCHEDULE_DELAY", 5_000),
+    )
+
+
+def server_of(endpoint: str) -> str:
+    """Return the host and port of an endpoint, for messages: nothing of it that could be a secret."""
+    return urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").netloc.rpartition("@")[2]
+
+
+def _protocol(configured: str, environment: Mapping[str, str]) -> str:
+    named = _first(environment, "PROTOCOL").lower() if configured == "auto" else configured
+    if named and named not in PROTOCOLS:
+        raise UnusableSettings(f"the protocol {named!r} is not supported", f"use {' or '.join(PROTOCOLS)}")
+    return named or PROTOCOLS[0]
+
+
+def _endpoint(configured: str, protocol: str, environment: Mapping[str, str]) -> str:
+    """Where traces go: the endpoint of traces as it is, else the path of traces below that of all signals."""
+    own = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+    if own and not configured:
+        return own
+    base = configured or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or _DEFAULT_ENDPOINT[protocol]
+    return base if protocol == "grpc" else base.rstrip("/") + _TRACES_PATH
+
+
+def _compression(environment: Mapping[str, str]) -> str:
+    named = _first(environment, "COMPRESSION").lower() or "gzip"
+    if named not in _COMPRESSIONS:
+        raise UnusableSettings(f"the compression {named!r} is not supported", f"use {' or '.join(_COMPRESSIONS)}")
+    return named
+
+
+def _first(environment: Mapping[str, str], name: str) -> str:
+    """The variable of traces, else that of all signals; an empty one counts as not set."""
+    own = environment.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}", "").strip()
+    return own or environment.get(f"OTEL_EXPORTER_OTLP_{name}", "").strip()
+
+
+def _positive(environment: Mapping[str, str], name: str, otherwise: int) -> int:
+    """The number in a variable; the default for what is none, which is what the specification asks for."""
+    text = environment.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) else otherwise
