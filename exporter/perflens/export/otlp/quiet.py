@@ -12,18 +12,18 @@ _LIBRARIES = ("opentelemetry", "urllib3")
 
 
 class Listener(logging.Handler):
-    """Keeps the last words of the libraries: what they warned of, and the last text, which tells why an export failed."""
+    """Keeps the last words of the libraries, which tell why an export failed, and what they warn of on the thread ``listens_to``."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.last = ""
         self.warnings: list[str] = []
-        self.collecting = False
+        self.listens_to = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):
             self.last = record.getMessage()
-            if self.collecting:
+            if record.thread == self.listens_to:
                 self.warnings.append(re.sub(r"%[.0-9]*[a-z]", "…", str(record.msg)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from threading import Thread
+from threading import Thread, get_ident
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
@@ -39,7 +39,7 @@ class TracedSpans:
 
     def __init__(self, options: Options, on_exported: OnExported, sink: SpanExporter | None = None) -> None:
         listener = listen()
-        listener.collecting = True
+        listener.listens_to = get_ident()
         answer = Answer()
         self._ledger = SpanLedger(options.queue)
         self._clock = BootClock(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))
@@ -47,7 +47,7 @@ class TracedSpans:
         self._provider = TracerProvider(resource=agent_resource(), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._delivery, options.queue, options.delay, options.batch))
         self._tracer = self._provider.get_tracer("perflens", __version__, SCHEMA_URL)
-        listener.collecting = False
+        listener.listens_to = 0
         self._delivery.tell(listener.warnings)
 
     def emit(self, evidence: Evidence) -> tuple[str, str] | None:
