@@ -1,0 +1,144 @@
+"""Names of kernel addresses, from /proc/kallsyms (proc(5))."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+__all__ = ["KernelSymbols", "stem"]
+
+_TEXT = frozenset(b"tTwW")  # the frames of a stack are in no data
+_LONGEST = 1 << 20  # no function is longer: what lies further from a symbol belongs to none
+_NAMES_KEPT = 8192
+_SUFFIXES = frozenset({"isra", "constprop", "part", "cold", "llvm", "lto_priv"})
+
+T = TypeVar("T")
+
+
+def stem(name: str) -> str:
+    """Return a function's name without what compilers append to the copies that they make of it."""
+    head, dot, tail = name.partition(".")
+    return head if dot and tail.split(".", 1)[0] in _SUFFIXES else name
+
+
+class _Table:
+    """Text symbols by address; names lie in one blob, since a string of each would take three times the memory."""
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        self.starts = array("Q")
+        self._offsets = array("I", [0])
+        self._blob = bytearray()
+        self._sort(self._read(lines))
+
+    def _read(self, lines: Iterable[bytes]) -> int:
+        """Read all and return how many of the first ones are in order."""
+        add_start, add_offset, blob = self.starts.append, self._offsets.append, self._blob
+        last = ordered = 0
+        for line in lines:
+            gap = line.find(b" ")  # "ffffffff81000000 T _text\t[module]\n"
+            try:
+                if line[gap + 1] in _TEXT and (start := int(line[:gap], 16)):
+                    add_start(start)
+                    blob += line[gap + 3 : -1]
+                    add_offset(len(blob))
+                    if start < last:
+                        ordered = ordered or len(self.starts) - 1
+                    last = start
+            except (ValueError, IndexError, OverflowError):
+                continue
+        return ordered or len(self.starts)
+
+    def _sort(self, ordered: int) -> None:
+        # Modules and BPF programs follow the kernel itself in no order. Stable: of aliases, the first one listed is shown.
+        tail = range(ordered, len(self.starts))
+        if not tail:
+            return
+        first = bisect_right(self.starts, min(self.starts[ordered:]), 0, ordered)
+        order = sorted(range(first, len(self.starts)), key=self.starts.__getitem__)
+        texts = [self._blob[self._offsets[i] : self._offsets[i + 1]] for i in order]
+        self.starts[first:] = array("Q", [self.starts[i] for i in order])
+        del self._offsets[first + 1 :], self._blob[self._offsets[first] :]
+        for text in texts:
+            self._blob += text
+            self._offsets.append(len(self._blob))
+
+    def entry(self, index: int) -> tuple[str, str]:
+        """Return the name of a symbol and ``[module]``, empty for the kernel itself."""
+        text = self._blob[self._offsets[index] : self._offsets[index + 1]].decode("ascii", "backslashreplace")
+        name, _, module = text.partition("\t")
+        return name, module
+
+    def first_of(self, address: int) -> int:
+        """Return the index of the first symbol that stands where the last one up to ``address`` does; -1 for none."""
+        index = bisect_right(self.starts, address) - 1
+        while index > 0 and self.starts[index - 1] == self.starts[index]:
+            index -= 1
+        return index
+
+    def ranges(self) -> Iterator[tuple[int, int, str]]:
+        """Yield start, end and name of each function; aliases have the same range."""
+        starts, end = self.starts, 1 << 64
+        for index in range(len(starts) - 1, -1, -1):
+            if index + 1 < len(starts) and starts[index + 1] != starts[index]:
+                end = starts[index + 1]
+            yield starts[index], min(end, starts[index] + _LONGEST), self.entry(index)[0]
+
+
+class KernelSymbols:
+    """Kernel functions by address, read at the first use.
+
+    ``readable`` is false when the kernel hides its addresses (kptr_restrict, or no CAP_SYSLOG): names stay addresses then.
+    """
+
+    def __init__(self, procfs: str = "/proc") -> None:
+        self._path = f"{procfs}/kallsyms"
+        self._table: _Table | None = None
+        self._names: dict[int, str] = {}
+
+    @property
+    def readable(self) -> bool:
+        """Whether the kernel shows its addresses."""
+        return bool(self._loaded().starts)
+
+    def __len__(self) -> int:
+        return len(self._loaded().starts)
+
+    def reload(self) -> None:
+        """Read the symbols again: BPF programs and modules have theirs from when they are loaded."""
+        self._table = None
+        self._names.clear()
+        self._loaded()
+
+    def name(self, address: int) -> str:
+        """Return ``function+0x1a`` or ``function+0x1a [module]``; the address itself where nothing is known."""
+        found = self._names.get(address)
+        if found is None:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            found = self._names[address] = self._find(address)
+        return found
+
+    def ranges(self, names: Callable[[str], T | None]) -> list[tuple[int, int, T]]:
+        """Return the sorted address ranges of the functions whose ``stem`` has a value in ``names``."""
+        found = [(start, end, value) for start, end, name in self._loaded().ranges() if (value := names(stem(name))) is not None]
+        found.reverse()
+        return found
+
+    def _find(self, address: int) -> str:
+        table = self._loaded()
+        index = table.first_of(address)
+        if index < 0 or address - table.starts[index] >= _LONGEST:
+            return f"{address:#x}"
+        name, module = table.entry(index)
+        return f"{name}+{address - table.starts[index]:#x}{' ' if module else ''}{module}"
+
+    def _loaded(self) -> _Table:
+        if self._table is None:
+            try:
+                with open(self._path, "rb", buffering=1 << 16) as lines:
+                    self._table = _Table(lines)
+            except OSError:
+                self._table = _Table(())
+        return self._table

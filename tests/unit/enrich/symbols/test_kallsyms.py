@@ -1,0 +1,121 @@
+"""Names of kernel addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perflens.enrich.symbols.kallsyms import KernelSymbols, stem
+
+LISTING = """\
+ffffffff81000000 T _stext
+ffffffff81000000 T _text
+ffffffff81000100 t schedule
+ffffffff81000180 T io_schedule
+ffffffff81000200 t wait_on_page.constprop.0
+ffffffff81000300 D some_data
+ffffffffc0200000 t ext4_read\t[ext4]
+ffffffffc0200040 t ext4_write\t[ext4]
+ffffffffc0100000 t bpf_prog_6deef7357e7b4530_enter\t[bpf]
+"""
+
+
+def symbols(folder: Path, text: str) -> KernelSymbols:
+    (folder / "kallsyms").write_text(text)
+    return KernelSymbols(str(folder))
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> KernelSymbols:
+    return symbols(tmp_path, LISTING)
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        (0xFFFFFFFF81000000, "_stext+0x0"),  # of aliases the first
+        (0xFFFFFFFF8100001A, "_stext+0x1a"),
+        (0xFFFFFFFF81000100, "schedule+0x0"),
+        (0xFFFFFFFF8100017F, "schedule+0x7f"),
+        (0xFFFFFFFF81000310, "wait_on_page.constprop.0+0x110"),  # data is no end
+        (0xFFFFFFFFC020003F, "ext4_read+0x3f [ext4]"),
+        (0xFFFFFFFFC0100010, "bpf_prog_6deef7357e7b4530_enter+0x10 [bpf]"),
+        (0xFFFFFFFFC0300040, "0xffffffffc0300040"),  # far behind the last one
+        (0xFFFFFFFF80FFFFFF, "0xffffffff80ffffff"),
+        (0, "0x0"),
+        (2**64 - 1, "0xffffffffffffffff"),
+    ],
+)
+def test_name(kernel: KernelSymbols, address: int, name: str) -> None:
+    """Addresses of the kernel, of modules and of programs, which stand in no order in the listing."""
+    assert kernel.name(address) == kernel.name(address) == name
+
+
+def test_hidden(tmp_path: Path) -> None:
+    """A kernel that hides its addresses, or has no such file, leaves them as they are."""
+    hidden = symbols(tmp_path, "0000000000000000 T _text\n0000000000000000 t schedule\n")
+
+    for kernel in (hidden, KernelSymbols(str(tmp_path / "absent"))):
+        assert not kernel.readable
+        assert kernel.name(0xFFFFFFFF81000100) == "0xffffffff81000100"
+        assert kernel.ranges({"schedule": 1}.get) == []
+
+
+def test_damaged_lines(tmp_path: Path) -> None:
+    """What cannot be read is left out."""
+    kernel = symbols(tmp_path, "\n \nxyz t a\nffffffff81000000 t\nffffffffffffffff0 t b\n" + LISTING)
+
+    assert kernel.name(0xFFFFFFFF81000101) == "schedule+0x1"
+
+
+def test_reload(tmp_path: Path) -> None:
+    """A program that was loaded later has a name after the next reading."""
+    kernel = symbols(tmp_path, LISTING)
+    late = 0xFFFFFFFFC0400000
+    assert kernel.name(late) == f"{late:#x}"
+
+    (tmp_path / "kallsyms").write_text(f"{LISTING}{late:x} t bpf_prog_1_late\t[bpf]\n")
+    kernel.reload()
+
+    assert kernel.name(late) == "bpf_prog_1_late+0x0 [bpf]"
+
+
+def test_ranges(kernel: KernelSymbols) -> None:
+    """A function reaches to the next one; copies that the compiler made of it count."""
+    wanted = {"io_schedule": "io", "schedule": "cpu", "wait_on_page": "page", "_text": "alias"}
+
+    assert kernel.ranges(wanted.get) == [
+        (0xFFFFFFFF81000000, 0xFFFFFFFF81000100, "alias"),
+        (0xFFFFFFFF81000100, 0xFFFFFFFF81000180, "cpu"),
+        (0xFFFFFFFF81000180, 0xFFFFFFFF81000200, "io"),
+        (0xFFFFFFFF81000200, 0xFFFFFFFF81100200, "page"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("schedule", "schedule"),
+        ("a.isra.0", "a"),
+        ("a.constprop.0.isra.1", "a"),
+        ("a.part.3.cold", "a"),
+        ("a.llvm.1234", "a"),
+        ("a.lto_priv.0", "a"),
+        ("a.b", "a.b"),
+        (".isra.0", ""),
+    ],
+)
+def test_stem(name: str, expected: str) -> None:
+    """Only what compilers append is cut."""
+    assert stem(name) == expected
+
+
+def test_own_kernel() -> None:
+    """The listing of the kernel that runs is read, or says that it hides."""
+    kernel = KernelSymbols()
+    ranges = kernel.ranges({"vfs_read": True}.get)
+    if not kernel.readable:
+        pytest.skip("needs a kernel that shows its addresses")
+
+    assert kernel.name(ranges[0][0] + 0x1A) == "vfs_read+0x1a"
