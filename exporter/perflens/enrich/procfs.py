@@ -1,0 +1,62 @@
+"""Processes as procfs shows them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+__all__ = ["TICK", "Procfs", "Stat"]
+
+TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+"""The unit of a process's start in procfs, in ns: the kernel rounds down to it."""
+
+_DELETED = " (deleted)"
+
+
+class Stat(NamedTuple):
+    """What is read of /proc/PID/stat; ``start`` is in ns of CLOCK_BOOTTIME, a multiple of TICK."""
+
+    pid: int
+    comm: str
+    parent: int
+    start: int
+
+
+class Procfs:
+    """The procfs mounted at ``point``; one without a point is empty, and false."""
+
+    def __init__(self, point: str) -> None:
+        self._point = point
+
+    def __bool__(self) -> bool:
+        return bool(self._point)
+
+    def processes(self) -> Iterator[Stat]:
+        """Yield what runs now; threads are not among them."""
+        names = os.listdir(self._point) if self._point else ()
+        for name in names:
+            if name.isascii() and name.isdecimal() and (stat := self.process(int(name))):
+                yield stat
+
+    def process(self, pid: int) -> Stat | None:
+        """Return one process; None when it is gone."""
+        try:
+            with open(f"{self._point}/{pid}/stat", "rb") as file:
+                return _stat(file.read())
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def program(self, pid: int) -> str:
+        """Return the path of what it runs; empty for a kernel thread, and where it may not be read."""
+        with suppress(OSError):
+            return os.readlink(f"{self._point}/{pid}/exe").removesuffix(_DELETED)
+        return ""
+
+
+def _stat(line: bytes) -> Stat:
+    head, _, tail = line.rpartition(b")")  # a name may hold what it likes, parentheses too
+    pid, _, comm = head.partition(b" (")
+    fields = tail.split()
+    return Stat(int(pid), os.fsdecode(comm), int(fields[1]), int(fields[19]) * TICK)
