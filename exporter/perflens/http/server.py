@@ -1,11 +1,12 @@
-"""The aiohttp application: metrics, health, readiness, reload and a landing page."""
+"""The aiohttp application: metrics, health, readiness, reload, a landing page, and what is mounted beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from socket import socket
+from types import MappingProxyType
 
 from aiohttp import web
 
@@ -68,8 +69,8 @@ def _landing(endpoints: Endpoints) -> web.Response:
     return web.Response(text=body, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
 
 
-def application(endpoints: Endpoints) -> web.Application:
-    """Return the application."""
+def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = MappingProxyType({})) -> web.Application:
+    """Return the application; ``mounted`` are others by the path that they answer below, such as the API at /api."""
 
     async def metrics(request: web.Request) -> web.Response:
         if not endpoints.is_ready():
@@ -111,6 +112,8 @@ def application(endpoints: Endpoints) -> web.Application:
     app.router.add_get("/-/ready", ready)
     app.router.add_post("/-/reload", reload)
     app.router.add_put("/-/reload", reload)
+    for path, other in mounted.items():
+        app.add_subapp(path, other)
     return app
 
 

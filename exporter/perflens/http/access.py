@@ -1,0 +1,142 @@
+"""Who may ask the API: it shows stacks and command names, so loopback clients, and those that send the token."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from perflens.errors import ConfigError, Problem
+
+__all__ = ["Access", "Client", "Refusal", "is_loopback", "read_token"]
+
+_KEY = "web.api_token_file"
+_LONGEST = 4_096
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
+_OWN_SITE = ("same-origin", "none")  # none: a person typed the address
+_TOKEN_CURE = "send the token of --web.api-token-file as `Authorization: Bearer TOKEN`"  # noqa: S105
+_CURE = "ask from this host by a loopback address, or start the agent with --web.api-token-file and send the token"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a client is not answered, in one line with the cure."""
+
+    status: int
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Client(NamedTuple):
+    """Who asks: the address at the other end of the connection (empty when it has none), and each header's values by its name."""
+
+    address: str
+    headers: Mapping[str, tuple[str, ...]]
+
+
+class Access:
+    """The rules of access, with the token of ``token_file``; without a file no token is right."""
+
+    def __init__(self, token_file: str = "") -> None:
+        self._file = token_file
+        self._token = read_token(token_file) if token_file else b""
+
+    def reload(self) -> None:
+        """Read the token again; ConfigError leaves the old one in force."""
+        if self._file:
+            self._token = read_token(self._file)
+
+    def refusal(self, client: Client) -> Refusal | None:
+        """Return why a client is not answered; None when it is."""
+        sent = client.headers.get("Authorization", ())
+        if self._token and any(value[:7].lower() == "bearer " for value in sent):
+            return None if len(sent) == 1 and self._is_right(sent[0][7:]) else _wrong_token()
+        remote = _why_remote(client)
+        if remote and self._token:
+            return Refusal(401, f"{remote}; {_TOKEN_CURE}", {"WWW-Authenticate": "Bearer"})
+        foreign = remote or _why_foreign(client)
+        return Refusal(403, f"{foreign}; {_CURE}") if foreign else None
+
+    def _is_right(self, sent: str) -> bool:
+        return hmac.compare_digest(sent.strip().encode("utf-8", "surrogateescape"), self._token)
+
+
+def _wrong_token() -> Refusal:
+    return Refusal(401, f"the token is not the right one; {_TOKEN_CURE}", {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+def _why_remote(client: Client) -> str:
+    """Whether it comes from elsewhere. A proxy on this host speaks for others: what it says is never believed, that it says it is."""
+    if not is_loopback(client.address):
+        return "the API answers loopback clients only"
+    if any(name in client.headers for name in _FORWARDED):
+        return "the request was forwarded, and the API answers loopback clients only"
+    return ""
+
+
+def _why_foreign(client: Client) -> str:
+    """Whether a page of another site makes a browser on this host ask: by a name that it has pointed here, or across sites."""
+    hosts = client.headers.get("Host", ())
+    if len(hosts) != 1 or not _is_local_name(hosts[0]):
+        return "the Host header names no loopback address"
+    origins = client.headers.get("Origin", ())
+    if any(origin.lower() not in (f"http://{hosts[0]}".lower(), f"https://{hosts[0]}".lower()) for origin in origins):
+        return "the request comes from a page of another site"
+    if any(site.lower() not in _OWN_SITE for site in client.headers.get("Sec-Fetch-Site", ())):
+        return "the request comes from a page of another site"
+    return ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is 127.0.0.0/8, ::1 or the former written as IPv6."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def _is_local_name(host: str) -> bool:
+    try:
+        parts = urlsplit(f"//{host}")
+        name, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    plain = parts.netloc == host and "@" not in host
+    return plain and (name in ("localhost", "localhost.") or is_loopback(name))
+
+
+def read_token(path: str) -> bytes:
+    """Return the token in a file, without the space around it; ConfigError when it cannot be one or others may read it."""
+    try:
+        token = _read_private(path).strip()
+    except OSError as error:
+        raise _refused(
+            path, f"cannot be read: {error.strerror}", "write the path of a file with the token, which the agent may read"
+        ) from error
+    if not token:
+        raise _refused(path, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
+    if len(token) > _LONGEST or any(not 0x21 <= byte <= 0x7E for byte in token):
+        raise _refused(path, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
+    return token
+
+
+def _read_private(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang the start
+    with open(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise _refused(path, "is no plain file", "write the path of a file with the token")
+        if found.st_mode & stat.S_IRWXO:
+            raise _refused(path, "is open to every user of the host", f"chmod o= {path}")
+        return file.read(2 * _LONGEST)
+
+
+def _refused(path: str, message: str, cure: str) -> ConfigError:
+    return ConfigError((Problem(path, _KEY, message, cure),))

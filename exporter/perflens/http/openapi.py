@@ -1,0 +1,243 @@
+"""The API's OpenAPI 3.1 document: every endpoint, its parameters and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from perflens import __version__
+from perflens.http.parameters import PARAMETERS
+
+__all__ = ["ENDPOINTS", "Endpoint", "document"]
+
+Schema = Mapping[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_INTEGER: Schema = {"type": "integer"}
+_NUMBER: Schema = {"type": "number"}
+_BOOLEAN: Schema = {"type": "boolean"}
+_FILTERS = ("probe", "operation", "owner", "pid", "min_duration", "since", "limit", "in_progress")
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _object(**properties: Schema) -> Schema:
+    """An object with these properties, all of them always there."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _noted(schema: Schema, text: str) -> Schema:
+    return {**schema, "description": text}
+
+
+_SLOW: Mapping[str, Schema] = {
+    "count": _noted(_INTEGER, "Slow operations."),
+    "duration_seconds": _noted(_NUMBER, "The time they took."),
+    "duration_ns": _INTEGER,
+    "suppressed": _noted(_INTEGER, "Those of them that sent no event, because there were too many."),
+}
+_SCHEMAS: Mapping[str, Schema] = {
+    "Error": _object(error=_noted(_TEXT, "What is wrong, and the cure.")),
+    "ProcessKey": _object(pid=_INTEGER, start_ns=_noted(_INTEGER, "When it began, ns of CLOCK_BOOTTIME; 0 when only the PID is known.")),
+    "Owner": _object(cgroup_id=_INTEGER, path=_TEXT, unit=_noted(_TEXT, "The metrics' label `unit`.")),
+    "Operation": _object(probe=_TEXT, operation=_TEXT, **_SLOW),
+    "Slow": _object(**_SLOW),
+    "Event": _object(
+        id=_noted(_TEXT, "The same in every answer, in progress or ended."),
+        probe=_TEXT,
+        operation=_TEXT,
+        object=_noted(_TEXT, "What it was done to, such as the type of the file system."),
+        in_progress=_BOOLEAN,
+        start_time_seconds=_noted(_NUMBER, "Since 1970."),
+        start_time_ns=_INTEGER,
+        duration_seconds=_noted(_NUMBER, "So far, when it is in progress."),
+        duration_ns=_INTEGER,
+        result=_noted({"type": ["integer", "null"]}, "What the call returned: bytes, or the negative errno; null when it is in progress."),
+        process=_ref("ProcessKey"),
+        process_name=_TEXT,
+        parent_pid=_INTEGER,
+        tid=_INTEGER,
+        comm=_noted(_TEXT, "The thread's name."),
+        owner=_ref("Owner"),
+        container_id=_noted(_TEXT, "Empty outside of a container."),
+        file=_object(
+            path=_noted(_TEXT, "Empty when it could not be told."),
+            complete=_noted(_BOOLEAN, "Whether the path has its beginning."),
+            device=_noted(_TEXT, "major:minor"),
+            inode=_INTEGER,
+        ),
+        time=_noted(
+            _object(
+                on_cpu_ns=_INTEGER,
+                runqueue_ns=_INTEGER,
+                unattributed_ns=_INTEGER,
+                blocked_ns={"type": "object", "additionalProperties": _INTEGER},
+            ),
+            "Where the duration went: the parts sum to it; `blocked_ns` is by reason.",
+        ),
+        waits=_noted(
+            _list(_object(offset_ns=_INTEGER, blocked_ns=_INTEGER, runqueue_ns=_INTEGER, reason=_TEXT)),
+            "The first waits of 1 ms and more; `offset_ns` is from the start of the operation.",
+        ),
+        waits_seen=_INTEGER,
+        kernel_stack=_noted(_list(_TEXT), "Where its longest sleep slept, the leaf first."),
+        user_stack=_noted(_list(_TEXT), "The leaf first."),
+        trace_id=_noted(_TEXT, "Empty when it became no span."),
+        span_id=_TEXT,
+    ),
+    "SlowProcess": _object(
+        process=_ref("ProcessKey"),
+        comm=_TEXT,
+        count=_INTEGER,
+        total_seconds=_NUMBER,
+        total_ns=_INTEGER,
+        maximum_seconds=_NUMBER,
+        maximum_ns=_INTEGER,
+        maximum_end_time_seconds=_noted(_NUMBER, "When the longest ended, since 1970."),
+        slowest={
+            "oneOf": [_ref("Event"), {"type": "null"}],
+            "description": "The longest itself; null when it was not explained.",
+        },
+    ),
+    "TreeProcess": _object(
+        process=_ref("ProcessKey"),
+        parent=_ref("ProcessKey"),
+        depth=_noted(_INTEGER, "0 for a process whose parent is not known."),
+        comm=_TEXT,
+        path=_noted(_TEXT, "The program's; empty when it is not known."),
+        owner=_noted(_TEXT, "As the metrics' label `unit`; empty until something of the process was seen."),
+        alive=_BOOLEAN,
+        slow=_noted(_INTEGER, "Its own slow operations."),
+        slow_below=_noted(_INTEGER, "With those of every process below it."),
+    ),
+    "Second": _object(
+        time_seconds=_noted(_INTEGER, "Since 1970."), slow=_ref("Slow"), forks=_INTEGER, execs=_INTEGER, operations=_list(_ref("Operation"))
+    ),
+    "Stack": _object(
+        probe=_TEXT,
+        operation=_TEXT,
+        owner=_TEXT,
+        count=_INTEGER,
+        total_seconds=_NUMBER,
+        total_ns=_INTEGER,
+        maximum_seconds=_NUMBER,
+        maximum_ns=_INTEGER,
+        kernel_stack=_list(_TEXT),
+        user_stack=_list(_TEXT),
+    ),
+    "Summary": _object(
+        version=_TEXT,
+        window_seconds=_noted(_INTEGER, "What the counts below are of."),
+        slow=_ref("Slow"),
+        operations=_list(_ref("Operation")),
+        forks=_INTEGER,
+        execs=_INTEGER,
+        slow_processes=_noted(_INTEGER, "Processes with slow operations."),
+        processes=_noted(_INTEGER, "Processes that are known and live."),
+        in_progress=_noted(_INTEGER, "Operations past the threshold that have not ended."),
+        probes=_list(_object(name=_TEXT, attached=_BOOLEAN, mechanism=_TEXT, reason=_TEXT, cure=_TEXT)),
+        evicted=_noted(
+            {"type": "object", "additionalProperties": _INTEGER},
+            "By kind of entry (events, processes, slow_processes, stacks): how many had to go before their time, since the start.",
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path below /api/v1, what it answers and the parameters that it knows."""
+
+    path: str
+    meaning: str
+    parameters: tuple[str, ...]
+    answer: Schema
+
+    @property
+    def name(self) -> str:
+        """The field of ``Api`` that answers it."""
+        return self.path.replace("-", "_")
+
+
+ENDPOINTS = (
+    Endpoint("summary", "The last five minutes at a glance.", (), _ref("Summary")),
+    Endpoint(
+        "processes",
+        "The slowest processes of the last five minutes, by their longest operation and by all their slow time: ten of each at most.",
+        ("limit",),
+        _object(by_maximum=_list(_ref("SlowProcess")), by_total=_list(_ref("SlowProcess")), processes=_INTEGER),
+    ),
+    Endpoint(
+        "process-tree",
+        "Every process after its parent, those with the most slow operations at or below them first.",
+        ("limit",),
+        _object(processes=_list(_ref("TreeProcess")), total=_noted(_INTEGER, "Processes that are known.")),
+    ),
+    Endpoint(
+        "timeline",
+        "Second by second, the oldest first; the last one is not over yet.",
+        ("seconds",),
+        _object(seconds=_list(_ref("Second"))),
+    ),
+    Endpoint("events", "Slow operations, the newest first.", _FILTERS, _object(events=_list(_ref("Event")))),
+    Endpoint(
+        "stacks",
+        "Identical stacks of the last five minutes, the one with the most slow time first.",
+        ("probe", "operation", "owner", "limit"),
+        _object(stacks=_list(_ref("Stack"))),
+    ),
+)
+
+_ERRORS = {
+    "400": "A parameter cannot be used.",
+    "401": "The token is missing or wrong.",
+    "403": "The API answers loopback clients only, or a page of another site asks.",
+    "503": "The agent is not ready.",
+}
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
+
+
+def _operation(endpoint: Endpoint) -> Schema:
+    responses = {"200": {"description": endpoint.meaning, "content": _json(endpoint.answer)}}
+    responses.update({code: {"description": text, "content": _json(_ref("Error"))} for code, text in _ERRORS.items()})
+    return {
+        "operationId": endpoint.name,
+        "summary": endpoint.meaning,
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in endpoint.parameters],
+        "responses": responses,
+    }
+
+
+def document() -> Schema:
+    """Return the document."""
+    parameters = {
+        own.name: {"name": own.name, "in": "query", "required": False, "description": own.meaning, "schema": own.schema}
+        for own in PARAMETERS.values()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "PerfLens",
+            "version": __version__,
+            "summary": "Slow operations of one host.",
+            "license": {"name": "GPL-3.0-only", "identifier": "GPL-3.0-only"},
+        },
+        "servers": [{"url": "/api/v1"}],
+        "security": [{}, {"token": []}],
+        "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
+        "components": {
+            "schemas": _SCHEMAS,
+            "parameters": parameters,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Loopback clients need none."}},
+        },
+    }
