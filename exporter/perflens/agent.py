@@ -19,6 +19,7 @@ from perflens.enrich.cgroups import CgroupTree, find_tree
 from perflens.enrich.owners import Owners
 from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.prometheus import families
+from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Collector, Page, Query
 from perflens.http import server, sockets
@@ -208,9 +209,10 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     flight = SingleFlight[Query, bytes | bytearray](lambda query: agent.page.render(query), agent.worker)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
-        query = Query(scrape.names, scrape.collectors, accepts_gzip(scrape.accept_encoding))
+        chosen = content_type(scrape.accept)
+        query = Query(scrape.names, scrape.collectors, accepts_gzip(scrape.accept_encoding), FORMATS[chosen])
         agent.page.check(query)
-        return server.Answer(await flight.get(query), content_type(scrape.accept), "gzip" if query.gzip else "")
+        return server.Answer(await flight.get(query), chosen, "gzip" if query.gzip else "")
 
     async def reload() -> str:
         return await loop.run_in_executor(agent.worker, agent.reload, read)

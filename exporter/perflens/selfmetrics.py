@@ -5,11 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from perflens import __version__
+from perflens.export.prometheus.form import Format
+from perflens.export.prometheus.text import TEXT
 from perflens.model import AgentStatus
 
 __all__ = ["SelfMetrics"]
@@ -109,7 +111,7 @@ def _tables(status: AgentStatus) -> Iterator[Metric]:
 
 
 class SelfMetrics:
-    """A registry of its own, rendered by prometheus_client."""
+    """A registry of its own, with the metrics of the process and the interpreter beside the agent's."""
 
     def __init__(self, read: Callable[[], AgentStatus]) -> None:
         self._registry = CollectorRegistry()
@@ -118,21 +120,9 @@ class SelfMetrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
 
-    def render(self, wanted: Callable[[str], bool]) -> Iterator[bytes]:
-        """Yield the own metrics that are wanted as text."""
-        found = [metric for metric in self._registry.collect() if wanted(_exposed(metric))]
-        yield generate_latest(_Found(found))
-
-
-class _Found(CollectorRegistry):
-    """Metrics that are collected already."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        super().__init__()
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self._metrics)
+    def render(self, wanted: Callable[[str], bool], form: Format = TEXT) -> Iterator[bytes]:
+        """Yield the own metrics that are wanted, in a format."""
+        return form.client([metric for metric in self._registry.collect() if wanted(_exposed(metric))])
 
 
 def _exposed(metric: Metric) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ __all__ = ["SeriesTable"]
 @dataclass(slots=True)
 class _Series:
     row: int
+    created: float
     cells: int = 0  # bound to it
     idle_since: float | None = None  # when the last of them was given back
 
@@ -23,16 +25,23 @@ class SeriesTable:
     """Series by key. ``fold`` turns a key into that of its `other` series, which has no cap and never expires.
 
     ``dropped`` counts the cells that were bound to an `other` series because the metric had ``limit`` series,
-    ``expired`` the series that were removed. ``version`` changes whenever series come or go.
+    ``expired`` the series that were removed. ``version`` changes whenever series come or go. ``clock`` tells since when a series
+    that is made now can have counted, in s since the epoch.
     """
 
-    def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey]) -> None:
+    def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey], clock: Callable[[], float] = time.time) -> None:
         self.rows = Rows(width)
+        self._clock = clock
         self.dropped = self.expired = self.version = 0
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
         self._named = 0
         self._retired = 0
+
+    @property
+    def width(self) -> int:
+        """Return the length of a row."""
+        return self.rows.width
 
     @property
     def data(self) -> array[int]:
@@ -46,6 +55,13 @@ class SeriesTable:
         """Yield (key, row) of each series."""
         return ((key, series.row) for key, series in self._series.items())
 
+    def __contains__(self, key: SeriesKey) -> bool:
+        return key in self._series
+
+    def created(self, key: SeriesKey) -> float:
+        """Return since when a series counts, in s since the epoch."""
+        return self._series[key].created
+
     def bind(self, key: SeriesKey) -> SeriesKey:
         """Count one more cell for the series of ``key``, made if need be; return the key that it was bound to."""
         series = self._series.get(key)
@@ -54,7 +70,7 @@ class SeriesTable:
             if key != other and self._named >= self._limit:
                 self.dropped += 1
                 return self.bind(other)
-            series = self._series[key] = _Series(self.rows.take())
+            series = self._series[key] = _Series(self.rows.take(), self._clock())
             self._named += key != other
             self.version += 1
         series.cells += 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from perflens.export.prometheus.families import histogram_family, slow_families
+from perflens.export.prometheus.text import TEXT
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, SeriesKey
 from perflens.probe import Histogram
 
@@ -23,6 +24,7 @@ class FakeTable:
         self.data = array("Q")
         self._rows: list[SeriesKey] = []
         self.version = 0
+        self.made = 0.0
 
     def add(self, key: SeriesKey, *head: int, octaves: dict[int, int] | None = None) -> None:
         row = [*head, *[0] * (self.width - len(head))]
@@ -32,6 +34,9 @@ class FakeTable:
         self._rows.append(key)
         self.version += 1
         self.data.extend(row)
+
+    def created(self, key: SeriesKey) -> float:
+        return self.made
 
     def __iter__(self) -> Iterator[tuple[SeriesKey, int]]:
         return iter([(key, row) for row, key in enumerate(self._rows)])
@@ -53,7 +58,7 @@ def table() -> FakeTable:
 
 def test_histogram(table: FakeTable) -> None:
     """Series are sorted, carry the family's labels, and an `other` series without an operation is left out."""
-    text = b"".join(histogram_family(HISTOGRAM, table, "unit")(everything)).decode()
+    text = b"".join(histogram_family(HISTOGRAM, table, "unit")(everything, TEXT)).decode()
 
     assert text.startswith("# HELP perflens_disk_seconds How long.\n# TYPE perflens_disk_seconds histogram\n")
     assert re.findall(r"_count\{(.*)\} (.*)", text) == [
@@ -71,7 +76,7 @@ def test_other_series_with_operations(table: FakeTable) -> None:
     table.add(SeriesKey("write", OTHER, OTHER), 0, 1, octaves={0: 23})
 
     assert b'perflens_disk_seconds_count{operation="write",device="other",unit="other"} 23\n' in b"".join(
-        histogram_family(HISTOGRAM, table, "unit")(everything)
+        histogram_family(HISTOGRAM, table, "unit")(everything, TEXT)
     )
 
 
@@ -81,18 +86,18 @@ def test_without_owner_label(table: FakeTable) -> None:
 
     assert (
         'perflens_disk_seconds_count{operation="sync",device="sda"} 1\n'
-        in b"".join(histogram_family(HISTOGRAM, table, "")(everything)).decode()
+        in b"".join(histogram_family(HISTOGRAM, table, "")(everything, TEXT)).decode()
     )
 
 
 def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
     """A family that is not asked for is not rendered, its header neither."""
-    assert list(histogram_family(HISTOGRAM, table, "unit")(lambda name: name != "perflens_disk_seconds")) == []
+    assert list(histogram_family(HISTOGRAM, table, "unit")(lambda name: name != "perflens_disk_seconds", TEXT)) == []
 
 
 def test_family_without_series() -> None:
     """A family without series is its header alone."""
-    assert b"".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything)).decode().count("\n") == 2
+    assert b"".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything, TEXT)).decode().count("\n") == 2
 
 
 @pytest.fixture
@@ -107,7 +112,7 @@ def slow() -> dict[str, FakeTable]:
 
 def test_slow_families(slow: dict[str, FakeTable]) -> None:
     """Counts and seconds of all probes, each family in one piece; an `other` series without an operation is left out."""
-    assert b"".join(slow_families(slow, "unit")(everything)).decode() == (
+    assert b"".join(slow_families(slow, "unit")(everything, TEXT)).decode() == (
         "# HELP perflens_slow_operations_total Operations that took at least the threshold.\n"
         "# TYPE perflens_slow_operations_total counter\n"
         'perflens_slow_operations_total{probe="file",operation="read",unit="a.service"} 0\n'
@@ -123,7 +128,7 @@ def test_slow_families(slow: dict[str, FakeTable]) -> None:
 
 def test_one_of_two_slow_families(slow: dict[str, FakeTable]) -> None:
     """One of the two families can be asked for alone."""
-    text = b"".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total")).decode()
+    text = b"".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total", TEXT)).decode()
 
     assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_slow_operation_seconds_total"]
 
@@ -135,5 +140,5 @@ def test_slow_without_owner_label() -> None:
 
     assert (
         'perflens_slow_operations_total{probe="file",operation="read"} 1\n'
-        in b"".join(slow_families({"file": own}, "")(everything)).decode()
+        in b"".join(slow_families({"file": own}, "")(everything, TEXT)).decode()
     )

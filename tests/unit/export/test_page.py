@@ -10,28 +10,25 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens.export.prometheus.page import Collector, Page, Query, UnknownCollector, Wanted
-from perflens.export.prometheus.text import header
+from perflens.export.prometheus.families import Sample, counter_family, gauge_family
+from perflens.export.prometheus.form import Format, Wanted
+from perflens.export.prometheus.page import Collector, Page, Query, UnknownCollector
 
 OWN = ["perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"]
 NAMES = ("perflens_a_seconds", "perflens_b_total")
 
 
-def family(name: str, kind: str) -> Collector:
-    def render(wanted: Wanted) -> Iterator[bytes]:
-        if wanted(name):
-            yield header(name, kind, "Help.").encode()
-            yield f"{name} 1\n".encode()
-
-    return Collector(name.removeprefix("perflens_").split("_")[0], render)
+def one() -> list[Sample]:
+    return [Sample((), 1)]
 
 
-def broken(wanted: Wanted) -> Iterator[bytes]:
+def broken(wanted: Wanted, form: Format) -> Iterator[bytes]:
     yield b"perflens_half 1\n"
     raise RuntimeError("no")
 
 
-A, B = family("perflens_a_seconds", "gauge"), family("perflens_b_total", "counter")
+A = Collector("a", gauge_family("perflens_a_seconds", "Help.", one))
+B = Collector("b", counter_family("perflens_b_total", "Help.", one))
 
 
 def page(*collectors: Collector) -> Page:
@@ -48,7 +45,7 @@ def test_whole_page() -> None:
 
     assert families(body) == [*NAMES, *OWN]
     assert b'perflens_scrape_collector_success{collector="a"} 1\n' in body
-    assert re.search(rb'^perflens_scrape_collector_duration_seconds\{collector="b"\} 0\.\d{6}$', body, re.MULTILINE)
+    assert re.search(rb'^perflens_scrape_collector_duration_seconds\{collector="b"\} 0\.\d{9}$', body, re.MULTILINE)
     assert list(text_string_to_metric_families(body.decode()))
 
 
@@ -129,7 +126,7 @@ def test_harvest_comes_first_and_once() -> None:
     """The numbers are brought up to date once for each rendering, before any collector."""
     order = []
 
-    def render(wanted: Wanted) -> Iterator[bytes]:
+    def render(wanted: Wanted, form: Format) -> Iterator[bytes]:
         order.append("render")
         yield b""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from decimal import Decimal
 
 import pytest
@@ -10,10 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens.export.prometheus.text import escape_label, family, header, histogram_renderer, labels, seconds, template_labels
+from perflens.export.prometheus.form import Kind, Labels
+from perflens.export.prometheus.text import TEXT, label_text
 from perflens.model import OCTAVES, octave_bounds
+from tests.unit.export.rows import row_of
 
 ANY_LABEL = st.text()
+
+
+def value_text(value: float, *, nanoseconds: bool = False) -> str:
+    return TEXT.sample("m", "gauge", nanoseconds=nanoseconds)((), 0.0)(value).decode().removeprefix("m{} ").removesuffix("\n")
+
+
+def family(name: str, kind: Kind, *series: tuple[Labels, int]) -> bytes:
+    bind = TEXT.sample(name, kind)
+    return b"".join(TEXT.family(name, kind, "Help.", (bind(labels, 0.0)(value) for labels, value in series)))
 
 
 @pytest.mark.parametrize(
@@ -32,18 +44,18 @@ ANY_LABEL = st.text()
 )
 def test_escape(value: str, expected: str) -> None:
     """Backslash, quote and newline are escaped, NUL is dropped, all else stands as it is."""
-    assert escape_label(value) == expected
+    assert label_text((("a", value),)) == f'a="{expected}"'
 
 
 def test_labels() -> None:
     """Labels keep their order; one without a name is left out, one without a value is not."""
-    assert labels([("a", "1"), ("", "x"), ("b", "")]) == 'a="1",b=""'
-    assert labels([]) == ""
+    assert label_text((("a", "1"), ("", "x"), ("b", ""))) == 'a="1",b=""'
+    assert label_text(()) == ""
 
 
 def test_header() -> None:
     """Backslash and newline of a help text are escaped, quotes are not."""
-    assert header("m_total", "counter", 'a\\b\n"c"') == '# HELP m_total a\\\\b\\n"c"\n# TYPE m_total counter\n'
+    assert b"".join(TEXT.family("m_total", "counter", 'a\\b\n"c"', ())) == b'# HELP m_total a\\\\b\\n"c"\n# TYPE m_total counter\n'
 
 
 @pytest.mark.parametrize(
@@ -58,14 +70,33 @@ def test_header() -> None:
 )
 def test_seconds(ns: int, expected: str) -> None:
     """ns become seconds without losing a digit."""
-    assert seconds(ns) == expected
+    assert value_text(ns, nanoseconds=True) == expected
 
 
 @settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_seconds_are_exact(ns: int) -> None:
     """Read as a decimal number, the text is the ns again."""
-    assert Decimal(seconds(ns)) * 10**9 == ns
+    assert Decimal(value_text(ns, nanoseconds=True)) * 10**9 == ns
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (2**64 - 1, "18446744073709551615"),
+        (True, "1"),
+        (-3, "-3"),
+        (0.1, "0.1"),
+        (1e300, "1e+300"),
+        (float("inf"), "+Inf"),
+        (float("-inf"), "-Inf"),
+        (float("nan"), "NaN"),
+    ],
+)
+def test_numbers(value: float, expected: str) -> None:
+    """Whole numbers keep all digits, others those that tell them apart; what is no number has its name."""
+    assert value_text(value) == expected
 
 
 GOLDEN = """\
@@ -115,6 +146,11 @@ GOLDEN_ZERO = (
 )
 
 
+def histogram(labels: Labels, counts: list[int], total: int) -> str:
+    rows = array("Q", [7, 7, *row_of(counts, total)])
+    return TEXT.histogram("m")(labels, 0.0)(rows, 2, {}).decode()
+
+
 def octaves(**counts: int) -> list[int]:
     found = [0] * OCTAVES
     for index, count in counts.items():
@@ -124,21 +160,21 @@ def octaves(**counts: int) -> list[int]:
 
 def test_histogram() -> None:
     """Buckets are cumulative, the last one is all, the sum is exact."""
-    assert histogram_renderer("m")(b'a="1"', octaves(_0=1, _1=2, _20=5, _32=7), 15, 12_000_000_345).decode() == GOLDEN
+    assert histogram((("a", "1"),), octaves(_0=1, _1=2, _20=5, _32=7), 12_000_000_345) == GOLDEN
 
 
 @pytest.mark.parametrize("value", ["%", "%d", "%%", "100%s", "%(a)s", "{}", "\\1"])
 def test_label_that_looks_like_a_template(value: str) -> None:
     """Signs that mean something to a template are plain text in a label."""
-    text = histogram_renderer("m")(template_labels([("a", value)]), [0] * OCTAVES, 0, 0).decode()
+    own = (("a", value),)
 
-    assert text == GOLDEN_ZERO.replace("VALUE", escape_label(value))
+    assert histogram(own, [0] * OCTAVES, 0) == GOLDEN_ZERO.replace('a="VALUE"', label_text(own))
 
 
 def test_family() -> None:
     """A family is its headers and one line a series."""
-    assert family("m_total", "counter", "Help.", [('a="1"', "5"), ('a="2"', "0.000000001")]) == (
-        b'# HELP m_total Help.\n# TYPE m_total counter\nm_total{a="1"} 5\nm_total{a="2"} 0.000000001\n'
+    assert family("m_total", "counter", ((("a", "1"),), 5), ((("a", "2"),), 6)) == (
+        b'# HELP m_total Help.\n# TYPE m_total counter\nm_total{a="1"} 5\nm_total{a="2"} 6\n'
     )
 
 
@@ -146,9 +182,8 @@ def test_family() -> None:
 @given(ANY_LABEL, ANY_LABEL, st.lists(st.integers(0, 2**48), min_size=OCTAVES, max_size=OCTAVES), st.integers(0, 2**50))
 def test_round_trip(first: str, second: str, counts: list[int], total: int) -> None:
     """The official parser reads back every label, bucket, count and sum, whatever is in the labels."""
-    page = header("m", "histogram", "Help.")
-    page += histogram_renderer("m")(template_labels([("a", first), ("b", second)]), counts, sum(counts), total).decode()
-    (found,) = text_string_to_metric_families(page)
+    series = histogram((("a", first), ("b", second)), counts, total)
+    (found,) = text_string_to_metric_families(b"".join(TEXT.family("m", "histogram", "Help.", [series.encode()])).decode())
     own = {"a": first.replace("\0", ""), "b": second.replace("\0", "")}
     buckets = [sample for sample in found.samples if sample.name == "m_bucket"]
 
@@ -166,7 +201,7 @@ def test_round_trip(first: str, second: str, counts: list[int], total: int) -> N
 @given(st.lists(ANY_LABEL, max_size=6))
 def test_one_line_a_sample(values: list[str]) -> None:
     """No label value can begin a line of its own."""
-    lines = family("m_total", "counter", "Help.", ((labels([("a", value)]), "1") for value in values)).decode().split("\n")
+    lines = family("m_total", "counter", *(((("a", value),), 1) for value in values)).decode().split("\n")
 
     assert len(lines) == 2 + len(values) + 1
     assert all(line.startswith('m_total{a="') for line in lines[2:-1])

@@ -6,47 +6,52 @@ import gzip
 import io
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from perflens.export.prometheus.text import family, labels
+from perflens.export.prometheus.families import Sample, gauge_family
+from perflens.export.prometheus.form import Format, Render
+from perflens.export.prometheus.text import TEXT
 
-__all__ = ["Collector", "Page", "Query", "UnknownCollector", "Wanted"]
+__all__ = ["Collector", "Page", "Query", "UnknownCollector"]
 
 _log = logging.getLogger(__name__)
 
 _SUFFIXES = ("", "_bucket", "_count", "_sum", "_total", "_created", "_info")
-_DURATION, _SUCCESS = "perflens_scrape_collector_duration_seconds", "perflens_scrape_collector_success"
 
 
 class UnknownCollector(ValueError):
     """A scrape asked for a collector that does not exist."""
 
 
-Wanted = Callable[[str], bool]
-"""Whether a scrape wants the family of this name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """Families that stand or fall together. ``render`` yields those that are wanted, headers included."""
+    """Families that stand or fall together."""
 
     name: str
-    render: Callable[[Wanted], Iterable[bytes]]
+    render: Render
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a scrape asks for: ``names`` and ``collectors`` empty mean all; ``gzip`` the encoding of the answer."""
+    """What a scrape asks for: ``names`` and ``collectors`` empty mean all; ``gzip`` and ``form`` say how to answer."""
 
     names: frozenset[str] = field(default_factory=frozenset)
     collectors: frozenset[str] = field(default_factory=frozenset)
     gzip: bool = False
+    form: Format = TEXT
 
     def wants(self, family: str) -> bool:
         """Whether the family is asked for, by its own name or by that of one of its samples."""
         base = family.removesuffix("_total")
         return not self.names or family in self.names or any(base + suffix in self.names for suffix in _SUFFIXES)
+
+
+class _Outcome(NamedTuple):
+    name: str
+    nanoseconds: int
+    success: bool
 
 
 class Page:
@@ -74,25 +79,38 @@ class Page:
         return page
 
     def _chunks(self, query: Query) -> Iterator[bytes]:
-        outcomes: list[tuple[str, float, bool]] = []
+        outcomes: list[_Outcome] = []
         for collector in self._collectors:
             if not query.collectors or collector.name in query.collectors:
                 yield from self._collect(collector, query, outcomes)
-        if query.wants(_DURATION):
-            durations = ((labels([("collector", name)]), f"{took:.6f}") for name, took, _ in outcomes)
-            yield family(_DURATION, "gauge", "How long a collector took to render.", durations)
-        if query.wants(_SUCCESS):
-            successes = ((labels([("collector", name)]), f"{success:d}") for name, _, success in outcomes)
-            yield family(_SUCCESS, "gauge", "Whether a collector rendered all of its families.", successes)
+        for render in _outcome_families(outcomes):
+            yield from render(query.wants, query.form)
+        yield query.form.end
 
-    def _collect(self, collector: Collector, query: Query, outcomes: list[tuple[str, float, bool]]) -> Iterator[bytes]:
-        began, success = time.perf_counter(), True
+    def _collect(self, collector: Collector, query: Query, outcomes: list[_Outcome]) -> Iterator[bytes]:
+        began, success = time.perf_counter_ns(), True
         try:
-            yield from collector.render(query.wants)
+            yield from collector.render(query.wants, query.form)
         except Exception:
             success = False
             _log.exception("a collector failed", extra={"fields": {"collector": collector.name}})
-        outcomes.append((collector.name, time.perf_counter() - began, success))
+        outcomes.append(_Outcome(collector.name, time.perf_counter_ns() - began, success))
+
+
+def _outcome_families(outcomes: Sequence[_Outcome]) -> tuple[Render, Render]:
+    return (
+        gauge_family(
+            "perflens_scrape_collector_duration_seconds",
+            "How long a collector took to render.",
+            lambda: (Sample((("collector", own.name),), own.nanoseconds) for own in outcomes),
+            nanoseconds=True,
+        ),
+        gauge_family(
+            "perflens_scrape_collector_success",
+            "Whether a collector rendered all of its families.",
+            lambda: (Sample((("collector", own.name),), own.success) for own in outcomes),
+        ),
+    )
 
 
 def _compress(chunks: Iterator[bytes]) -> bytes:
