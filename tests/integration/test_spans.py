@@ -1,0 +1,205 @@
+"""Spans at a real OpenTelemetry Collector: all of them arrive, once, and what does not arrive is counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from perflens.export.otlp.spans import Spans, start
+from perflens.model import Evidence, Exemplar
+from tests.servers import ROOT, wait_for
+from tests.unit.export.otlp.conftest import evidence
+
+OPERATIONS = 1_009
+PORTS = {"grpc": 0, "http/protobuf": 1}
+Pairs = list[tuple[Evidence, Exemplar]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where collectors of one test listen and write; each that is started has a file of its own."""
+
+    binary: str
+    folder: Path
+    ports: tuple[int, int]
+
+    def url(self, protocol: str) -> str:
+        return f"http://127.0.0.1:{self.ports[PORTS[protocol]]}"
+
+    @contextmanager
+    def collector(self, name: str = "first", end: signal.Signals = signal.SIGTERM) -> Iterator[Path]:
+        """A collector, and the file that it writes to; it is ended by a signal."""
+        received, log = self.folder / f"{name}.json", self.folder / f"{name}.log"
+        listens = {kind: {"endpoint": f"127.0.0.1:{port}"} for kind, port in zip(("grpc", "http"), self.ports, strict=True)}
+        config = {
+            "receivers": {"otlp": {"protocols": listens}},
+            "exporters": {"file": {"path": str(received), "flush_interval": "100ms"}},
+            "service": {
+                "telemetry": {"metrics": {"level": "none"}},
+                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
+            },
+        }
+        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+        with log.open("w") as output:
+            process = subprocess.Popen([self.binary, f"--config={self.folder}/{name}.yaml"], stdout=output, stderr=output)
+        try:
+            wait_for(lambda: "Everything is ready" in log.read_text() or process.poll() is not None, 30, "a collector is ready")
+            assert process.poll() is None, log.read_text()
+            yield received
+        finally:
+            process.send_signal(end)
+            process.wait(15)
+
+
+@pytest.fixture(scope="session")
+def collector_binary() -> str:
+    """A collector; without one, or Go to build it, the tests that need it are skipped."""
+    done = subprocess.run([str(ROOT / "tests" / "components" / "collector")], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def place(collector_binary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    for name in os.environ:
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    return Place(collector_binary, tmp_path, free_ports())
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def read(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each span that a collector wrote, with its resource."""
+    for line in file.read_text().splitlines():
+        for resource in json.loads(line)["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                yield from ((span, resource["resource"]) for span in scope["spans"])
+
+
+def named(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["key"]: next(iter(each["value"].values())) for each in attributes}
+
+
+def ids(pairs: Pairs) -> set[tuple[str, str]]:
+    return {(exemplar.trace_id, exemplar.span_id) for _, exemplar in pairs}
+
+
+def roots(*files: Path) -> set[tuple[str, str]]:
+    return {(span["traceId"], span["spanId"]) for file in files for span, _ in read(file) if not span.get("parentSpanId")}
+
+
+def settled(spans: Spans) -> None:
+    wait_for(lambda: not spans.counts()["in_queue"], 30, "every span is exported or has failed", 0.02)
+
+
+def close(spans: Spans) -> None:
+    """End, in time and with every span accounted for."""
+    began = time.monotonic()
+    spans.close()
+    assert time.monotonic() - began < 5
+    counts = spans.counts()
+    assert counts["created"] == counts["exported"] + counts["rejected"] + counts["failed"]
+
+
+def emitting(spans: Spans, until: Callable[[], bool], seconds: float = 30) -> None:
+    """Emit an operation every 5 ms until something has happened."""
+
+    def emitted() -> bool:
+        spans.emit(evidence())
+        return until()
+
+    wait_for(emitted, seconds, "what was waited for happened", 0.005)
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+def test_all_arrive(place: Place, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every span arrives once, with the ids that emit returned, its times and its attributes."""
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10000")
+    exported: Pairs = []
+    with place.collector() as file:
+        spans = start(place.url(protocol), protocol, exported.extend)
+        returned = [spans.emit(evidence(tid=number, comm="\udcff\n")) for number in range(OPERATIONS)]
+        settled(spans)
+        close(spans)
+    received = list(read(file))
+    assert spans.counts()["exported"] == len(received) == 3 * OPERATIONS
+    assert len({span["spanId"] for span, _ in received}) == 3 * OPERATIONS
+    assert roots(file) == ids(exported) == set(returned)
+    span, resource = next(pair for pair in received if not pair[0].get("parentSpanId"))
+    found = named(span["attributes"])
+    assert (span["name"], span["kind"]) == ("file.read", 1)
+    assert int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"]) == 20_000_000
+    assert returned[int(found["thread.id"])] == (span["traceId"], span["spanId"])
+    assert (found["thread.name"], found["process.pid"], found["perflens.on_cpu"]) == (r"\xff\x0a", "4711", 0.001)
+    assert found["code.stacktrace"].startswith("io_schedule+0x46\n")
+    children = [child for child, _ in received if child.get("parentSpanId") == span["spanId"]]
+    assert {child["name"] for child in children} == {"wait.io", "wait.lock"}
+    assert {child["traceId"] for child in children} == {span["traceId"]}
+    assert named(resource["attributes"])["service.name"] == "perflens"
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+def test_late(place: Place, protocol: str) -> None:
+    """A collector that comes late gets what is emitted from then on; what was lost before is counted."""
+    exported: Pairs = []
+    spans = start(place.url(protocol), protocol, exported.extend)
+    emitting(spans, lambda: spans.counts()["failed"] > 0)
+    assert spans.counts()["exported"] == 0
+    with place.collector() as file:
+        emitting(spans, lambda: spans.counts()["exported"] > 0)
+        last = spans.emit(evidence())
+        settled(spans)
+        close(spans)
+    assert last in ids(exported)
+    assert roots(file) == ids(exported)
+    assert sum(1 for _ in read(file)) == spans.counts()["exported"]
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+def test_killed(place: Place, protocol: str) -> None:
+    """A collector that is killed half-way costs counted spans, and the next one gets the rest."""
+    exported: Pairs = []
+    spans = start(place.url(protocol), protocol, exported.extend)
+    with place.collector(end=signal.SIGKILL):
+        emitting(spans, lambda: spans.counts()["exported"] > 100)
+    emitting(spans, lambda: spans.counts()["failed"] > 0)
+    before = len(exported)
+    with place.collector("second") as file:
+        emitting(spans, lambda: len(exported) > before)
+        settled(spans)
+        close(spans)
+    assert roots(file) == ids(exported[before:])
+    assert spans.counts()["exported"] + spans.counts()["failed"] == spans.counts()["created"]
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+def test_gone_at_the_end(place: Place, protocol: str) -> None:
+    """When the collector is gone at the end, the end is quick all the same."""
+    spans = start(place.url(protocol), protocol, lambda pairs: None)
+    with place.collector(end=signal.SIGKILL):
+        emitting(spans, lambda: spans.counts()["exported"] > 100)
+    for _ in range(500):
+        spans.emit(evidence())
+    close(spans)
+    assert spans.counts()["in_queue"] == 0
