@@ -79,14 +79,8 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 	bpf_probe_read_kernel_str(name, size, READ((struct file_system_type *)object, name));
 }
 
-#include "include/hist.h"
-
-static __always_inline void begin(struct task_struct *task, enum file_operation operation, struct super_block *super)
-{
-	struct kernfs_node *owner = owner_of(task);
-
-	slot_begin(task, operation, READ(owner, id), (__u64)READ(super, s_type));
-}
+#include "include/event.h"
+#include "include/filter.h"
 
 /* A copy is an operation on its destination, unless one of its ends is a peer. A function, so that reads do not step over it. */
 static __noinline int enter_copy(struct task_struct *task, struct pt_regs *regs, enum file_form form, bool compat)
@@ -94,28 +88,37 @@ static __noinline int enter_copy(struct task_struct *task, struct pt_regs *regs,
 	bool to_third = form == FORM_COPY_FIRST_TO_THIRD;
 	struct file *first = current_file(task, syscall_argument(regs, 0, compat)), *other;
 	struct super_block *super, *other_super;
+	struct beginning op = {.frame = (__u64)regs, .operation = FILE_COPY};
+	__u32 tid = thread_id(task);
+	struct op_slot *slot = slot_at(tid);
 
 	other = to_third ? current_file(task, syscall_argument(regs, 2, compat)) : current_file(task, syscall_argument(regs, 1, compat));
-	if (!first || !other) {
-		count(LEDGER_FILTERED);
+	if (!first || !other || !slot) {
+		turn_away(LEDGER_FILTERED);
 		return 0;
 	}
-	super = storage_of(first);
-	other_super = storage_of(other);
-	if (super && other_super)
-		begin(task, FILE_COPY, to_third ? other_super : super);
-	else
-		count(LEDGER_BLOCKING_PEER);
+	super = storage_of(first, 0);
+	other_super = storage_of(other, 0);
+	if (!super || !other_super) {
+		turn_away(LEDGER_BLOCKING_PEER);
+		return 0;
+	}
+	op.file = to_third ? other : first;
+	op.object = (__u64)READ(to_third ? other_super : super, s_type);
+	op.owner = owner_of(task);
+	slot_begin(slot, tid, &op);
 	return 0;
 }
 
 static __always_inline int file_enter(struct pt_regs *regs, unsigned long number)
 {
+	struct beginning op = {.frame = (__u64)regs};
 	struct task_struct *task;
 	struct super_block *super;
+	struct op_slot *slot;
 	enum file_form form;
-	struct file *file;
 	bool compat;
+	__u32 tid;
 
 	if (number >= SYSCALLS_MAX || !forms[number])
 		return 0;
@@ -126,34 +129,41 @@ static __always_inline int file_enter(struct pt_regs *regs, unsigned long number
 	form = forms[number] & ~COMPAT;
 	if (compat && !compat_seen) /* written once: its cache line is shared by all CPUs */
 		compat_seen = true;
-	count(LEDGER_ENTERED);
-	if (form >= FORM_COPY_FIRST_TO_THIRD)
-		return enter_copy(task, regs, form, compat);
-	file = current_file(task, syscall_argument(regs, 0, compat));
-	if (!file) {
-		count(LEDGER_FILTERED);
+	if (is_filtered(task)) {
+		turn_away(LEDGER_FILTERED);
 		return 0;
 	}
-	super = storage_of(file);
-	if (super)
-		begin(task, form - FORM_READ, super);
-	else
-		count(LEDGER_BLOCKING_PEER);
+	if (form >= FORM_COPY_FIRST_TO_THIRD)
+		return enter_copy(task, regs, form, compat);
+	tid = thread_id(task);
+	slot = slot_at(tid);
+	op.file = current_file(task, syscall_argument(regs, 0, compat));
+	if (!op.file || !slot) {
+		turn_away(LEDGER_FILTERED);
+		return 0;
+	}
+	super = storage_of(op.file, slot->object);
+	if (!super) {
+		turn_away(LEDGER_BLOCKING_PEER);
+		return 0;
+	}
+	op.operation = form - FORM_READ;
+	op.object = (__u64)READ(super, s_type);
+	op.owner = owner_of(task);
+	slot_begin(slot, tid, &op);
 	return 0;
 }
 
-static __always_inline int file_exit(struct pt_regs *regs)
+static __always_inline int file_exit(void *ctx, struct pt_regs *regs, long result)
 {
 	unsigned long number = syscall_number(regs);
 	struct op_slot *slot;
 
 	if (number >= SYSCALLS_MAX || !forms[number] || ((forms[number] & COMPAT) && !compat_seen))
 		return 0;
-	slot = slot_find(current_task());
-	if (!slot)
-		return 0; /* a peer, or entered before the programs were attached */
-	record(slot->operation, slot->owner, slot->object, bpf_ktime_get_ns() - slot->start, &slot->cell[slot->operation & (OPERATIONS_MAX - 1)]);
-	slot_end(slot);
+	slot = slot_find((__u64)regs);
+	if (slot) /* else a peer, or entered before the programs were attached */
+		operation_over(ctx, slot, slot->object, result);
 	return 0;
 }
 
@@ -166,7 +176,7 @@ int file_enter_tp_btf(__u64 *ctx)
 SEC("tp_btf/sys_exit")
 int file_exit_tp_btf(__u64 *ctx)
 {
-	return file_exit((struct pt_regs *)ctx[0]);
+	return file_exit(ctx, (struct pt_regs *)ctx[0], ctx[1]);
 }
 
 SEC("raw_tp/sys_enter")
@@ -178,7 +188,7 @@ int file_enter_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/sys_exit")
 int file_exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return file_exit((struct pt_regs *)ctx->args[0]);
+	return file_exit(ctx, (struct pt_regs *)ctx->args[0], ctx->args[1]);
 }
 
 /* Never attached: run by BPF_PROG_TEST_RUN with {operation, ns, object} to prove the buckets of the loaded object. */
@@ -186,7 +196,7 @@ SEC("raw_tp")
 int file_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct kernfs_node *owner = current_owner();
-	__u32 last = 0;
+	__u16 last = 0;
 
 	count(LEDGER_ENTERED);
 	record(ctx->args[0], READ(owner, id), ctx->args[2], ctx->args[1], &last);

@@ -33,6 +33,16 @@ static __always_inline __u32 thread_id(struct task_struct *task)
 	return (__u32)bpf_get_current_pid_tgid();
 }
 
+/* task_struct::state became __state (2f064a59a11f, "sched: Change task_struct::state", 5.14). */
+static __always_inline long task_state(struct task_struct *task)
+{
+	struct task_struct___before_state_was_private *before = (void *)task;
+
+	if (bpf_core_field_exists(before->state))
+		return BPF_CORE_READ(before, state);
+	return READ(task, __state);
+}
+
 /* kernfs_node::parent became __parent, read under RCU (741c10b096bc, "kernfs: Use RCU to access kernfs_node::parent", 6.15). */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
 {

@@ -6,8 +6,8 @@
 #ifndef PERFLENS_HIST_H
 #define PERFLENS_HIST_H
 
-#include "op.h"
 #include "owner.h"
+#include "wait.h"
 
 #define CELLS_MAX 4096 /* the agent sets the configured number; the first OPERATIONS_MAX are the `other` cells */
 
@@ -23,9 +23,10 @@ __u64 thresholds[OPERATIONS_MAX] = {}; /* ns, by operation; the agent changes th
 struct cell {
 	__u64 sum;	/* ns */
 	__u64 slow_sum;	/* ns, of the operations from the threshold on */
+	__u64 wait[WAIT_REASONS]; /* ns off the CPU, of all operations */
 	__u32 slow;
 	__u32 bucket[BUCKETS];
-	__u32 spare[10]; /* whole cache lines */
+	__u32 spare[6]; /* whole cache lines */
 };
 
 enum cell_state { CELL_FREE, CELL_LIVE, CELL_DEAD };
@@ -157,8 +158,8 @@ none:
 	return key->operation & (OPERATIONS_MAX - 1);
 }
 
-/* Aggregate one operation; `last` remembers the cell for the next one. */
-static __always_inline void record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, __u32 *last)
+/* Aggregate one operation and return its cell; `last` remembers the cell for the next one. */
+static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, __u16 *last)
 {
 	__u32 index = *last, bucket, at;
 	struct cell_key *own = bpf_map_lookup_elem(&cell_keys, &index);
@@ -173,7 +174,7 @@ static __always_inline void record(__u32 operation, pl_cgroup_id owner, __u64 ob
 	at = index * (shard_mask + 1) + (bpf_get_smp_processor_id() & shard_mask);
 	cell = bpf_map_lookup_elem(&cells, &at);
 	if (!cell)
-		return;
+		return NULL;
 	bucket = bucket_of(ns);
 	if (bucket >= BUCKETS) {
 		bucket = BUCKETS - 1;
@@ -185,6 +186,33 @@ static __always_inline void record(__u32 operation, pl_cgroup_id owner, __u64 ob
 		__sync_fetch_and_add(&cell->slow, 1);
 		__sync_fetch_and_add(&cell->slow_sum, ns);
 	}
+	return cell;
+}
+
+/* Add what an operation that ended at `now` waited for to its cell. */
+static __noinline int wait_settle(struct op_slot *slot, struct cell *cell, __u64 now)
+{
+	struct sleep *sleep = NULL;
+	__u32 tid = slot->tid;
+
+	if (slot->off) { /* its switch-in was not seen */
+		slot->unattributed += now - slot->off;
+		slot->off = 0;
+	}
+	if (!cell)
+		return 0;
+	if (slot->noted)
+		sleep = bpf_map_lookup_elem(&sleeps, &tid);
+	if (sleep && sleep->start == slot->start) {
+		for (int i = 0; i < SLEEP_REASONS; i++) {
+			if (sleep->blocked[i])
+				__sync_fetch_and_add(&cell->wait[i], sleep->blocked[i]);
+		}
+	}
+	__sync_fetch_and_add(&cell->wait[WAIT_UNCLASSIFIED], slot->unclassified);
+	__sync_fetch_and_add(&cell->wait[WAIT_RUNQUEUE], slot->runqueue);
+	__sync_fetch_and_add(&cell->wait[WAIT_UNATTRIBUTED], slot->unattributed);
+	return 0;
 }
 
 #endif

@@ -11,7 +11,7 @@
 const volatile __u32 shard_mask = SHARDS_MAX - 1;
 
 enum ledger_counter {
-	LEDGER_ENTERED,
+	LEDGER_ENTERED,		/* beside those that the slots count: turned away, or begun in the overflow table */
 	LEDGER_BLOCKING_PEER,	/* a pipe, socket, terminal, pseudo file …: waits for a peer, not for storage */
 	LEDGER_FILTERED,	/* no open file behind the descriptor, or excluded by a filter */
 	LEDGER_NO_SLOT,		/* in-flight table full */
@@ -22,13 +22,17 @@ enum ledger_counter {
 	LEDGER_OVERFLOW_ENTERED,
 	LEDGER_OVERFLOW_LEFT,
 	LEDGER_NAME_TRUNCATED,	/* an owner's path longer than OWNER_PATH_SIZE */
+	LEDGER_EMITTED,		/* slow operations = emitted + suppressed + ring_full */
+	LEDGER_SUPPRESSED,	/* over the owner's rate */
+	LEDGER_RING_FULL,
+	LEDGER_SLEEP_NOT_NOTED,	/* table of sleeps full: its time stays unclassified */
 	LEDGER_COUNTERS,
 };
 
 DECLARE_ENUM(ledger_counter);
 
 struct ledger_shard {
-	__u64 counter[16]; /* whole cache lines */
+	__u64 counter[24]; /* whole cache lines */
 };
 
 struct {
@@ -46,6 +50,13 @@ static __always_inline void count(enum ledger_counter which)
 
 	if (own)
 		__sync_fetch_and_add(&own->counter[which], 1);
+}
+
+/* An operation that takes no slot: it is over where it begins. */
+static __always_inline void turn_away(enum ledger_counter why)
+{
+	count(LEDGER_ENTERED);
+	count(why);
 }
 
 #endif

@@ -9,17 +9,32 @@
 #define SLOTS_MAX 65536 /* the agent lowers it to the host's pid_max */
 #define OVERFLOW_SLOTS 1024
 #define OPERATIONS_MAX 8
+#define CPUS_MAX 1024 /* hints wrap above it */
 
 const volatile __u32 slot_mask = SLOTS_MAX - 1;
 
 struct op_slot {
 	pl_ktime_ns start;		/* 0: no operation in flight; only its thread writes, the agent reclaims */
-	__u32 tid;
-	__u32 operation;
+	__u64 frame;			/* of the thread's registers: tells its exit without a look at the task */
 	pl_cgroup_id owner;
 	__u64 object;
-	__u32 cell[OPERATIONS_MAX];	/* the thread's last cell of each operation, 0: none */
-};					/* one cache line */
+	__u64 begun;			/* operations of this slot since the start; a counter of its own needs no atomic */
+	__u32 tid;
+	__u16 operation;
+	__u16 waited;			/* the second line is valid */
+	__u16 cell[OPERATIONS_MAX];	/* the thread's last cell of each operation, 0: none */
+	/* second cache line: waits, see wait.h */
+	struct file *file;
+	pl_ktime_ns off;		/* left the CPU; 0: on it */
+	pl_ktime_ns waking;		/* woken, or never asleep; 0: not yet. The one word that other CPUs write */
+	__u64 runqueue;			/* ns */
+	__u64 unattributed;		/* ns */
+	__u64 unclassified;		/* ns asleep, not charged to a reason yet */
+	__u64 classified;		/* ns asleep, charged in the thread's entry of `sleeps` */
+	__u32 noted;			/* it has an entry of `sleeps` */
+	__u16 throttled;		/* when it last went to sleep its cgroup had I/O held back */
+	__u16 contended;		/* the reason of the lock that it waits for, or 0 */
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -39,10 +54,19 @@ struct {
 
 __u64 overflow_in_flight = 0; /* keeps the exit of other system calls free of a hash look-up */
 
+/* The slot of the operation that began last on each CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CPUS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} hints SEC(".maps");
+
 static __noinline int slot_begin_overflow(const struct op_slot *op)
 {
 	__u32 tid = op->tid;
 
+	count(LEDGER_ENTERED);
 	count(LEDGER_SLOT_COLLISION);
 	if (!bpf_map_update_elem(&overflow_slots, &tid, op, BPF_NOEXIST)) {
 		__sync_fetch_and_add(&overflow_in_flight, 1);
@@ -55,43 +79,80 @@ static __noinline int slot_begin_overflow(const struct op_slot *op)
 	return 0;
 }
 
-/* Begin an operation of the current thread, `task`. */
-static __always_inline void slot_begin(struct task_struct *task, __u32 operation, pl_cgroup_id owner, __u64 object)
+static __always_inline struct op_slot *slot_at(__u32 tid)
 {
-	__u32 tid = thread_id(task);
 	__u32 index = tid & slot_mask;
-	struct op_slot *slot = bpf_map_lookup_elem(&slots, &index);
 
-	if (!slot)
-		return;
+	return bpf_map_lookup_elem(&slots, &index);
+}
+
+/* What begins: whose operation it is, on what. `frame` is any address that is the same at its exit and no other thread's. */
+struct beginning {
+	__u64 frame;
+	struct kernfs_node *owner;
+	__u64 object;
+	struct file *file;
+	__u16 operation;
+};
+
+/* Begin an operation of the current thread, `tid`; `slot` is slot_at(tid). */
+static __always_inline void slot_begin(struct op_slot *slot, __u32 tid, const struct beginning *op)
+{
+	__u32 cpu = bpf_get_smp_processor_id() & (CPUS_MAX - 1);
+	struct kernfs_node *owner = op->owner;
+	__u32 *hint;
+
 	if (slot->start) {
 		if (slot->tid != tid) {
-			struct op_slot op = {.start = bpf_ktime_get_ns(), .tid = tid, .operation = operation, .owner = owner, .object = object};
+			struct op_slot other = {.frame = op->frame, .object = op->object, .tid = tid, .operation = op->operation, .file = op->file};
 
-			slot_begin_overflow(&op);
+			other.owner = READ(owner, id);
+			other.start = bpf_ktime_get_ns();
+			slot_begin_overflow(&other);
 			return;
 		}
 		count(LEDGER_DIED); /* its exit was not seen */
 	}
 	slot->tid = tid;
-	slot->operation = operation;
-	slot->owner = owner;
-	slot->object = object;
+	slot->operation = op->operation;
+	slot->waited = 0;
+	slot->frame = op->frame;
+	slot->owner = READ(owner, id);
+	slot->object = op->object;
+	slot->file = op->file;
+	slot->begun++;
+	hint = bpf_map_lookup_elem(&hints, &cpu);
+	if (hint)
+		*hint = tid & slot_mask;
 	slot->start = bpf_ktime_get_ns();
 }
 
-/* The slot of the current thread's operation in flight, or NULL. */
-static __always_inline struct op_slot *slot_find(struct task_struct *task)
+/* The slot of a thread's operation in flight, or NULL. */
+static __always_inline struct op_slot *slot_of(__u32 tid)
 {
-	__u32 tid = thread_id(task);
-	__u32 index = tid & slot_mask;
-	struct op_slot *slot = bpf_map_lookup_elem(&slots, &index);
+	struct op_slot *slot = slot_at(tid);
 
 	if (slot && slot->tid == tid && slot->start)
 		return slot;
 	if (overflow_in_flight)
 		return bpf_map_lookup_elem(&overflow_slots, &tid);
 	return NULL;
+}
+
+/* The slot of the current thread's operation in flight, or NULL; `frame` as at its beginning. */
+static __always_inline struct op_slot *slot_find(__u64 frame)
+{
+	__u32 cpu = bpf_get_smp_processor_id() & (CPUS_MAX - 1), index;
+	__u32 *hint = bpf_map_lookup_elem(&hints, &cpu);
+	struct op_slot *slot;
+
+	if (hint) {
+		index = *hint & slot_mask;
+		slot = bpf_map_lookup_elem(&slots, &index);
+		if (slot && slot->frame == frame && slot->start)
+			return slot;
+	}
+	return slot_of(thread_id(current_task()));
 }
 
 static __always_inline void slot_end(struct op_slot *slot)

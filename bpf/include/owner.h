@@ -130,8 +130,11 @@ static __always_inline bool is_pseudo(__u32 magic)
 	}
 }
 
-/* The super block of a file that is storage (a regular file, folder or block device), else NULL: a peer. */
-static __always_inline struct super_block *storage_of(struct file *file)
+/*
+ * The super block of a file that is storage (a regular file, folder or block device), else NULL: a peer.
+ * `known` is a type of file system (or 0) of which a file was storage before: what it is needs no second look.
+ */
+static __always_inline struct super_block *storage_of(struct file *file, __u64 known)
 {
 	struct inode *inode = READ(file, f_inode);
 	__u32 format = READ(inode, i_mode) & S_IFMT;
@@ -146,6 +149,8 @@ static __always_inline struct super_block *storage_of(struct file *file)
 	if (format != S_IFREG && format != S_IFDIR)
 		return NULL;
 	super = READ(inode, i_sb);
+	if ((__u64)READ(super, s_type) == known)
+		return super;
 	return is_pseudo(READ(super, s_magic)) ? NULL : super;
 }
 

@@ -15,8 +15,9 @@
 typedef __u64 pl_ktime_ns;  /* CLOCK_MONOTONIC */
 typedef __u64 pl_cgroup_id; /* kernfs id of the owner's cgroup */
 
-/* Keep an enum in this object's BTF, where user space reads its names. */
+/* Keep a type in this object's BTF, where user space reads its names. */
 #define DECLARE_ENUM(name) const enum name *declare_##name __attribute__((unused))
+#define DECLARE_STRUCT(name) const struct name *declare_##name __attribute__((unused))
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -61,7 +62,7 @@ struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 };
 
-enum cgroup_subsys_id { memory_cgrp_id = 4 };
+enum cgroup_subsys_id { io_cgrp_id = 3, memory_cgrp_id = 4 };
 
 struct css_set {
 	struct cgroup_subsys_state *subsys[16];
@@ -73,6 +74,7 @@ struct file_system_type {
 };
 
 struct super_block {
+	unsigned int s_dev;
 	unsigned long s_magic;
 	struct file_system_type *s_type;
 };
@@ -81,6 +83,8 @@ struct address_space;
 
 struct inode {
 	unsigned short i_mode;
+	unsigned int i_rdev;
+	unsigned long i_ino;
 	struct super_block *i_sb;
 };
 
@@ -88,13 +92,46 @@ struct address_space {
 	struct inode *host;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
 struct file {
 	struct inode *f_inode;
 	struct address_space *f_mapping;
+	struct path f_path;
 };
 
 struct list_head {
 	struct list_head *next;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
 };
 
 struct fdtable {
@@ -106,11 +143,62 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+/* The queues of blk-throttle: block/blk-throttle.h, include/linux/blk-cgroup.h. */
+struct throtl_service_queue {
+	struct list_head queued[2];
+};
+
+struct throtl_data;
+
+struct throtl_grp {
+	struct throtl_data *td;
+	struct throtl_service_queue service_queue;
+};
+
+struct request_queue {
+	struct throtl_data *td;
+};
+
+struct blkg_policy_data;
+
+struct blkcg_gq {
+	struct request_queue *q;
+	struct hlist_node blkcg_node;
+	struct blkcg_gq *parent;
+	struct blkg_policy_data *pd[6];
+};
+
+struct blkcg {
+	struct cgroup_subsys_state css;
+	struct hlist_head blkg_list;
+};
+
 struct task_struct {
 	int pid;
+	int tgid;
+	unsigned int __state;
+	char comm[16];
+	__u64 start_boottime;
+	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	struct thread_info thread_info;
 	struct files_struct *files;
 	struct css_set *cgroups;
+};
+
+struct task_struct___before_state_was_private {
+	long state;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop

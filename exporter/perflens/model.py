@@ -52,7 +52,7 @@ HISTOGRAM_WIDTH = 2 + BUCKETS + OCTAVES
 """A histogram row: count, sum in ns, the buckets, one count an octave."""
 
 SLOW_WIDTH = 2
-"""A row of slow operations: count, sum in ns."""
+"""How a row of slow operations begins: count, sum in ns. The time off the CPU of all operations follows, in ns by reason."""
 
 OTHER = "other"
 """Label value of what had no place of its own."""

@@ -24,10 +24,14 @@ class Rung:
     """One way to attach: its name and its programs, in the order in which they are attached.
 
     The program that ends operations comes first: an operation whose exit could not be seen must not begin.
+    ``waits`` are the programs of wait.h that split an operation's time, ``locks`` those of them that tell a lock from another
+    sleep (kernels from 5.19 on); without either the rung still measures.
     """
 
     name: str
     programs: tuple[str, ...]
+    waits: tuple[str, ...] = ()
+    locks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.btf import ObjectTypes
 from perflens.kernel.loader import Loaded
+from perflens.kernel.ring import Ring
 from perflens.layout import enum_labels
 from perflens.model import BUCKETS, bucket_bounds
-from perflens.probe import Probe
+from perflens.probe import Probe, Rung
 
 __all__ = ["FakeCells", "FakeLoaded"]
 
@@ -33,6 +34,7 @@ class FakeLoaded(Loaded):
             "cell_infos": ("cell_info", sizes.cells),
             "slots": ("op_slot", sizes.slots),
             "ledger": ("ledger_shard", sizes.shards),
+            "wait_frames": ("wait_frame", 512),
         }
         self._lengths = {name: types.struct(value).size * count for name, (value, count) in arrays.items()}
         self._lengths[".bss"] = max(own.field.offset + own.field.size for own in types.variables.values() if own.section == ".bss")
@@ -44,6 +46,11 @@ class FakeLoaded(Loaded):
         mapped = mmap.mmap(-1, self._lengths[name])
         self._memories.append(mapped)
         return mapped
+
+    def ring(self, name: str, size: int) -> Ring:
+        consumer, producer = mmap.mmap(-1, mmap.PAGESIZE), mmap.mmap(-1, mmap.PAGESIZE + 2 * size)
+        self._memories += [consumer, producer]
+        return Ring(-1, consumer, producer)
 
     def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
         assert (map_name, key) == ("free_cells", None)
@@ -76,9 +83,9 @@ class FakeCells(AttachedProbe):
     ) -> None:
         types = object_types(object_path(name, platform.machine()))
         self.operations = enum_labels(probe.operations, types.enum(probe.operations))
-        sizes = Sizes(cells, slots, shards)
+        sizes = Sizes(cells, slots, shards, ring=1 << 16)
         self._fake = FakeLoaded(types, sizes)
-        super().__init__(self._fake, types, sizes, "fake", len(self.operations), procfs)
+        super().__init__(self._fake, types, sizes, Rung("fake", ()), len(self.operations), procfs)
         self.set_thresholds([threshold] * len(self.operations))
         self._cell, self._info = types.struct("cell"), types.struct("cell_info")
         self._numbers = {label: number for number, label in self._counters.items()}
@@ -105,7 +112,7 @@ class FakeCells(AttachedProbe):
         at = (index * self._sizes.shards + self._next_shard) * self._cell.size
         self._add("=I", self._cells, at + self._cell["bucket"].offset + 4 * bucket, 1)
         self._add("=Q", self._cells, at + self._cell["sum"].offset, ns)
-        if ns >= struct.unpack_from("=Q", self._variables, self._thresholds.offset + 8 * operation)[0]:
+        if ns >= self.variables.get("thresholds")[operation]:
             self._add("=I", self._cells, at + self._cell["slow"].offset, 1)
             self._add("=Q", self._cells, at + self._cell["slow_sum"].offset, ns)
         return index

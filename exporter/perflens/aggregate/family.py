@@ -20,6 +20,7 @@ class Cells(Protocol):
     """What a family asks of the kernel's cells."""
 
     capacity: int
+    wait_reasons: tuple[str, ...]
 
     def harvest(self, bindings: array[int], rows: array[int], slow: array[int]) -> list[int]: ...
     def key(self, index: int) -> CellKey: ...
@@ -41,7 +42,7 @@ class Family:
         other = OTHER if has_owner else ""
         self._cells, self._name_cell = cells, name_cell
         self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other))
-        self.slow = SeriesTable(SLOW_WIDTH, limit, lambda key: SeriesKey(key.operation, "", other))
+        self.slow = SeriesTable(SLOW_WIDTH + len(cells.wait_reasons), limit, lambda key: SeriesKey(key.operation, "", other))
         self._bindings = array("i", [-1]) * (2 * cells.capacity)
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
         self._by_owner: defaultdict[int, set[int]] = defaultdict(set)

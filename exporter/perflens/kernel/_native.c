@@ -50,11 +50,14 @@ static PyObject *refuse(Buffers *all, const char *why)
 		 : 0)
 
 typedef struct {
-	Py_ssize_t cell_size, bucket_offset, buckets, sum_offset, slow_offset, slow_sum_offset, shards, key_size, state_offset;
+	Py_ssize_t cell_size, bucket_offset, buckets, sum_offset, slow_offset, slow_sum_offset, wait_offset, waits, shards, key_size,
+		state_offset;
 } CellLayout;
 
 /* A histogram row: count, sum, every bucket, then one count an octave (the classic buckets, four of ours each). */
 #define ROW_HEAD 2
+/* A slow row: count, sum, then the time off the CPU by reason, of all operations. */
+#define SLOW_HEAD 2
 
 static void take_cell(const CellLayout *l, char *shard, uint64_t *row, uint64_t *slow)
 {
@@ -72,6 +75,8 @@ static void take_cell(const CellLayout *l, char *shard, uint64_t *row, uint64_t 
 	row[1] += TAKE(uint64_t, shard, l->sum_offset);
 	slow[0] += TAKE(uint32_t, shard, l->slow_offset);
 	slow[1] += TAKE(uint64_t, shard, l->slow_sum_offset);
+	for (Py_ssize_t i = 0; i < l->waits; i++)
+		slow[SLOW_HEAD + i] += TAKE(uint64_t, shard, l->wait_offset + 8 * i);
 }
 
 static bool fits(Py_ssize_t offset, Py_ssize_t size, Py_ssize_t whole)
@@ -83,8 +88,8 @@ static bool is_sound(const CellLayout *l)
 {
 	return l->cell_size > 0 && l->key_size > 0 && l->shards > 0 && l->buckets > 0 && l->buckets <= l->cell_size / 4 &&
 	       fits(l->bucket_offset, 4 * l->buckets, l->cell_size) && fits(l->sum_offset, 8, l->cell_size) &&
-	       fits(l->slow_offset, 4, l->cell_size) && fits(l->slow_sum_offset, 8, l->cell_size) &&
-	       fits(l->state_offset, 4, l->key_size);
+	       fits(l->slow_offset, 4, l->cell_size) && fits(l->slow_sum_offset, 8, l->cell_size) && l->waits >= 0 &&
+	       l->waits <= l->cell_size / 8 && fits(l->wait_offset, 8 * l->waits, l->cell_size) && fits(l->state_offset, 4, l->key_size);
 }
 
 static PyObject *harvest(PyObject *module, PyObject *args)
@@ -92,14 +97,14 @@ static PyObject *harvest(PyObject *module, PyObject *args)
 	PyObject *cells_object, *keys_object, *bindings_object, *rows_object, *slow_object, *unbound = NULL;
 	Buffers b = {.used = 0};
 	CellLayout l;
-	Py_ssize_t capacity, row_length, row_count, slow_count, found = 0;
+	Py_ssize_t capacity, row_length, row_count, slow_length, slow_count, found = 0;
 	int32_t *list = NULL;
 	bool bad = false;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "OOOOO(nnnnnnnnn)", &cells_object, &keys_object, &bindings_object, &rows_object, &slow_object, &l.cell_size,
-			      &l.bucket_offset, &l.buckets, &l.sum_offset, &l.slow_offset, &l.slow_sum_offset, &l.shards, &l.key_size,
-			      &l.state_offset))
+	if (!PyArg_ParseTuple(args, "OOOOO(nnnnnnnnnnn)", &cells_object, &keys_object, &bindings_object, &rows_object, &slow_object, &l.cell_size,
+			      &l.bucket_offset, &l.buckets, &l.sum_offset, &l.slow_offset, &l.slow_sum_offset, &l.wait_offset, &l.waits,
+			      &l.shards, &l.key_size, &l.state_offset))
 		return NULL;
 	char *cells = buffer(&b, cells_object, true);
 	const char *keys = cells ? buffer(&b, keys_object, false) : NULL;
@@ -114,7 +119,8 @@ static PyObject *harvest(PyObject *module, PyObject *args)
 	capacity = length(&b, 1) / l.key_size;
 	row_length = ROW_HEAD + l.buckets + (l.buckets + 3) / 4;
 	row_count = length(&b, 3) / 8 / row_length;
-	slow_count = length(&b, 4) / 16;
+	slow_length = SLOW_HEAD + l.waits;
+	slow_count = length(&b, 4) / 8 / slow_length;
 	if (length(&b, 0) < capacity * l.shards * l.cell_size || length(&b, 2) < capacity * 8)
 		return refuse(&b, "the cells or the bindings are shorter than the keys");
 	list = PyMem_Malloc((size_t)capacity * sizeof(*list) + 1);
@@ -137,7 +143,7 @@ static PyObject *harvest(PyObject *module, PyObject *args)
 			break;
 		}
 		for (Py_ssize_t shard = 0; shard < l.shards; shard++)
-			take_cell(&l, cells + (i * l.shards + shard) * l.cell_size, rows + row * row_length, slow + slow_row * 2);
+			take_cell(&l, cells + (i * l.shards + shard) * l.cell_size, rows + row * row_length, slow + slow_row * slow_length);
 	}
 	Py_END_ALLOW_THREADS
 	if (bad)
@@ -157,8 +163,8 @@ static PyObject *scan(PyObject *module, PyObject *args)
 {
 	PyObject *slots_object, *listed;
 	Buffers b = {.used = 0};
-	Py_ssize_t size, start_offset, tid_offset, in_flight = 0, found = 0;
-	unsigned long long before, oldest = 0;
+	Py_ssize_t size, start_offset, tid_offset, begun_offset, in_flight = 0, found = 0, unlisted = 0;
+	unsigned long long before, begun = 0;
 	struct {
 		uint64_t start;
 		uint32_t tid;
@@ -166,24 +172,25 @@ static PyObject *scan(PyObject *module, PyObject *args)
 	} list[SCAN_LIST];
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "O(nnn)K", &slots_object, &size, &start_offset, &tid_offset, &before))
+	if (!PyArg_ParseTuple(args, "O(nnnn)K", &slots_object, &size, &start_offset, &tid_offset, &begun_offset, &before))
 		return NULL;
 	const char *slots = buffer(&b, slots_object, false);
 
 	if (!slots)
 		return NULL;
-	if (size <= 0 || start_offset < 0 || start_offset + 8 > size || tid_offset < 0 || tid_offset + 4 > size)
+	if (size <= 0 || !fits(start_offset, 8, size) || !fits(tid_offset, 4, size) || !fits(begun_offset, 8, size))
 		return refuse(&b, "the layout of a slot is not sound");
 	Py_BEGIN_ALLOW_THREADS
 	for (Py_ssize_t at = 0; at + size <= length(&b, 0); at += size) {
 		uint64_t start = __atomic_load_n((const uint64_t *)(slots + at + start_offset), __ATOMIC_ACQUIRE);
 
+		begun += __atomic_load_n((const uint64_t *)(slots + at + begun_offset), __ATOMIC_RELAXED);
 		if (!start)
 			continue;
 		in_flight++;
-		if (!oldest || start < oldest)
-			oldest = start;
-		if (start < before && found < SCAN_LIST) {
+		if (start < before && found == SCAN_LIST) {
+			unlisted++;
+		} else if (start < before) {
 			list[found].start = start;
 			list[found].tid = *(const uint32_t *)(slots + at + tid_offset);
 			list[found++].offset = at + start_offset;
@@ -194,7 +201,7 @@ static PyObject *scan(PyObject *module, PyObject *args)
 	for (Py_ssize_t i = 0; listed && i < found; i++)
 		PyList_SetItem(listed, i, Py_BuildValue("(nKI)", list[i].offset, (unsigned long long)list[i].start, list[i].tid));
 	release(&b, NULL);
-	return listed ? Py_BuildValue("(nKN)", in_flight, oldest, listed) : NULL;
+	return listed ? Py_BuildValue("(nKnN)", in_flight, begun, unlisted, listed) : NULL;
 }
 
 /* Clear the word at `offset` if it still holds `expected`: how the slot of a thread that is gone is given back. */

@@ -11,20 +11,21 @@ def harvest(
     bindings: array[int],
     rows: array[int],
     slow: array[int],
-    layout: tuple[int, int, int, int, int, int, int, int, int],
+    layout: tuple[int, int, int, int, int, int, int, int, int, int, int],
     /,
 ) -> list[int]:
     """Move every count of the cells in use into the rows they are bound to; return the cells bound to none.
 
     ``bindings`` holds (histogram row, slow row) for each cell as int32, -1 for none. A histogram row is count, sum in ns,
-    the buckets, one count an octave; a slow row is count, sum in ns. ``layout`` is (cell size, bucket offset, buckets,
-    sum offset, slow offset, slow sum offset, shards, key size, state offset). ValueError or IndexError when these do not fit.
+    the buckets, one count an octave; a slow row is count, sum in ns, the waits in ns. ``layout`` is (cell size, bucket offset,
+    buckets, sum offset, slow offset, slow sum offset, wait offset, waits, shards, key size, state offset).
+    ValueError or IndexError when these do not fit.
     """
 
-def scan(slots: _Memory, layout: tuple[int, int, int], before: int, /) -> tuple[int, int, list[tuple[int, int, int]]]:
-    """Return (operations in flight, oldest start in ns or 0, [(offset, start, tid)] of those that started before ``before``).
+def scan(slots: _Memory, layout: tuple[int, int, int, int], before: int, /) -> tuple[int, int, int, list[tuple[int, int, int]]]:
+    """Return (operations in flight, operations begun, how many are not listed, [(offset, start, tid)] of those before ``before``).
 
-    ``layout`` is (slot size, start offset, tid offset). The list is cut at 1,024.
+    ``layout`` is (slot size, start offset, tid offset, begun offset). The list is cut at 1,024.
     """
 
 def reclaim(slots: _Memory, offset: int, expected: int, /) -> bool:

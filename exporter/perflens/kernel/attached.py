@@ -6,7 +6,7 @@ import os
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -16,25 +16,29 @@ from perflens.kernel.btf import ObjectTypes, read_object
 from perflens.kernel.features import Host
 from perflens.kernel.loader import Loaded, Plan, load
 from perflens.kernel.slots import Slots
+from perflens.kernel.variables import Variables, knobs
 from perflens.layout import Layout, enum_labels
-from perflens.model import BUCKETS, CellKey, bucket_bounds
+from perflens.model import CellKey
 from perflens.probe import Probe, Rung
 
 __all__ = ["AttachedProbe", "Sizes", "attach", "object_path", "object_types"]
 
-_STRUCTS = frozenset({"cell", "cell_info", "cell_key", "ledger_shard", "op_slot"})
-_DETAILS = ("overlong", "no_cell", "slot_collision", "name_truncated")
+_STRUCTS = frozenset({"cell", "cell_info", "cell_key", "event", "event_frame", "ledger_shard", "op_slot", "wait_frame", "wait_interval"})
+_DETAILS = ("overlong", "no_cell", "slot_collision", "name_truncated", "sleep_not_noted")
+_EVENTS = ("emitted", "suppressed", "ring_full")
 _OUTCOMES = ("blocking_peer", "filtered", "no_slot", "died")
-_UNREACHABLE = 2**63 - 1  # pads the bounds table where a masked index may point
+_UNREACHABLE = 2**63 - 1  # the threshold of operations that do not exist
+_IN_PROGRESS = "event_in_progress"
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the shared tables are: cells and slots (a power of two), and shards of each cell (a power of two)."""
+    """How large the shared tables are: cells, slots, shards of each cell and bytes of the ring; all but the cells are powers of two."""
 
     cells: int
     slots: int
     shards: int
+    ring: int = 1 << 24
 
     @classmethod
     def of(cls, host: Host, cells: int) -> Sizes:
@@ -56,15 +60,19 @@ def object_types(path: Path) -> ObjectTypes:
 class AttachedProbe:
     """The shared memory of one probe. Only the agent's worker thread calls it."""
 
-    def __init__(self, loaded: Loaded, types: ObjectTypes, sizes: Sizes, mechanism: str, operations: int, procfs: str | None) -> None:
-        self.mechanism, self.capacity = mechanism, sizes.cells
+    def __init__(self, loaded: Loaded, types: ObjectTypes, sizes: Sizes, rung: Rung, operations: int, procfs: str | None) -> None:
+        self.mechanism, self.has_waits, self.capacity = rung.name, bool(rung.waits), sizes.cells
         self._loaded, self._sizes = loaded, sizes
         self._cells, self._keys, self._infos = (loaded.memory(name) for name in ("cells", "cell_keys", "cell_infos"))
-        self._ledger, self._variables = loaded.memory("ledger"), loaded.memory(".bss")
-        self.slots = Slots(loaded.memory("slots"), types.struct("op_slot"), procfs)
+        self._ledger, self._frames = loaded.memory("ledger"), loaded.memory("wait_frames")
+        self.variables = Variables(loaded.memory(".bss"), types)
+        self.ring = loaded.ring("events", sizes.ring)
+        self.slots = Slots(loaded.memory("slots"), types.struct("op_slot"), procfs, lambda tid: loaded.delete("sleeps", tid))
         self._info_size = types.struct("cell_info").size
         self._shard = types.struct("ledger_shard").unpacker("counter")
         self._thresholds = types.variable("thresholds").field
+        self._frame = types.struct("wait_frame")
+        self.wait_reasons = tuple(enum_labels("wait_reason", types.enum("wait_reason"), exclude=frozenset({"WAIT_REASONS"})).values())
         self._counters = enum_labels("ledger_counter", types.enum("ledger_counter"), exclude=frozenset({"LEDGER_COUNTERS"}))
         self._states = {label: number for number, label in enum_labels("cell_state", types.enum("cell_state")).items()}
         self._key_layout = types.struct("cell_key")
@@ -100,22 +108,40 @@ class AttachedProbe:
 
     def set_thresholds(self, thresholds: Sequence[int]) -> None:
         """Set the slow threshold of each operation, in ns, while the programs run."""
-        filled = [*thresholds, *[_UNREACHABLE] * (self._thresholds.count - len(thresholds))]
-        struct.pack_into(f"={self._thresholds.count}Q", self._variables, self._thresholds.offset, *filled)
+        self.variables.set("thresholds", [*thresholds, *[_UNREACHABLE] * (self._thresholds.count - len(thresholds))])
+
+    def set_wait_frames(self, ranges: Sequence[tuple[int, int, str]]) -> int:
+        """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room."""
+        numbers = {reason: number for number, reason in enumerate(self.wait_reasons)}
+        pack = struct.Struct("=3Q")
+        assert pack.size == self._frame.size
+        room = len(self._frames) // pack.size
+        for index, (first, end, reason) in enumerate(sorted(ranges)[:room]):
+            pack.pack_into(self._frames, index * pack.size, first, end, numbers[reason])
+        return max(len(ranges) - room, 0)
+
+    def in_progress(self) -> bytes:
+        """Return the events of the operations that have been in flight for long, one after the other; ProbeError when it cannot be told."""
+        return self._loaded.iterate(_IN_PROGRESS)
 
     def counters(self) -> Mapping[str, int]:
         """Return the ledger's counters, summed over the shards."""
         shards = [self._shard.unpack_from(self._ledger, i * self._shard.size) for i in range(self._sizes.shards)]
         return {label: sum(shard[number] for shard in shards) for number, label in self._counters.items()}
 
+    def events(self) -> dict[str, int]:
+        """Return what became of the slow operations as events, by outcome."""
+        counted = self.counters()
+        return {name: counted[name] for name in _EVENTS}
+
     def ledger(self) -> tuple[int, dict[str, int], int, int, dict[str, int]]:
         """Return (entered, outcomes without the aggregated ones, in flight, missed, details)."""
-        in_flight = self.slots.in_flight()
+        begun, in_flight = self.slots.in_flight()
         counted = self.counters()
         outcomes = {name: counted[name] for name in _OUTCOMES}
         outcomes["died"] += self.slots.died
         in_flight += counted["overflow_entered"] - counted["overflow_left"]
-        return counted["entered"], outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
+        return counted["entered"] + begun, outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
 
     def run(self, program: str, arguments: bytes) -> int:
         """Run one of the object's programs by hand; see Loaded.run."""
@@ -144,21 +170,9 @@ class AttachedProbe:
             self.give_back(index)
 
 
-def _harvest_layout(cell: Layout, key: Layout, sizes: Sizes) -> tuple[int, int, int, int, int, int, int, int, int]:
-    offsets = (cell["sum"].offset, cell["slow"].offset, cell["slow_sum"].offset)
-    return (cell.size, cell["bucket"].offset, cell["bucket"].count, *offsets, sizes.shards, key.size, key["state"].offset)
-
-
-def _knobs(types: ObjectTypes, host: Host, sizes: Sizes) -> dict[str, bytes]:
-    bounds = bucket_bounds()
-    table = types.variable("bounds").field
-    return {
-        "bounds": struct.pack(f"={table.count}Q", *bounds, *[_UNREACHABLE] * (table.count - BUCKETS)),
-        "read_by_cast": struct.pack("=?", host.read_by_cast),
-        "owner_by_memory": struct.pack("=?", host.owner_by_memory),
-        "shard_mask": struct.pack("=I", sizes.shards - 1),
-        "slot_mask": struct.pack("=I", sizes.slots - 1),
-    }
+def _harvest_layout(cell: Layout, key: Layout, sizes: Sizes) -> tuple[int, int, int, int, int, int, int, int, int, int, int]:
+    sums = (cell["sum"].offset, cell["slow"].offset, cell["slow_sum"].offset, cell["wait"].offset, cell["wait"].count)
+    return (cell.size, cell["bucket"].offset, cell["bucket"].count, *sums, sizes.shards, key.size, key["state"].offset)
 
 
 def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, extra: tuple[str, ...]) -> Plan:
@@ -170,14 +184,17 @@ def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, 
         "free_cells": sizes.cells,
         "slots": sizes.slots,
         "ledger": sizes.shards,
+        "events": sizes.ring,
     }
-    return Plan(path, (*rung.programs, *extra), rung.programs, _knobs(types, host, sizes), types.variables, entries)
+    attached = (*rung.programs, *rung.waits, *rung.locks)
+    fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4}
+    return Plan(path, (*attached, _IN_PROGRESS, *extra), attached, knobs(types, host, fixed), types.variables, entries)
 
 
 def _try(plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str | None, thresholds: Sequence[int]) -> AttachedProbe:
     loaded = load(plan)
     try:
-        attached = AttachedProbe(loaded, types, sizes, rung.name, len(thresholds), procfs)
+        attached = AttachedProbe(loaded, types, sizes, rung, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
         attached.attach()
     except BaseException:
@@ -196,6 +213,12 @@ def _require(host: Host, path: Path) -> None:
         )
     if not os.access(path, os.R_OK):
         raise ProbeError(f"{path} is missing", "run make, or reinstall perflens")
+
+
+def _candidates(probe: Probe, rung: str, host: Host) -> list[Rung]:
+    """The rungs to try in turn: each with its waits first, then without."""
+    chosen = [own if host.traces_locks else replace(own, locks=()) for own in probe.rungs if rung in ("auto", own.name)]
+    return [own for full in chosen for own in ((full, replace(full, waits=(), locks=())) if full.waits else (full,))]
 
 
 def attach(
@@ -219,19 +242,12 @@ def attach(
     _require(host, path)
     types = object_types(path)
     reasons = []
-    for candidate in probe.rungs:
-        if rung in ("auto", candidate.name):
-            try:
-                return _try(
-                    _plan(path, types, host, sizes, candidate, extra),
-                    types,
-                    sizes,
-                    candidate,
-                    procfs if host.sees_all_processes else None,
-                    thresholds,
-                )
-            except ProbeError as error:
-                reasons.append((candidate.name, error))
+    seen_procfs = procfs if host.sees_all_processes else None
+    for candidate in _candidates(probe, rung, host):
+        try:
+            return _try(_plan(path, types, host, sizes, candidate, extra), types, sizes, candidate, seen_procfs, thresholds)
+        except ProbeError as error:
+            reasons.append((candidate.name, error))
     if not reasons:
         raise ProbeError(f"{name} has no rung {rung}", f"use one of auto, {', '.join(rung.name for rung in probe.rungs)}")
     if len(reasons) == 1:

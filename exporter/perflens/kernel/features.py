@@ -41,6 +41,7 @@ class Host:
     pid_max: int
     btf: Path | None
     read_by_cast: bool
+    traces_locks: bool
     owner_by_memory: bool
     capabilities: frozenset[str]
     perf_event_paranoid: int | None
@@ -139,6 +140,7 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         pid_max=_number(proc / "sys/kernel/pid_max") or 4_194_304,
         btf=btf if os.access(btf, os.R_OK) else None,
         read_by_cast=_knows(btf, b"bpf_rdonly_cast"),
+        traces_locks=_knows(btf, b"btf_trace_contention_begin"),
         owner_by_memory=memory_on_v1(_text(proc / "cgroups")),
         capabilities=capabilities(_text(Path("/proc/self/status"))),
         perf_event_paranoid=_number(proc / "sys/kernel/perf_event_paranoid"),

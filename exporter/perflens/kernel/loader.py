@@ -12,11 +12,14 @@ from pathlib import Path
 
 from perflens.errors import ProbeError
 from perflens.kernel.libbpf import ANY, Library, TestRun, library
+from perflens.kernel.ring import Ring
 from perflens.layout import Variable
 
 __all__ = ["Loaded", "Plan", "load"]
 
 _log = logging.getLogger(__name__)
+
+_ITERATED_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,17 @@ class Loaded:
         self._memories.append(mapped)
         return mapped
 
+    def ring(self, name: str, size: int) -> Ring:
+        """Map a BPF ring buffer of ``size`` bytes: the consumer's page, then the producer's with the data twice."""
+        page, fd = mmap.PAGESIZE, self.map_fd(name)
+        try:
+            consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+            producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        except OSError as error:
+            raise ProbeError(f"cannot map {name}: {error.strerror}", "report this as a bug, with the kernel's version") from error
+        self._memories += [consumer, producer]
+        return Ring(fd, consumer, producer)
+
     def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
         """Set an element (``key`` None pushes to a queue); return whether the kernel took it."""
         return not self._lib.bpf_map_update_elem(self.map_fd(map_name), key, value, ANY)
@@ -69,6 +83,20 @@ class Loaded:
         if self._lib.bpf_prog_test_run_opts(self._lib.bpf_program__fd(self._program(program)), ctypes.byref(options)):
             raise ProbeError(f"{program} cannot be run: {self._lib.why()}", "use a kernel from 5.10 on")
         return int(options.retval)
+
+    def iterate(self, program: str) -> bytes:
+        """Run an iterator program over all that it walks, and return what it wrote; ProbeError when the kernel has no such iterator."""
+        link = self._lib.bpf_program__attach_iter(self._program(program), None)
+        if not link:
+            raise ProbeError(f"{program} does not attach: {self._lib.why()}", "use a kernel from 5.9 on")
+        try:
+            fd = self._lib.bpf_iter_create(self._lib.bpf_link__fd(link))
+            if fd < 0:
+                raise ProbeError(f"{program} cannot be run: {self._lib.why()}", "use a kernel from 5.9 on")
+            with open(fd, "rb", buffering=0) as walked:
+                return b"".join(iter(lambda: walked.read(_ITERATED_AT_ONCE), b""))
+        finally:
+            self._lib.bpf_link__destroy(link)
 
     def missed(self) -> int:
         """Return how often the kernel skipped a program because it was already running on that CPU (5.12 and later)."""

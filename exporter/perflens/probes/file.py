@@ -13,7 +13,17 @@ PROBE = Probe(
         object_label="fs",
     ),
     rungs=(
-        Rung("tp_btf", ("file_exit_tp_btf", "file_enter_tp_btf")),
-        Rung("raw_tp", ("file_exit_raw_tp", "file_enter_raw_tp")),
+        Rung(
+            "tp_btf",
+            ("file_exit_tp_btf", "file_enter_tp_btf"),
+            waits=("wait_switch_tp_btf", "wait_waking_tp_btf"),
+            locks=("wait_lock_begin_tp_btf", "wait_lock_end_tp_btf"),
+        ),
+        Rung(
+            "raw_tp",
+            ("file_exit_raw_tp", "file_enter_raw_tp"),
+            waits=("wait_switch_raw_tp", "wait_waking_raw_tp"),
+            locks=("wait_lock_begin_raw_tp", "wait_lock_end_raw_tp"),
+        ),
     ),
 )

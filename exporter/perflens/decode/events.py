@@ -1,0 +1,170 @@
+"""Decodes ``struct event``: a slow operation as the kernel side wrote it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from perflens.layout import Layout
+from perflens.model import FileIdentity, ProcessKey, SlowEvent, UserFrame, Wait
+
+__all__ = ["EventDecoder", "EventHead", "EventLayouts", "UndecodableEvent"]
+
+_RECORD = struct.Struct("=II")
+_BUILD_ID_VALID, _BUILD_ID_IP = 1, 2  # enum bpf_stack_build_id_status of include/uapi/linux/bpf.h
+_MINOR_BITS = 20  # MINORBITS of include/linux/kdev_t.h
+
+
+class UndecodableEvent(ValueError):
+    """A record that is not laid out as the object says."""
+
+
+class EventLayouts(NamedTuple):
+    """The structs of an event, as the object's BTF has them."""
+
+    event: Layout
+    interval: Layout
+    frame: Layout
+
+
+class EventHead(NamedTuple):
+    """What is read of every event: where its record lies in the batch, and the fields that the sums over all events need."""
+
+    at: int
+    length: int
+    start: int
+    duration: int
+    process_start: int
+    owner: int
+    pid: int
+    operation: int
+    process_name: bytes
+
+
+class EventDecoder:
+    """Decodes the events of one probe. ``operations`` and ``kinds`` are labels by number, ``reasons`` those of the waits in order."""
+
+    def __init__(
+        self, probe: str, layouts: EventLayouts, operations: Mapping[int, str], reasons: Sequence[str], kinds: Mapping[int, str]
+    ) -> None:
+        self._probe, self._operations, self._reasons = probe, operations, tuple(reasons)
+        self._asleep = self._reasons[: self._reasons.index("runqueue")]
+        self._kinds = {number: label == "in_progress" for number, label in kinds.items()}
+        self._head = layouts.event.unpacker(*EventHead._fields[2:])
+        order = sorted(layouts.event.fields.values(), key=lambda own: own.offset)
+        self._names = tuple(own.name for own in order)
+        self._whole = layouts.event.unpacker(*self._names)
+        self._interval = layouts.interval.unpacker("off", "waking", "on", "reason")
+        self._frame = layouts.frame.unpacker("status", "offset")
+        self._build_id = layouts.frame["build_id"]
+        self._blocked = struct.Struct(f"={len(self._asleep)}Q")
+
+    def heads(self, batch: bytes | bytearray, used: int) -> Iterator[EventHead]:
+        """Yield the head of each record of a batch that the ring gave."""
+        at, unpack, size, record = 0, self._head.unpack_from, self._head.size, _RECORD.unpack_from
+        while at + 8 <= used:
+            length, _ = record(batch, at)
+            if length < size or at + 8 + length > used:
+                raise UndecodableEvent(f"a record of {length} bytes")
+            yield EventHead(at + 8, length, *unpack(batch, at + 8))
+            at += 8 + (length + 7 & ~7)
+
+    def whole(self, batch: bytes | bytearray, at: int, length: int) -> SlowEvent:
+        """Return the event at ``at``; UndecodableEvent when its parts do not fit its length."""
+        try:
+            return self._event(batch, at, at + length)
+        except (struct.error, KeyError, IndexError) as error:
+            raise UndecodableEvent(f"a record of {length} bytes: {error!r}") from error
+
+    def several(self, records: bytes) -> Iterator[SlowEvent]:
+        """Yield events that follow each other without record headers."""
+        at = 0
+        while at < len(records):
+            own = dict(zip(self._names, self._whole.unpack_from(records, at), strict=True))
+            length = self._length(own)
+            yield self.whole(records, at, length)
+            at += length
+
+    def _length(self, own: Mapping[str, int]) -> int:
+        parts = own["noted"] * self._blocked.size + own["waits"] * self._interval.size + own["kernel_frames"] * 8
+        return self._whole.size + parts + own["user_frames"] * self._frame.size + own["path_length"]
+
+    def _event(self, batch: bytes | bytearray, start: int, end: int) -> SlowEvent:
+        own = dict(zip(self._names, self._whole.unpack_from(batch, start), strict=True))
+        if start + self._length(own) > end:
+            raise struct.error("its parts are longer than it")
+        at = start + self._whole.size
+        blocked: dict[str, int] = {}
+        if own["noted"]:
+            found = self._blocked.unpack_from(batch, at)
+            blocked = {reason: ns for reason, ns in zip(self._asleep, found, strict=True) if ns}
+            at += self._blocked.size
+        _add(blocked, "unclassified", own["unclassified"])
+        waits = [self._wait(batch, at + i * self._interval.size) for i in range(own["waits"])]
+        at += own["waits"] * self._interval.size
+        kernel_stack = struct.unpack_from(f"={own['kernel_frames']}Q", batch, at)
+        at += own["kernel_frames"] * 8
+        user_stack = [self._user_frame(batch, at + i * self._frame.size) for i in range(own["user_frames"])]
+        at += own["user_frames"] * self._frame.size
+        runqueue = self._add_waiting(blocked, own)
+        return SlowEvent(
+            probe=self._probe,
+            operation=self._operations[own["operation"]],
+            object_name=_text(own["object"]) or "unknown",
+            in_progress=self._kinds[own["kind"]],
+            start=own["start"],
+            duration=own["duration"],
+            process=ProcessKey(own["pid"], own["process_start"]),
+            parent_pid=own["parent"],
+            tid=own["tid"],
+            comm=_text(own["comm"]),
+            process_name=_text(own["process_name"]),
+            owner_id=own["owner"],
+            result=own["result"],
+            file=_file(own, bytes(batch[at : at + own["path_length"]])),
+            on_cpu=max(own["duration"] - runqueue - own["unattributed"] - sum(blocked.values()), 0),
+            runqueue=runqueue,
+            unattributed=own["unattributed"],
+            blocked=blocked,
+            waits=tuple(waits),
+            waits_seen=own["waits_seen"],
+            kernel_stack=kernel_stack,
+            user_stack=tuple(frame for frame in user_stack if frame is not None),
+        )
+
+    def _wait(self, batch: bytes | bytearray, at: int) -> Wait:
+        off, waking, on, reason = self._interval.unpack_from(batch, at)
+        return Wait(off, waking, on, self._reasons[reason])
+
+    def _user_frame(self, batch: bytes | bytearray, at: int) -> UserFrame | None:
+        status, offset = self._frame.unpack_from(batch, at)
+        if status == _BUILD_ID_VALID:
+            first = at + self._build_id.offset
+            return UserFrame(bytes(batch[first : first + self._build_id.size]), offset)
+        return UserFrame(b"", offset) if status == _BUILD_ID_IP else None
+
+    def _add_waiting(self, blocked: dict[str, int], own: Mapping[str, int]) -> int:
+        """Add the sleep that goes on to its reason; return the time in the run queue."""
+        reason = self._reasons[own["waiting_reason"]]
+        if reason == "runqueue":
+            return own["runqueue"] + own["waiting"]
+        _add(blocked, reason, own["waiting"])
+        return own["runqueue"]
+
+
+def _add(blocked: dict[str, int], reason: str, ns: int) -> None:
+    if ns:
+        blocked[reason] = blocked.get(reason, 0) + ns
+
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def _file(own: Mapping[str, int], names: bytes) -> FileIdentity:
+    parts = [os.fsdecode(part) for part in reversed(names.split(b"\0")[:-1])]
+    complete = bool(own["path_complete"])
+    path = ("/" if complete else "…/") + "/".join(parts) if parts or complete else ""
+    return FileIdentity(path, complete, (own["device"] >> _MINOR_BITS, own["device"] & (1 << _MINOR_BITS) - 1), own["inode"])

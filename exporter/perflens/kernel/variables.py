@@ -1,0 +1,43 @@
+"""The variables of an object: constants that are set before it is loaded, and those that change while it runs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from mmap import mmap
+
+from perflens.errors import LayoutError
+from perflens.kernel.btf import ObjectTypes
+from perflens.kernel.features import Host
+from perflens.model import BUCKETS, bucket_bounds
+
+__all__ = ["Variables", "knobs"]
+
+_UNREACHABLE = 2**63 - 1  # pads the bounds table where a masked index may point
+
+
+class Variables:
+    """The mapped .bss section of a loaded object."""
+
+    def __init__(self, memory: mmap, types: ObjectTypes) -> None:
+        self._memory, self._types = memory, types
+
+    def set(self, name: str, values: Sequence[int]) -> None:
+        """Set a variable, an array as a whole; LayoutError for one of another section or length."""
+        place = self._types.variable(name)
+        if place.section != ".bss" or place.field.count != len(values):
+            raise LayoutError(f"variable {name} cannot be set: {place.field.count} elements in {place.section}")
+        struct.pack_into(f"={place.field.code}", self._memory, place.field.offset, *values)
+
+    def get(self, name: str) -> tuple[int, ...]:
+        """Return the elements of a variable."""
+        place = self._types.variable(name).field
+        return struct.unpack_from(f"={place.code}", self._memory, place.offset)
+
+
+def knobs(types: ObjectTypes, host: Host, fixed: Mapping[str, int]) -> dict[str, bytes]:
+    """Return the constants of an object as bytes: those that follow from the host, the bucket bounds, and ``fixed``."""
+    table = types.variable("bounds").field
+    own = {"read_by_cast": host.read_by_cast, "owner_by_memory": host.owner_by_memory, **fixed}
+    packed = {name: struct.pack(f"={types.variable(name).field.code}", value) for name, value in own.items()}
+    return {**packed, "bounds": struct.pack(f"={table.count}Q", *bucket_bounds(), *[_UNREACHABLE] * (table.count - BUCKETS))}
