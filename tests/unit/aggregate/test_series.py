@@ -125,3 +125,28 @@ def test_table_without_owners_has_no_cap() -> None:
         table.unbind(SeriesKey(operation, "", ""), now=0.0)
 
     assert (len(table), table.dropped, table.expire(before=10.0)) == (3, 0, 0)
+
+
+def test_created() -> None:
+    """A series knows since when it counts; one that comes back after it expired begins anew."""
+    now = [10.0]
+    table = SeriesTable(2, 3, fold, clock=lambda: now[0])
+    table.bind(key("a"))
+    now[0] = 20.0
+    table.bind(key("a"))
+    table.bind(key("b"))
+
+    assert (table.created(key("a")), table.created(key("b"))) == (10.0, 20.0)
+
+    for _ in range(2):
+        table.unbind(key("a"), now=1.0)
+    table.expire(before=2.0)
+    table.bind(key("a"))
+    assert table.created(key("a")) == 20.0
+
+
+def test_members(table: SeriesTable) -> None:
+    """A table knows its series, and how long their rows are."""
+    table.bind(key("a"))
+
+    assert (key("a") in table, key("b") in table, table.width) == (True, False, 2)

@@ -8,10 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from perflens.export.prometheus.families import histogram_family, slow_families
+from perflens.export.prometheus.families import Column, Sample, column_family, counter_family, gauge_family, histogram_family, slow_families
+from perflens.export.prometheus.form import Format, Labels
+from perflens.export.prometheus.formats import FORMATS
+from perflens.export.prometheus.openmetrics import OPENMETRICS
+from perflens.export.prometheus.protobuf import PROTOBUF
 from perflens.export.prometheus.text import TEXT
-from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, SeriesKey
+from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, Exemplar, SeriesKey
 from perflens.probe import Histogram
+from tests.unit.export.messages import families, labels
 
 HISTOGRAM = Histogram("disk_seconds", help="How long.", object_label="device")
 
@@ -142,3 +147,107 @@ def test_slow_without_owner_label() -> None:
         'perflens_slow_operations_total{probe="file",operation="read"} 1\n'
         in b"".join(slow_families({"file": own}, "")(everything, TEXT)).decode()
     )
+
+
+def test_histogram_in_protobuf(table: FakeTable) -> None:
+    """The same series in the same order, with the time since when each counts."""
+    table.made = 1_700_000_000.5
+    (found,) = families(b"".join(histogram_family(HISTOGRAM, table, "unit")(everything, PROTOBUF)))
+
+    assert (found.name, found.help, found.type) == ("perflens_disk_seconds", "How long.", 4)
+    assert [(labels(own)["unit"], own.histogram.sample_count) for own in found.metric] == [
+        ("a.service", 1),
+        ("idle.service", 0),
+        ("b.service", 3),
+    ]
+    assert {own.histogram.created_timestamp.seconds for own in found.metric} == {1_700_000_000}
+
+
+def test_exemplars_are_asked_for_by_series(table: FakeTable) -> None:
+    """Where a format has a place for them, each series gets its own; where it has none, nobody asks."""
+    asked: list[SeriesKey] = []
+
+    def exemplars(key: SeriesKey) -> dict[int, Exemplar]:
+        asked.append(key)
+        return {3: Exemplar("a" * 32, "b" * 16, 5_000, 1.7e9)} if key.object == "sdb" else {}
+
+    render = histogram_family(HISTOGRAM, table, "unit", exemplars)
+    b"".join(render(everything, TEXT))
+    assert asked == []
+
+    text = b"".join(render(everything, OPENMETRICS)).decode()
+    assert re.findall(r'device="(.*?)".*# {trace_id="a', text) == ["sdb"]
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("form", set(FORMATS.values()))
+def test_series_come_and_go(table: FakeTable, form: Format) -> None:
+    """Labels are bound once, and anew when series come or go."""
+    render = histogram_family(HISTOGRAM, table, "unit")
+    before = b"".join(render(everything, form))
+    assert b"".join(render(everything, form)) == before
+
+    table.add(SeriesKey("read", "sdz", "z.service"), 0, 1, octaves={0: 1})
+    assert b"z.service" in b"".join(render(everything, form))
+
+
+REASONS = ("disk", "lock")
+
+
+def test_columns() -> None:
+    """A counter can stand in columns of rows, one for each value of a label."""
+    own = FakeTable(SLOW_WIDTH + len(REASONS))
+    own.add(SeriesKey("read", "", "a.service"), 1, 2, 1_500_000_000, 0)
+    own.add(SeriesKey("read", "", OTHER), 0, 0, 0, 7)
+
+    def column(reason: str, position: int) -> Column:
+        return Column(own, position, lambda key: (("operation", key.operation), ("reason", reason), ("unit", key.owner)))
+
+    columns = [column(reason, SLOW_WIDTH + number) for number, reason in enumerate(REASONS)]
+    assert b"".join(column_family("m_seconds_total", "Help.", columns, nanoseconds=True)(everything, OPENMETRICS)).decode() == (
+        "# HELP m_seconds Help.\n# TYPE m_seconds counter\n# UNIT m_seconds seconds\n"
+        'm_seconds_total{operation="read",reason="disk",unit="a.service"} 1.500000000\n'
+        'm_seconds_total{operation="read",reason="lock",unit="a.service"} 0.000000000\n'
+        'm_seconds_total{operation="read",reason="lock",unit="other"} 0.000000007\n'
+    )
+
+
+A: Labels = (("probe", "file"), ("unit", "a.service"))
+B: Labels = (("probe", "file"), ("unit", "b.service"))
+
+
+def test_counters_and_gauges() -> None:
+    """Samples of any kind, whose series come and go as they like."""
+    samples = [Sample(A, 1, 1_700_000_000.0), Sample(B, 2)]
+    counter, gauge = (
+        counter_family("m_total", "Help.", lambda: samples),
+        gauge_family("m_seconds", "Help.", lambda: samples, nanoseconds=True),
+    )
+
+    assert b"".join(counter(everything, TEXT)).decode().splitlines()[2:] == [
+        'm_total{probe="file",unit="a.service"} 1',
+        'm_total{probe="file",unit="b.service"} 2',
+    ]
+    assert b"".join(gauge(everything, TEXT)).decode().splitlines()[2] == 'm_seconds{probe="file",unit="a.service"} 0.000000001'
+    (found,) = families(b"".join(counter(everything, PROTOBUF)))
+    assert [(labels(own), own.counter.value, own.counter.created_timestamp.seconds) for own in found.metric] == [
+        (dict(A), 1, 1_700_000_000),
+        (dict(B), 2, 0),
+    ]
+
+    samples[:] = [Sample(B, 3), Sample(A, 4, 1_800_000_000.0)]
+    (found,) = families(b"".join(counter(everything, PROTOBUF)))
+    assert [(own.counter.value, own.counter.created_timestamp.seconds) for own in found.metric] == [(3, 0), (4, 1_800_000_000)]
+
+
+def test_family_that_fails_is_no_half_message() -> None:
+    """In protobuf a family is whole or it is not there."""
+
+    def samples() -> Iterator[Sample]:
+        yield Sample(A, 1)
+        raise RuntimeError("no")
+
+    chunks: list[bytes] = []
+    with pytest.raises(RuntimeError):
+        chunks.extend(counter_family("m_total", "Help.", samples)(everything, PROTOBUF))
+    assert chunks == []
