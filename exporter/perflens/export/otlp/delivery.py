@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from perflens.export.otlp.exporters import Answer
 from perflens.export.otlp.ledger import SpanLedger
-from perflens.export.otlp.quiet import Listener
+from perflens.export.otlp.quiet import Listener, told
 from perflens.export.otlp.spans import OnExported
 from perflens.export.otlp.variables import server_of
 from perflens.logs import fields
@@ -51,7 +51,7 @@ class Delivery(SpanExporter):
     def tell(self, warnings: Iterable[str]) -> None:
         """Write what the SDK had to say about its variables, without their values, which may be secrets."""
         for warning in warnings:
-            _log.warning("OpenTelemetry", extra=fields(warning=warning))
+            _log.warning("OpenTelemetry warns", extra=fields(warning=warning))
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export a batch and count what became of it."""
@@ -89,7 +89,7 @@ class Delivery(SpanExporter):
         try:
             result = self._exporter.export(spans)
         except Exception as error:
-            return f"{type(error).__name__}: {error}"
+            return told(error)
         if self._answer.failure:
             return self._answer.failure
         return "" if result is SpanExportResult.SUCCESS else self._listener.last or "the exporter gave no reason"

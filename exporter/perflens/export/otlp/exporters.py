@@ -12,6 +12,7 @@ import requests
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from perflens.export.otlp.quiet import told
 from perflens.export.otlp.variables import Options
 
 __all__ = ["Answer", "AnswerSession", "exporter"]
@@ -51,7 +52,7 @@ class AnswerSession(requests.Session):
             body = response.raw.read(_LARGEST_ANSWER, decode_content=True)
             response.close()
         except Exception as error:
-            self._answer.failure = _root_cause(error)
+            self._answer.failure = told(error)
             raise
         if 200 <= response.status_code < 300:
             _note_partial(self._answer, body, response.headers.get("Content-Type", ""))
@@ -82,13 +83,6 @@ def _grpc(options: Options) -> SpanExporter:
 
     compressions = {"none": Compression.NoCompression, "deflate": Compression.Deflate, "gzip": Compression.Gzip}
     return OTLPSpanExporter(endpoint=options.endpoint, compression=compressions[options.compression])
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost of the errors that libraries wrap into each other."""
-    while inner := error.__cause__ or error.__context__:
-        error = inner
-    return str(error) or type(error).__name__
 
 
 def _note_partial(answer: Answer, body: bytes, content_type: str) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 from contextlib import suppress
 
-__all__ = ["Listener", "listen"]
+__all__ = ["Listener", "listen", "told"]
 
 _LIBRARIES = ("opentelemetry", "urllib3")
 
@@ -35,3 +35,10 @@ def listen() -> Listener:
         logger.handlers = [listener]
         logger.propagate = False
     return listener
+
+
+def told(error: BaseException) -> str:
+    """Return what the innermost of wrapped errors says; of one about a value only its kind, as the value may be a secret header."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    return type(error).__name__ if isinstance(error, ValueError) else str(error) or type(error).__name__

@@ -287,6 +287,19 @@ def test_request(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_bad_header_is_not_told(protocol: str, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A header that cannot be sent is no reason to write it into the log."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%0At0ken")
+    spans = start(ABSENT, protocol, lambda pairs: None)
+    spans.emit(make())
+    settle(spans)
+    spans.close()
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "t0ken" not in str(record.__dict__)
+
+
+@pytest.mark.usefixtures("quick")
 def test_compressed(make: Make) -> None:
     """Compressed unless told otherwise."""
     with running(answering(200)) as collector:
