@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from sys import intern
 
 from perflens.enrich.procfs import TICK, Procfs
 from perflens.model import ProcessEvent, ProcessKey, SlowEvent
@@ -59,7 +60,7 @@ class Processes:
     ``evicted`` counts those that had to go before their time, ``lost`` those whose end no event told. Events may come out of order.
     """
 
-    def __init__(self, procfs: Procfs, clock: Callable[[], int], *, limit: int = 16_384) -> None:
+    def __init__(self, procfs: Procfs, clock: Callable[[], int], *, limit: int = 8_192) -> None:
         self._procfs, self._clock, self._limit = procfs, clock, limit
         self._table: dict[ProcessKey, _Entry] = {}
         self._by_pid: dict[int, _Entry] = {}
@@ -75,8 +76,11 @@ class Processes:
         """How many have not ended."""
         return len(self._table) - len(self._dead)
 
-    def seed(self) -> None:
-        """Take in what runs already; once, after the events have begun to flow, so that nothing is missed between."""
+    def seed(self, owner_of: Callable[[int], int] = lambda _: 0) -> None:
+        """Take in what runs already; once, after the events have begun to flow, so that nothing is missed between.
+
+        ``owner_of`` gives the owner's id by PID.
+        """
         found = {stat.pid: stat for stat in self._procfs.processes()}
         now = self._clock()
         for stat in found.values():
@@ -84,22 +88,26 @@ class Processes:
             if self._find(key) is None and stat.pid not in self._by_pid:
                 parent = found.get(stat.parent)
                 parent_key = ProcessKey(stat.parent, parent.start if parent else 0)
-                self._insert(_Entry(key, parent_key, stat.comm, self._procfs.program(stat.pid), 0, now - _SETTLED, seeded=True))
+                owner_id, path = owner_of(stat.pid), self._procfs.program(stat.pid)
+                self._insert(_Entry(key, parent_key, stat.comm, path, owner_id, now - _SETTLED, seeded=True))
 
     def apply(self, events: Iterable[ProcessEvent]) -> None:
         """Take in a batch of events."""
         for event in events:
             if event.process[0] == event.parent[0]:  # a thread
                 continue
-            entry = self._table.get(event.process) or self._find(event.process)
+            entry = self._find(event.process)
             if entry is None:
-                entry = _Entry(event.process, event.parent, event.comm, event.path, event.owner_id, event.time, seeded=False)
+                around = self._table.get(event.parent)
+                parent = around.index if around else event.parent  # one object for all children, and one for each name
+                path = intern(event.path)
+                entry = _Entry(event.process, parent, intern(event.comm), path, event.owner_id, event.time, seeded=False)
                 self._insert(entry)
             elif event.time >= entry.told:
-                entry.comm, entry.owner_id, entry.told = event.comm, event.owner_id, event.time
-                entry.path = event.path or entry.path
+                entry.comm, entry.owner_id, entry.told = intern(event.comm), event.owner_id, event.time
+                entry.path = intern(event.path) or entry.path
             elif not entry.path:
-                entry.path = event.path
+                entry.path = intern(event.path)
             if event.kind == "exit":
                 self._end(entry, event.time)
 

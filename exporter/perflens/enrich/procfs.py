@@ -54,6 +54,20 @@ class Procfs:
             return os.readlink(f"{self._point}/{pid}/exe").removesuffix(_DELETED)
         return ""
 
+    def cgroup(self, pid: int, *, on_v1: bool) -> tuple[str, ...] | None:
+        """Return the path of its cgroup from the root down, on v1 that of the memory controller; None when it cannot be told."""
+        try:
+            with open(f"{self._point}/{pid}/cgroup", "rb") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            return None
+        for line in lines:
+            _, controllers, path = line.split(b":", 2)
+            if (b"memory" in controllers.split(b",")) if on_v1 else not controllers:
+                names = tuple(os.fsdecode(path).strip("/").split("/"))
+                return None if ".." in names else tuple(filter(None, names))  # .. leads out of this cgroup namespace
+        return None
+
 
 def _stat(line: bytes) -> Stat:
     head, _, tail = line.rpartition(b")")  # a name may hold what it likes, parentheses too

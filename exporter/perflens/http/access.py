@@ -63,7 +63,7 @@ class Access:
         return Refusal(403, f"{foreign}; {_CURE}") if foreign else None
 
     def _is_right(self, sent: str) -> bool:
-        return hmac.compare_digest(sent.strip().encode("utf-8", "surrogateescape"), self._token)
+        return hmac.compare_digest(sent.strip().encode("utf-8", "surrogatepass"), self._token)
 
 
 def _wrong_token() -> Refusal:
@@ -71,7 +71,7 @@ def _wrong_token() -> Refusal:
 
 
 def _why_remote(client: Client) -> str:
-    """Whether it comes from elsewhere. A proxy on this host speaks for others: what it says is never believed, that it says it is."""
+    """Why it is not from this host; empty when it is. A proxy here speaks for others, and what it says of them is not believed."""
     if not is_loopback(client.address):
         return "the API answers loopback clients only"
     if any(name in client.headers for name in _FORWARDED):
@@ -80,7 +80,7 @@ def _why_remote(client: Client) -> str:
 
 
 def _why_foreign(client: Client) -> str:
-    """Whether a page of another site makes a browser on this host ask: by a name that it has pointed here, or across sites."""
+    """Why it is a browser on this host, made to ask by a page of another site: by a name that it has pointed here, or across sites."""
     hosts = client.headers.get("Host", ())
     if len(hosts) != 1 or not _is_local_name(hosts[0]):
         return "the Host header names no loopback address"
@@ -117,9 +117,7 @@ def read_token(path: str) -> bytes:
     try:
         token = _read_private(path).strip()
     except OSError as error:
-        raise _refused(
-            path, f"cannot be read: {error.strerror}", "write the path of a file with the token, which the agent may read"
-        ) from error
+        raise _refused(path, f"cannot be read: {error.strerror}", "write the path of a file that the agent may read") from error
     if not token:
         raise _refused(path, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
     if len(token) > _LONGEST or any(not 0x21 <= byte <= 0x7E for byte in token):
