@@ -35,4 +35,6 @@ class Layer:
         items: tuple[str, ...] = self.values.get(key.path, ())
         if item in items:
             raise Refused(f"{quoted(item)} is given twice", "leave one out")
+        if key.limits and len(items) >= key.limits[1]:
+            raise Refused(f"{quoted(item)} is one too many", f"give at most {key.limits[1]}")
         return (*items, item)

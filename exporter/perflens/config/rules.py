@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ DIRECTORY = r"^/"
 DIRECTORY_OR_NONE = r"^(?:/|$)"
 URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
+PID = r"^[1-9][0-9]{0,6}$"
+COMM = r"^.{1,15}$"
 LONGEST_PATH = 4095
+LARGEST_PID = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,14 @@ def is_telemetry_path(text: str) -> bool:
     return plain and len(text) <= LONGEST_PATH and segments[0] not in ("-", "api")
 
 
+def is_pid(text: str) -> bool:
+    return re.fullmatch(PID[1:-1], text) is not None and int(text) <= LARGEST_PID
+
+
+def is_comm(text: str) -> bool:
+    return 0 < len(os.fsencode(text)) <= 15 and "\0" not in text
+
+
 def is_directory(text: str) -> bool:
     return text.startswith("/") and len(text) <= LONGEST_PATH
 
@@ -88,6 +100,11 @@ RULES: dict[KeyPath, Rule] = {
         is_url_or_none,
         "is not the URL of a collector",
         "write a URL such as http://localhost:4318; passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS",
+    ),
+    ("filter", "pid"): Rule(PID, is_pid, "is no process id", "write a number from 1 to 4194304"),
+    ("filter", "comm"): Rule(COMM, is_comm, "is no thread name", "write 1 to 15 bytes, as ps -o comm shows them"),
+    ("filter", "cgroup"): Rule(
+        DIRECTORY, is_directory, "is no path of a cgroup", "write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,

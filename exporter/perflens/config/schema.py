@@ -51,7 +51,8 @@ def constraints(key: Key) -> dict[str, Any]:
         case "choice":
             return {"type": "string", "enum": list(key.choices)}
         case "list":
-            return {"type": "array", "items": text(key), "minItems": 1, "uniqueItems": True}
+            most = {"maxItems": key.limits[1]} if key.limits else {}
+            return {"type": "array", "items": text(key), "minItems": 1, **most, "uniqueItems": True}
     return text(key)
 
 

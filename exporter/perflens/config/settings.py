@@ -15,6 +15,8 @@ from typing import Any, Literal, NewType
 
 __all__ = [
     "AttachMode",
+    "Events",
+    "Filter",
     "Log",
     "Otlp",
     "OwnerLevel",
@@ -87,6 +89,40 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Events:
+    """Slow operations as events: how many are taken, and how much is found out about each. Metrics count all of them in any case."""
+
+    rate: int = key(
+        100, "Most slow operations of one owner in a second that become events, 0 for all of them.", reload=True, limits=(0, 1_000_000)
+    )
+    burst: int = key(200, "How many more than its rate an owner may have at once.", reload=True, limits=(1, 1_000_000))
+    explained: int = key(
+        1_000,
+        "Most events in a second whose stacks are named and that become spans; the others are counted.",
+        reload=True,
+        limits=(1, 100_000),
+    )
+    in_progress_after: int = key(
+        SECOND,
+        "From which age on an operation that has not ended yet is an event.",
+        reload=True,
+        duration=True,
+        limits=(MILLISECOND, 4_096 * SECOND),
+    )
+    kernel_frames: int = key(20, "Most frames of a kernel stack.", limits=(1, 127))
+    user_frames: int = key(20, "Most frames of a user stack.", limits=(1, 127))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Whose operations are measured; the others are counted as filtered. Empty: everybody's. Of each kind one must fit."""
+
+    pid: tuple[str, ...] = key((), "Process id. May be repeated, 16 times at most.", limits=(1, 16))
+    comm: tuple[str, ...] = key((), "Name of a thread, the whole of it. May be repeated, 16 times at most.", limits=(1, 16))
+    cgroup: tuple[str, ...] = key((), "Path of a cgroup, for it and all below it. May be repeated, 16 times at most.", limits=(1, 16))
+
+
+@dataclass(frozen=True, slots=True)
 class Otlp:
     """Where spans of slow operations go. The variables OTEL_* of OpenTelemetry say the rest, and these too where this section does not."""
 
@@ -145,6 +181,8 @@ class Settings:
     log: Log = field(default_factory=Log)
     owner: OwnerSettings = field(default_factory=OwnerSettings)
     series: Series = field(default_factory=Series)
+    events: Events = field(default_factory=Events)
+    filter: Filter = field(default_factory=Filter)
     otlp: Otlp = field(default_factory=Otlp)
     path: Path = field(default_factory=Path)
     probes: Probes = field(default_factory=Probes)
