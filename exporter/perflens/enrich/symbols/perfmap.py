@@ -75,9 +75,9 @@ class PerfMap:
 
 def open_map(process: Process) -> int | None:
     """Open the map of a process in its own /tmp; None when there is none, Refused when it is not to be trusted."""
-    own, users = process.status()
     folder = None
     try:
+        own, users = process.status()
         root = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=process.folder)
         try:  # a link would be followed from our root, not from the process's
             folder = os.open("tmp", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
@@ -88,7 +88,7 @@ def open_map(process: Process) -> int | None:
         if not S_ISREG(status.st_mode) or status.st_uid not in users | {0} or status.st_size > LARGEST:
             raise Refused(name)
         fd = open_regular(name, folder, follow=False)
-    except OSError:
+    except (OSError, ValueError):
         return None
     finally:
         if folder is not None:
@@ -129,6 +129,8 @@ class PerfMaps:
             return None
         try:
             return self._up_to_date(process, fd).at(address)
+        except OSError:
+            return None
         finally:
             os.close(fd)
 

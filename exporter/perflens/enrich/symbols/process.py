@@ -69,9 +69,12 @@ class Process:
         os.close(self.folder)
 
     def mappings(self) -> list[Mapping]:
-        """Return the first executable mappings."""
+        """Return the first executable mappings; none when it has ended meanwhile."""
         if self._mappings is None:
-            self._mappings = list(self._read_mappings())
+            try:
+                self._mappings = list(self._read_mappings())
+            except OSError:
+                self._mappings = []
         return self._mappings
 
     def at(self, address: int) -> Mapping | None:

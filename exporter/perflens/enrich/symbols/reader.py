@@ -37,6 +37,8 @@ class Reader:
             if verb == b"path":
                 return self._learn_path(fields[0], fields[1:])
             return self._names(*fields)
+        except (OSError, ValueError, TypeError, IndexError):  # a process that ended meanwhile, or a request that makes no sense
+            return []
         finally:
             self._tables.trim()
 

@@ -22,6 +22,7 @@ _LEARNED_FOR = 1.0  # s that a program is not read again: scripts start the same
 _LEARNED_A_SECOND = 100
 
 Name = tuple[str, bool]  # the text of a frame, and whether it names a function
+Program = tuple[str | int, str]  # a mount namespace, or a process in it, and a path
 Passing = dict[tuple[UserFrame, bool], Name]
 
 
@@ -41,9 +42,9 @@ class UserSymbols:
         self._leaves = Bounded[UserFrame, Name](_NAMES // 4)
         self._callers = Bounded[UserFrame, Name](_NAMES)
         self._passing = Bounded[ProcessKey, tuple[float, Passing]](_PROCESSES)
-        self._shunned = Bounded[ProcessKey, float](_PROCESSES)
+        self._shunned = Bounded[ProcessKey | Program, float](_PROCESSES)
         self._paths = Bounded[bytes, bytes](_FILES)
-        self._learned = Bounded[tuple[str | int, str], float](_PROCESSES)
+        self._learned = Bounded[Program, float](_PROCESSES)
         self._tokens, self._tokens_at = float(_LEARNED_A_SECOND), clock()
         self.resolved = self.unresolved = self.perf_maps_refused = self.learn_skipped = 0
 
@@ -94,8 +95,6 @@ class UserSymbols:
             namespace = os.readlink(f"{self._procfs}/{process.pid}/ns/mnt")
         except OSError:
             return False
-        if self._is_shunned(process):
-            return False
         return self._learn((namespace, program), process, [b"learn", b"%d" % process.pid, b"%d" % process.start])
 
     def learn_path(self, path: str, mount_namespace_pid: int = 0) -> bool:
@@ -113,14 +112,16 @@ class UserSymbols:
         """End the helper."""
         self._helper.close()
 
-    def _learn(self, program: tuple[str | int, str], process: ProcessKey | None, request: list[bytes]) -> bool:
+    def _learn(self, program: Program, process: ProcessKey | None, request: list[bytes]) -> bool:
         now = self._clock()
         if now - (self._learned.get(program) or -_LEARNED_FOR) < _LEARNED_FOR and not program[1].endswith(" (deleted)"):
             return True
+        if self._is_shunned(program) or (process is not None and self._is_shunned(process)):
+            return False
         if not self._take_token(now):
             self.learn_skipped += 1
             return False
-        answer = self._ask(process, request)
+        answer = self._ask(process or program, request)
         if not answer:
             return False
         pid = request[1] if process is not None else (request[2:] or [b"0"])[0]
@@ -168,18 +169,17 @@ class UserSymbols:
             request += [frame.build_id, b"%d" % frame.offset, b"1" if index else b"0"]
         return request
 
-    def _ask(self, process: ProcessKey | None, request: Sequence[bytes]) -> list[bytes]:
+    def _ask(self, about: ProcessKey | Program, request: Sequence[bytes]) -> list[bytes]:
         try:
             return self._helper.ask(request)
-        except HelperLate:
-            if process is not None:  # its files hang: it is named by what is known without them
-                self._shunned.put(process, self._clock())
+        except HelperLate:  # its files hang: it is named by what is known without them
+            self._shunned.put(about, self._clock())
         except HelperError:
             pass
         return []
 
-    def _is_shunned(self, process: ProcessKey) -> bool:
-        since = self._shunned.get(process)
+    def _is_shunned(self, about: ProcessKey | Program) -> bool:
+        since = self._shunned.get(about)
         return since is not None and self._clock() - since < _SHUNNED
 
     def _passing_of(self, process: ProcessKey) -> Passing:

@@ -39,7 +39,7 @@ from tests.unit.enrich.symbols.programs import compiled
         ("_RINvCs0_1w7genericReKj1_EB2_", "w::generic::<&str, 1>"),
         ("_RNCNvCs0_1w4main0B3_", "w::main::{closure#0}"),
         ("_RNvXCs0_1wNtB2_1SNtB2_1T3foo", "<w::S as w::T>::foo"),
-        ("_ZN71_$LT$Test$u20$$u2b$$u20$$u27$static$u20$as$u20$foo..Bar$LT$Test$GT$$GT$3bar17h930b740aa94f1d3aE", "<Test + 'static as foo::Bar<Test>>::bar"),
+        ("_ZN45_$LT$Test$u20$as$u20$foo..Bar$LT$Test$GT$$GT$3bar17h930b740aa94f1d3aE", "<Test as foo::Bar<Test>>::bar"),
         ("_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE", "core::ops::function::FnOnce::call_once"),
         ("_ZN4core3ops8function6FnOnce9call_once17h0123456789abcdefE.llvm.1234", "core::ops::function::FnOnce::call_once"),
     ],
