@@ -6,7 +6,7 @@ import os
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from perflens.kernel import _native
 from perflens.kernel.btf import ObjectTypes, read_object
 from perflens.kernel.features import Host
 from perflens.kernel.loader import Loaded, Plan, load
-from perflens.kernel.slots import Slots
+from perflens.kernel.slots import Slots, SlotsReading
 from perflens.kernel.variables import Variables, knobs
 from perflens.layout import Layout, enum_labels
 from perflens.model import CellKey
 from perflens.probe import Probe, Rung
 
-__all__ = ["AttachedProbe", "Sizes", "attach", "object_path", "object_types"]
+__all__ = ["AttachedProbe", "Sizes", "Tuning", "attach", "object_path", "object_types"]
 
 _STRUCTS = frozenset({"cell", "cell_info", "cell_key", "event", "event_frame", "ledger_shard", "op_slot", "wait_frame", "wait_interval"})
 _DETAILS = ("overlong", "no_cell", "slot_collision", "name_truncated", "sleep_not_noted")
@@ -44,6 +44,17 @@ class Sizes:
     def of(cls, host: Host, cells: int) -> Sizes:
         """Fit the tables to the host; the formula is in docs/memory.md."""
         return cls(cells, 1 << (min(host.pid_max, 65_536) - 1).bit_length(), 1 << (min(host.possible_cpus, 8) - 1).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is set beside the thresholds: constants of the programs, and variables before they are attached; unknown ones are left out."""
+
+    knobs: Mapping[str, int] = field(default_factory=dict)
+    variables: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+_UNTUNED = Tuning()
 
 
 def object_path(name: str, machine: str, folder: Path | None = None) -> Path:
@@ -110,6 +121,12 @@ class AttachedProbe:
         """Set the slow threshold of each operation, in ns, while the programs run."""
         self.variables.set("thresholds", [*thresholds, *[_UNREACHABLE] * (self._thresholds.count - len(thresholds))])
 
+    def tune(self, variables: Mapping[str, Sequence[int]]) -> None:
+        """Set variables by name while the programs run; those that this probe does not have are left out."""
+        for name, values in variables.items():
+            if name in self.variables:
+                self.variables.set(name, values)
+
     def set_wait_frames(self, ranges: Sequence[tuple[int, int, str]]) -> int:
         """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room."""
         numbers = {reason: number for number, reason in enumerate(self.wait_reasons)}
@@ -134,14 +151,14 @@ class AttachedProbe:
         counted = self.counters()
         return {name: counted[name] for name in _EVENTS}
 
-    def ledger(self) -> tuple[int, dict[str, int], int, int, dict[str, int]]:
+    def ledger(self, slots: SlotsReading) -> tuple[int, dict[str, int], int, int, dict[str, int]]:
         """Return (entered, outcomes without the aggregated ones, in flight, missed, details)."""
-        begun, in_flight = self.slots.in_flight()
         counted = self.counters()
+        in_flight = slots.in_flight
         outcomes = {name: counted[name] for name in _OUTCOMES}
         outcomes["died"] += self.slots.died
         in_flight += counted["overflow_entered"] - counted["overflow_left"]
-        return counted["entered"] + begun, outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
+        return counted["entered"] + slots.begun, outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
 
     def run(self, program: str, arguments: bytes) -> int:
         """Run one of the object's programs by hand; see Loaded.run."""
@@ -175,7 +192,7 @@ def _harvest_layout(cell: Layout, key: Layout, sizes: Sizes) -> tuple[int, int, 
     return (cell.size, cell["bucket"].offset, cell["bucket"].count, *sums, sizes.shards, key.size, key["state"].offset)
 
 
-def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, extra: tuple[str, ...]) -> Plan:
+def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, extra: tuple[str, ...], own: Mapping[str, int]) -> Plan:
     entries = {
         "cells": sizes.cells * sizes.shards,
         "cell_keys": sizes.cells,
@@ -187,15 +204,19 @@ def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, 
         "events": sizes.ring,
     }
     attached = (*rung.programs, *rung.waits, *rung.locks)
-    fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4}
-    return Plan(path, (*attached, _IN_PROGRESS, *extra), attached, knobs(types, host, fixed), types.variables, entries)
+    fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4, **own}
+    known = {name: value for name, value in fixed.items() if name in types.variables}
+    return Plan(path, (*attached, _IN_PROGRESS, *extra), attached, knobs(types, host, known), types.variables, entries)
 
 
-def _try(plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str | None, thresholds: Sequence[int]) -> AttachedProbe:
+def _try(
+    plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str | None, thresholds: Sequence[int], tuning: Tuning
+) -> AttachedProbe:
     loaded = load(plan)
     try:
         attached = AttachedProbe(loaded, types, sizes, rung, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
+        attached.tune(tuning.variables)
         attached.attach()
     except BaseException:
         loaded.close()
@@ -229,6 +250,7 @@ def attach(
     rung: str,
     sizes: Sizes,
     thresholds: Sequence[int],
+    tuning: Tuning = _UNTUNED,
     procfs: str = "/proc",
     extra: tuple[str, ...] = (),
     objects: Path | None = None,
@@ -245,7 +267,8 @@ def attach(
     seen_procfs = procfs if host.sees_all_processes else None
     for candidate in _candidates(probe, rung, host):
         try:
-            return _try(_plan(path, types, host, sizes, candidate, extra), types, sizes, candidate, seen_procfs, thresholds)
+            plan = _plan(path, types, host, sizes, candidate, extra, tuning.knobs)
+            return _try(plan, types, sizes, candidate, seen_procfs, thresholds, tuning)
         except ProbeError as error:
             reasons.append((candidate.name, error))
     if not reasons:

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from perflens.kernel import _native
 from perflens.layout import Layout
 
-__all__ = ["SlotReading", "Slots"]
+__all__ = ["SlotReading", "Slots", "SlotsReading"]
 
 _SECOND = 1_000_000_000
+_SUSPECT_AFTER = 10 * _SECOND
 
 
 class SlotReading(NamedTuple):
@@ -28,6 +29,15 @@ class SlotReading(NamedTuple):
     operation: int
 
 
+class SlotsReading(NamedTuple):
+    """Operations begun since the start, those in flight, and the old ones: at most 1,024, with how many are ``unlisted`` beyond."""
+
+    begun: int
+    in_flight: int
+    unlisted: int
+    old: tuple[SlotReading, ...]
+
+
 class Slots:
     """The mapped slots of one probe. ``died`` counts the operations that were taken back from threads that are gone.
 
@@ -38,21 +48,20 @@ class Slots:
         self._memory, self._proc, self._forget = memory, procfs and Path(procfs), forget
         self._layout = (layout.size, layout["start"].offset, layout["tid"].offset, layout["begun"].offset)
         self._slot = layout.unpacker("start", "owner", "tid", "operation")
-        self.died = self.unlisted = 0
+        self.died = 0
 
-    def in_flight(self, suspect_after: int = 10 * _SECOND) -> tuple[int, int]:
-        """Return (operations begun since the start, in flight); take back those past ``suspect_after`` ns whose thread is gone."""
+    def read(self, age: int = _SUSPECT_AFTER) -> SlotsReading:
+        """Look at every slot, and list what has been in flight for ``age`` ns; take back what began long ago in a thread that is gone."""
         now = time.monotonic_ns()
-        running, begun, _, suspects = _native.scan(self._memory, self._layout, now - suspect_after)
-        gone = sum(self._take_back(*suspect) for suspect in suspects)
+        running, begun, unlisted, found = _native.scan(self._memory, self._layout, now - min(age, _SUSPECT_AFTER))
+        gone, listed = 0, []
+        for offset, start, tid in found:
+            if start < now - _SUSPECT_AFTER and self._take_back(offset, start, tid):
+                gone += 1
+            elif (reading := self._read(offset - self._layout[1], now)).start == start and reading.age >= age:
+                listed.append(reading)
         self.died += gone
-        return begun, running - gone
-
-    def older_than(self, age: int) -> list[SlotReading]:
-        """Return the operations that have been in flight for ``age`` ns, at most 1,024; ``unlisted`` says how many there were beyond."""
-        now = time.monotonic_ns()
-        _, _, self.unlisted, found = _native.scan(self._memory, self._layout, now - age)
-        return [reading for offset, start, _ in found if (reading := self._read(offset - self._layout[1], now)).start == start]
+        return SlotsReading(begun, running - gone, unlisted, tuple(listed))
 
     def _read(self, offset: int, now: int) -> SlotReading:
         start, owner, tid, operation = self._slot.unpack_from(self._memory, offset)

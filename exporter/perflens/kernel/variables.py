@@ -22,6 +22,11 @@ class Variables:
     def __init__(self, memory: mmap, types: ObjectTypes) -> None:
         self._memory, self._types = memory, types
 
+    def __contains__(self, name: str) -> bool:
+        """Whether the object has a variable of this name that can be set."""
+        found = self._types.variables.get(name)
+        return found is not None and found.section == ".bss"
+
     def set(self, name: str, values: Sequence[int]) -> None:
         """Set a variable, an array as a whole; LayoutError for one of another section or length."""
         place = self._types.variable(name)
