@@ -47,6 +47,8 @@ class AnswerSession(requests.Session):
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """Send a request and note its answer."""
         self._answer.clear()
+        if isinstance(self.verify, str):  # else REQUESTS_CA_BUNDLE would stand over the certificate that OpenTelemetry's variable names
+            options["verify"] = self.verify
         try:
             response = super().request(*arguments, **{**options, "stream": True})
             body = response.raw.read(_LARGEST_ANSWER, decode_content=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
 from contextlib import suppress
 
 __all__ = ["Listener", "listen", "told"]
@@ -41,4 +42,5 @@ def told(error: BaseException) -> str:
     """Return what the innermost of wrapped errors says; of one about a value only its kind, as the value may be a secret header."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return type(error).__name__ if isinstance(error, ValueError) else str(error) or type(error).__name__
+    is_of_value = isinstance(error, ValueError) and not isinstance(error, ssl.SSLError)
+    return type(error).__name__ if is_of_value else str(error) or type(error).__name__

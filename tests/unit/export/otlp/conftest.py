@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from perflens.export.otlp.quiet import listen
 from perflens.model import Evidence, FileIdentity, Owner, ProcessKey, SlowEvent, Wait
 
 MS = 1_000_000
@@ -54,13 +54,9 @@ def make() -> Callable[..., Evidence]:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variable of the machine's own, and the loggers of the libraries as they were."""
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the machine's own; the libraries stay quiet, as their threads may outlive a test."""
     for name in os.environ:
         if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    loggers = [logging.getLogger(name) for name in ("opentelemetry", "urllib3")]
-    before = [(logger, logger.handlers, logger.propagate) for logger in loggers]
-    yield
-    for logger, handlers, propagate in before:
-        logger.handlers, logger.propagate = handlers, propagate
+    listen()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
+import ssl
 import struct
 import subprocess
 import sys
@@ -79,7 +81,7 @@ def raw(data: bytes) -> Respond:
 
 
 @contextmanager
-def running(respond: Respond) -> Iterator[Collector]:
+def running(respond: Respond, tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
     collector = Collector(respond)
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,8 +103,10 @@ def running(respond: Respond) -> Iterator[Collector]:
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    collector.url = f"http://127.0.0.1:{server.server_port}"
+    collector.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     try:
         yield collector
     finally:
@@ -297,6 +301,38 @@ def test_bad_header_is_not_told(protocol: str, make: Make, monkeypatch: pytest.M
     spans.close()
     (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert "t0ken" not in str(record.__dict__)
+
+
+def self_signed(folder: Path, name: str) -> tuple[str, str]:
+    """Make a certificate for loopback and its key."""
+    certificate, key = f"{folder}/{name}.pem", f"{folder}/{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+@pytest.mark.parametrize("prefix", ["OTEL_EXPORTER_OTLP", "OTEL_EXPORTER_OTLP_TRACES"])
+def test_tls(prefix: str, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The certificates of the standard variables are used, the client's as well; without them nothing is sent."""
+    certificate, key = self_signed(tmp_path, "collector")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", self_signed(tmp_path, "stranger")[0])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with running(answering(200), context) as collector:
+        for outcome in ("failed", "exported"):
+            spans = start(collector.url, "auto", lambda pairs: None)
+            spans.emit(make())
+            settle(spans)
+            spans.close()
+            assert spans.counts()[outcome] == 3
+            for name, file in (("CERTIFICATE", certificate), ("CLIENT_CERTIFICATE", certificate), ("CLIENT_KEY", key)):
+                monkeypatch.setenv(f"{prefix}_{name}", file)
+    assert len(collector.requests) == 1
 
 
 @pytest.mark.usefixtures("quick")
