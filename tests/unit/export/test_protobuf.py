@@ -139,7 +139,7 @@ def test_exemplars() -> None:
     row = row_of_durations([5_000_000, 10**9, 10**13])
     own = {
         13: Exemplar("0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7", 5_000_000, 1_700_000_000.1239),
-        20: Exemplar("a" * 32, "b" * 16, 10**9, 1_700_000_001.0),
+        20: Exemplar("a" * 32, "b" * 16, 10**9, 1_700_000_004.0),
         21: Exemplar("c" * 32, "d" * 16, 2 * 10**9, 1_700_000_002.0),
         33: Exemplar("e" * 32, "f" * 16, 10**13, 1_700_000_003.0),
     }
@@ -151,5 +151,5 @@ def test_exemplars() -> None:
     assert {bound: exemplar.value for bound, exemplar in shown.items()} == {2.0**-7: 0.005, 1.0: 1.0, float("inf"): 10**4}
     assert labels(shown[2.0**-7]) == {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "00f067aa0ba902b7"}
     assert (shown[2.0**-7].timestamp.seconds, shown[2.0**-7].timestamp.nanos) == (1_700_000_000, 123_000_000)
-    assert [own.value for own in found.exemplars] == [0.005, 1.0, 10**4]
+    assert [own.value for own in found.exemplars] == [0.005, 10**4, 1.0], "the newest is the last"
     assert all(own.timestamp.seconds for own in found.exemplars)

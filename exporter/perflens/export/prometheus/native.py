@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import accumulate
 
 from perflens.export.prometheus import packed, schema, wire
-from perflens.export.prometheus.form import BUCKETS_AT, NANOSECONDS, OCTAVES_AT, shown
+from perflens.export.prometheus.form import BUCKETS_AT, NANOSECONDS, OCTAVES_AT, milliseconds, shown
 from perflens.model import FIRST_BUCKET, HISTOGRAM_WIDTH, OCTAVES, SCHEMA, Exemplar, octave_bounds
 
 __all__ = ["histogram"]
@@ -32,9 +32,9 @@ def histogram(rows: array[int], at: int, exemplars: Mapping[int, Exemplar]) -> b
     zero = _CONSTANT + _ZERO_COUNT + wire.varint(buckets[0])
     if not exemplars:
         return b"".join((head, _classic(octaves, count), zero, *_positive(octaves, buckets, count)))
-    found = [(bucket, schema.exemplar_body(exemplar)) for bucket, exemplar in shown(exemplars, rows, at)]
-    classic = _with_exemplars(_classic(octaves, count), count, found)
-    return b"".join((head, classic, zero, *_positive(octaves, buckets, count), *(wire.message(16, body) for _, body in found)))
+    visible = dict(shown(exemplars, rows, at))
+    classic = _with_exemplars(_classic(octaves, count), count, visible)
+    return b"".join((head, classic, zero, *_positive(octaves, buckets, count), *_listed(visible.values())))
 
 
 def _bucket_head(bound: float) -> bytes:
@@ -57,14 +57,30 @@ def _classic(octaves: array[int], count: int) -> bytearray:
     return found
 
 
-def _with_exemplars(classic: bytearray, count: int, exemplars: list[tuple[int, bytes]]) -> bytes:
+def _listed(exemplars: Iterable[Exemplar]) -> Iterator[bytes]:
+    """Yield exemplars as the native histogram has them, the newest last.
+
+    Prometheus (3.5 to 3.9 at least) skips as many of a series as the one before it in the family had. When it sees some, but not
+    the newest that it has stored, it takes all of them for out of order; so the newest must be the last to be skipped.
+    """
+    for exemplar in sorted(exemplars, key=_order):
+        yield wire.message(16, schema.exemplar_body(exemplar))
+
+
+def _order(exemplar: Exemplar) -> tuple[int, int, str, str]:
+    """Return what Prometheus orders exemplars by."""
+    return milliseconds(exemplar.timestamp), exemplar.value, exemplar.span_id, exemplar.trace_id
+
+
+def _with_exemplars(classic: bytearray, count: int, exemplars: Mapping[int, Exemplar]) -> bytes:
     stride = len(classic) // OCTAVES
     buckets = [bytes(classic[at : at + stride]) for at in range(0, len(classic), stride)]
-    for bucket, exemplar in exemplars:
+    for bucket, exemplar in exemplars.items():
+        own = wire.message(3, schema.exemplar_body(exemplar))
         if bucket == OCTAVES:
-            buckets.append(wire.message(_BUCKET, _bucket_head(float("inf")) + wire.varint(count) + wire.message(3, exemplar)))
+            buckets.append(wire.message(_BUCKET, _bucket_head(float("inf")) + wire.varint(count) + own))
         else:
-            buckets[bucket] = wire.message(_BUCKET, buckets[bucket][2:] + wire.message(3, exemplar))  # after its key and length
+            buckets[bucket] = wire.message(_BUCKET, buckets[bucket][2:] + own)  # after its key and length
     return b"".join(buckets)
 
 
