@@ -13,7 +13,7 @@ const volatile __u32 filter_comms = 0;
 const volatile __u32 filter_cgroups = 0;
 
 __u32 filter_pid[FILTERS_MAX] = {};
-__u64 filter_comm[FILTERS_MAX][2] = {};
+__u64 filter_comm[2 * FILTERS_MAX] = {}; /* 16 bytes each */
 __u64 filter_cgroup[FILTERS_MAX] = {}; /* kernfs ids; 0 where the cgroup does not exist yet */
 
 static __always_inline bool is_wanted_pid(struct task_struct *task)
@@ -40,7 +40,7 @@ static __always_inline bool is_wanted_comm(struct task_struct *task)
 			ended = !((char *)comm)[i];
 	}
 	for (int i = 0; i < FILTERS_MAX; i++) {
-		if (filter_comm[i][0] == comm[0] && filter_comm[i][1] == comm[1])
+		if (filter_comm[2 * i] == comm[0] && filter_comm[2 * i + 1] == comm[1])
 			return true;
 	}
 	return false;

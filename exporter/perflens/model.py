@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,9 @@ __all__ = [
     "CellInfo",
     "CellKey",
     "CgroupEvent",
+    "EventCounts",
     "Evidence",
+    "EvidenceCounts",
     "Exemplar",
     "FileIdentity",
     "LedgerReading",
@@ -251,13 +253,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """How a probe stands: ``mechanism`` when attached, else why not and what would help."""
+    """How a probe stands: ``mechanism`` when attached and whether it tells waits, else why not and what would help."""
 
     name: str
     attached: bool
     mechanism: str = ""
     reason: str = ""
     cure: str = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +272,31 @@ class LedgerReading:
     in_flight: int
     missed: int
     details: Mapping[str, int]
+    unlisted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """What became of the slow operations of one probe as events: each is ``emitted``, ``suppressed`` or refused by a full ring."""
+
+    emitted: int
+    suppressed: int
+    ring_full: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceCounts:
+    """What became of the events once they were read, by probe; of the spans and the user frames by outcome; of full tables by name."""
+
+    read: Mapping[str, int] = field(default_factory=dict)
+    explained: Mapping[str, int] = field(default_factory=dict)
+    unexplained: Mapping[str, int] = field(default_factory=dict)
+    undecodable: Mapping[str, int] = field(default_factory=dict)
+    spans: Mapping[str, int] = field(default_factory=dict)
+    frames: Mapping[str, int] = field(default_factory=dict)
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    evicted: Mapping[str, int] = field(default_factory=dict)
+    processes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +305,9 @@ class AgentStatus:
 
     probes: tuple[ProbeState, ...]
     ledgers: Mapping[str, LedgerReading]
+    events: Mapping[str, EventCounts]
+    unattributed: Mapping[str, int]
+    evidence: EvidenceCounts
     cells: Mapping[str, tuple[int, int]]
     series: Mapping[str, int]
     series_dropped: Mapping[str, int]

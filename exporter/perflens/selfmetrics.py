@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from perflens import __version__
 from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
-from perflens.model import AgentStatus
+from perflens.model import AgentStatus, EvidenceCounts
 
 __all__ = ["SelfMetrics"]
 
@@ -22,7 +22,21 @@ _DETAILS = {
     "no_cell": "Operations aggregated as `other` because no histogram cell was free.",
     "slot_collision": "Operations kept in the overflow table because another thread in flight had their slot.",
     "name_truncated": "Owners whose cgroup path was too long for the kernel side.",
+    "sleep_not_noted": "Sleeps of at least 1 ms whose reason is lost because the kernel's table of sleeps was full.",
 }
+_EVIDENCE = {
+    "read": "Events that the agent took out of the ring.",
+    "explained": "Events whose stacks were named and that were offered as spans.",
+    "unexplained": "Events that were counted and no more, because there were too many at once.",
+    "undecodable": "Events that are not laid out as the object says.",
+}
+_SYMBOLS = {
+    "helper_restarts": "Times that the helper process which reads symbols was killed or died.",
+    "timeouts": "Requests to that helper which were not answered in time.",
+    "perf_maps_refused": "Perf maps of processes that could not be trusted.",
+    "learn_skipped": "Programs whose symbols were not read ahead because there were too many at once.",
+}
+_SECOND = 1_000_000_000
 
 
 def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
@@ -46,6 +60,8 @@ class _StatusCollector(Collector):
         yield from _probes(status)
         yield from _ledgers(status)
         yield from _tables(status)
+        yield from _events(status)
+        yield from _evidence(status.evidence)
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
@@ -62,13 +78,16 @@ def _build() -> Iterator[Metric]:
 
 def _probes(status: AgentStatus) -> Iterator[Metric]:
     attached = _gauge("probe_attached", "Whether a probe is attached.", *_PROBE)
+    waits = _gauge(
+        "probe_waits_attached", "Whether the programs are attached that split an operation's time by what it waited for.", *_PROBE
+    )
     info = _gauge("probe_info", "By which mechanism a probe is attached.", "probe", "mechanism")
     for probe in status.probes:
         attached.add_metric((probe.name,), probe.attached)
+        waits.add_metric((probe.name,), probe.waits)
         if probe.attached:
             info.add_metric((probe.name, probe.mechanism), 1)
-    yield attached
-    yield info
+    yield from (attached, waits, info)
 
 
 def _ledgers(status: AgentStatus) -> Iterator[Metric]:
@@ -76,16 +95,57 @@ def _ledgers(status: AgentStatus) -> Iterator[Metric]:
     outcomes = _counter("probe_operations", "Operations by what became of them.", "probe", "outcome")
     in_flight = _gauge("probe_operations_in_flight", "Operations that have not ended yet.", *_PROBE)
     missed = _counter("probe_missed", "Upper bound of the events that the kernel did not deliver.", *_PROBE)
+    unlisted = _gauge(
+        "probe_in_flight_unlisted", "Operations past their threshold of which the age was not read: there were too many.", *_PROBE
+    )
     details = {name: _counter(f"probe_{name}", text, *_PROBE) for name, text in _DETAILS.items()}
     for probe, ledger in status.ledgers.items():
         entered.add_metric((probe,), ledger.entered)
         in_flight.add_metric((probe,), ledger.in_flight)
         missed.add_metric((probe,), ledger.missed)
+        unlisted.add_metric((probe,), ledger.unlisted)
         for outcome, count in ledger.outcomes.items():
             outcomes.add_metric((probe, outcome), count)
         for name, family in details.items():
             family.add_metric((probe,), ledger.details[name])
-    yield from (entered, outcomes, in_flight, missed, *details.values())
+    yield from (entered, outcomes, in_flight, unlisted, missed, *details.values())
+
+
+def _events(status: AgentStatus) -> Iterator[Metric]:
+    events = _counter("slow_events", "Slow operations by what became of them as events.", "probe", "outcome")
+    unattributed = _counter("unattributed_seconds", "Time of operations off the CPU of which a switch or wake-up was missed.", *_PROBE)
+    for probe, counts in status.events.items():
+        for outcome in ("emitted", "suppressed", "ring_full"):
+            events.add_metric((probe, outcome), getattr(counts, outcome))
+        unattributed.add_metric((probe,), status.unattributed[probe] / _SECOND)
+    yield from (events, unattributed)
+
+
+def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
+    for name, text in _EVIDENCE.items():
+        family = _counter(f"slow_events_{name}", text, *_PROBE)
+        for probe, count in getattr(counts, name).items():
+            family.add_metric((probe,), count)
+        yield family
+    spans = _counter("spans", "Spans by what became of them; those in the queue are in none of these.", "outcome")
+    queued = _gauge("spans_in_queue", "Spans that wait to be sent.")
+    for outcome, count in counts.spans.items():
+        if outcome not in ("created", "in_queue"):
+            spans.add_metric((outcome,), count)
+    queued.add_metric((), counts.spans.get("in_queue", 0))
+    frames = _counter("user_frames", "Frames of user stacks with a function's name, and without.", "outcome")
+    for outcome, count in counts.frames.items():
+        frames.add_metric((outcome,), count)
+    evicted = _counter("evicted", "What a table of the last minutes had to give up before its time.", "table")
+    for table, count in counts.evicted.items():
+        evicted.add_metric((table,), count)
+    processes = _gauge("processes", "Processes in the table of processes.")
+    processes.add_metric((), counts.processes)
+    yield from (spans, queued, frames, evicted, processes)
+    for name, text in _SYMBOLS.items():
+        family = _counter(f"symbol_{name}", text)
+        family.add_metric((), counts.symbols.get(name, 0))
+        yield family
 
 
 def _tables(status: AgentStatus) -> Iterator[Metric]:

@@ -34,6 +34,10 @@ class Rows:
         """Return the first counter of a row."""
         return self.data[row * self.width]
 
-    def total(self) -> int:
-        """Return the sum of the first counters of all rows."""
-        return sum(self.data[:: self.width])
+    def values(self, row: int) -> array[int]:
+        """Return the counters of a row."""
+        return self.data[row * self.width : (row + 1) * self.width]
+
+    def total(self, column: int = 0) -> int:
+        """Return the sum of a column of all rows."""
+        return sum(self.data[column :: self.width])

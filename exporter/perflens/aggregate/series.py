@@ -36,7 +36,7 @@ class SeriesTable:
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
         self._named = 0
-        self._retired = 0
+        self._retired = [0] * width
 
     @property
     def width(self) -> int:
@@ -55,7 +55,7 @@ class SeriesTable:
         """Yield (key, row) of each series."""
         return ((key, series.row) for key, series in self._series.items())
 
-    def __contains__(self, key: SeriesKey) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._series
 
     def created(self, key: SeriesKey) -> float:
@@ -97,7 +97,7 @@ class SeriesTable:
         ]
         for key in old:
             row = self._series.pop(key).row
-            self._retired += self.rows.count(row)
+            self._retired = [sum(pair) for pair in zip(self._retired, self.rows.values(row), strict=True)]
             self.rows.give(row)
         self._named -= len(old)
         self.expired += len(old)
@@ -107,4 +107,12 @@ class SeriesTable:
     def counts(self) -> tuple[int, int]:
         """Return the operations counted since the start in (named, other) series, those that expired included."""
         other = sum(self.rows.count(series.row) for key, series in self._series.items() if key == self._fold(key))
-        return self.rows.total() + self._retired - other, other
+        return self.total(0) - other, other
+
+    def total(self, column: int) -> int:
+        """Return the sum of a column over all series, those that expired included."""
+        return self.rows.total(column) + self._retired[column]
+
+    def items(self) -> Iterator[tuple[SeriesKey, int]]:
+        """Yield (key, first counter) of each series."""
+        return ((key, self.rows.count(series.row)) for key, series in self._series.items())

@@ -36,6 +36,10 @@ class CgroupTree:
         except OSError:
             return False
 
+    def id_of(self, path: str) -> int:
+        """Return the id of the cgroup at a path, 0 when there is none."""
+        return _inode(self.point + path)
+
     def find(self, cgroup_id: int) -> tuple[str, ...] | None:
         """Return the path of a cgroup by its id, from the root down; None when it is gone or the tree is too large to walk."""
         if not self.searchable:

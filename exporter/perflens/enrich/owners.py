@@ -54,6 +54,11 @@ class Owners:
             self._queue.append(cgroup_id)
         return known[0]
 
+    def known(self, cgroup_id: int) -> Owner | None:
+        """Return an owner that was resolved before; any thread may ask."""
+        found = self._known.get(cgroup_id)
+        return found[0] if found else None
+
     def gone(self) -> list[int]:
         """Check the next owners, the newest and those not looked at for longest; return the ids of those that are gone."""
         dead = []

@@ -19,6 +19,11 @@ class Ring:
         self._consumer, self._producer = consumer, producer
         self._batch = bytearray(_ROOM)
 
+    @property
+    def has_data(self) -> bool:
+        """Whether there is anything to drain; any thread may ask."""
+        return self._consumer[:8] != self._producer[:8]
+
     def drain(self) -> tuple[bytearray, int, int, int]:
         """Move the next records out; return (batch, bytes used, records, bytes left in the ring).
 

@@ -119,10 +119,10 @@ class _CounterRow(NamedTuple):
     is_other: bool
 
 
-def column_family(name: str, text: str, columns: Sequence[Column], *, nanoseconds: bool = False) -> Render:
+def column_family(name: str, text: str, columns: Sequence[Column], *, nanoseconds: bool = False, zeros: bool = True) -> Render:
     """Return what renders a counter that stands in columns of tables, ns as seconds if ``nanoseconds``.
 
-    An `other` series that is 0 is left out.
+    An `other` series that is 0 is left out, and unless ``zeros`` any that is.
     """
 
     def bind(form: Format) -> Iterator[_CounterRow]:
@@ -136,7 +136,7 @@ def column_family(name: str, text: str, columns: Sequence[Column], *, nanosecond
     def series(form: Format) -> Iterator[bytes]:
         for render, table, at, is_other in bound.of(form):
             value = table.data[at]
-            if value or not is_other:
+            if value or (zeros and not is_other):
                 yield render(value)
 
     return _family(name, "counter", text, series)

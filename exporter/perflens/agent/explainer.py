@@ -1,0 +1,139 @@
+"""Finds out about single slow operations: owner, container, names of the stacks; makes the span and keeps the evidence."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+
+from perflens.agent.running import Running
+from perflens.aggregate.evidence import EvidenceStore, OperationKey
+from perflens.aggregate.stacks import Stacks
+from perflens.enrich.containers import container_of
+from perflens.enrich.symbols.kallsyms import KernelSymbols
+from perflens.enrich.symbols.user import UserSymbols
+from perflens.export.otlp.spans import Spans
+from perflens.model import Evidence, Owner, SlowEvent
+
+__all__ = ["Explainer"]
+
+_log = logging.getLogger("perflens")
+
+_SECOND = 1_000_000_000
+_MOST_PENDING = 2_000
+
+
+@lru_cache(maxsize=4_096)
+def _container(path: str) -> str:
+    return container_of(path.split("/")).id
+
+
+def wall_offset() -> int:
+    """Return what CLOCK_MONOTONIC lacks to the time since the epoch, in ns, from the tightest of a few readings."""
+    readings = []
+    for _ in range(3):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        readings.append((after - before, wall - (before + after) // 2))
+    return min(readings)[1]
+
+
+class Explainer:
+    """One thread of its own, ``executor``; it owns the symbols, the spans and the evidence.
+
+    ``name_owner`` returns the owner of a cgroup's id, ``note`` is told of everything that was explained.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelSymbols,
+        user: UserSymbols,
+        spans: Spans,
+        store: EvidenceStore,
+        stacks: Stacks,
+        name_owner: Callable[[int], Owner],
+        *,
+        rate: int,
+    ) -> None:
+        self.kernel, self.user, self.spans, self.store, self.stacks = kernel, user, spans, store, stacks
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
+        self.note: Callable[[Evidence], None] = lambda _: None
+        self.rate = rate
+        self.explained: Counter[str] = Counter()
+        self._name_owner = name_owner
+        self._budget, self._filled_at = float(rate), time.monotonic()
+        self._pending = 0
+
+    def room(self, wanted: int) -> int:
+        """Return how many of so many events can be taken now, and reserve the room; the thread that drains asks."""
+        now = time.monotonic()
+        self._budget = min(self._budget + (now - self._filled_at) * self.rate, float(self.rate))
+        self._filled_at = now
+        room = max(min(wanted, int(self._budget), _MOST_PENDING - self._pending), 0)
+        self._budget -= room
+        return room
+
+    def put(self, source: Running, events: Sequence[SlowEvent]) -> None:
+        """Explain these events."""
+        if events:
+            self._pending += len(events)
+            self.executor.submit(self._explain_all, source, events)
+
+    def put_in_progress(self, source: Running, events: Sequence[SlowEvent], found: Collection[OperationKey]) -> None:
+        """Show these as what is in progress; what is not among ``found`` has ended."""
+        self.executor.submit(self._show_in_progress, source, events, found)
+
+    def learn(self, work: Callable[[UserSymbols], object]) -> None:
+        """Let the symbols look at a process while it lives."""
+        self.executor.submit(self._guarded, lambda: work(self.user))
+
+    def close(self) -> None:
+        """Send the spans that wait and end the helper."""
+        self.executor.shutdown(wait=True, cancel_futures=True)
+        self.spans.close()
+        self.user.close()
+
+    def _explain_all(self, source: Running, events: Iterable[SlowEvent]) -> None:
+        offset = wall_offset()
+        for event in events:
+            self._pending -= 1
+            self._guarded(lambda event=event: self._explain(source, event, offset))  # type: ignore[misc]
+
+    def _show_in_progress(self, source: Running, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
+        self.store.retain(found)
+        offset = wall_offset()
+        for event in events:
+            self._guarded(lambda event=event: self.store.add(self._evidence(event, offset)))  # type: ignore[misc]
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        """A bug in what is found out about one operation must not cost the others."""
+        try:
+            work()
+        except Exception:
+            _log.exception("an operation could not be explained")
+
+    def _explain(self, source: Running, event: SlowEvent, offset: int) -> None:
+        evidence = self._evidence(event, offset)
+        ids = self.spans.emit(evidence)
+        if ids:
+            evidence = replace(evidence, trace_id=ids[0], span_id=ids[1])
+        self.store.add(evidence)
+        self.stacks.add(evidence)
+        self.explained[source.name] += 1
+        self.note(evidence)
+
+    def _evidence(self, event: SlowEvent, offset: int) -> Evidence:
+        owner = self._name_owner(event.owner_id)
+        return Evidence(
+            event=event,
+            owner=owner,
+            container_id=_container(owner.path),
+            wall_start=event.start + offset,
+            kernel_stack=tuple(map(self.kernel.name, event.kernel_stack)),
+            user_stack=self.user.names(event.process, event.user_stack, near=(event.parent_pid,)),
+        )

@@ -1,0 +1,48 @@
+"""Whose operations are measured: the filters of the configuration as the kernel side takes them."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from perflens.config import Settings
+from perflens.enrich.cgroups import CgroupTree
+from perflens.kernel.attached import Tuning
+
+__all__ = ["cgroup_ids", "tuning"]
+
+_MOST = 16  # FILTERS_MAX of filter.h
+_COMM = 16  # TASK_COMM_LEN
+
+
+def _padded(values: list[int], length: int) -> list[int]:
+    return [*values, *[0] * (length - len(values))]
+
+
+def _comm(name: str) -> tuple[int, int]:
+    low, high = struct.unpack("=QQ", os.fsencode(name).ljust(_COMM, b"\0"))
+    return low, high
+
+
+def cgroup_ids(settings: Settings, tree: CgroupTree) -> list[int]:
+    """Return the id of each cgroup that is asked for; 0 for one that does not exist, which no cgroup has."""
+    return _padded([tree.id_of(path) for path in settings.filter.cgroup], _MOST)
+
+
+def tuning(settings: Settings, tree: CgroupTree) -> Tuning:
+    """Return the constants and variables that make the kernel side filter."""
+    own = settings.filter
+    knobs = {
+        "filter_pids": len(own.pid),
+        "filter_comms": len(own.comm),
+        "filter_cgroups": len(own.cgroup),
+        "kernel_frames": settings.events.kernel_frames,
+        "user_frames": settings.events.user_frames,
+    }
+    words = [word for name in own.comm for word in _comm(name)]
+    variables = {
+        "filter_pid": _padded([int(pid) for pid in own.pid], _MOST),
+        "filter_comm": _padded(words, 2 * _MOST),
+        "filter_cgroup": cgroup_ids(settings, tree),
+    }
+    return Tuning(knobs, variables)
