@@ -55,7 +55,13 @@ class Text:
         buckets = "".join(f'{name}_bucket{{{_LABELS},le="{bound!r}"}} %d\n' for bound in octave_bounds())
         template = f'{buckets}{name}_bucket{{{_LABELS},le="+Inf"}} %d\n{name}_sum{{{_LABELS}}} %d.%09d\n{name}_count{{{_LABELS}}} %d\n'
         parts = template.encode().split(_LABELS.encode())
-        return lambda labels, _: partial(self._series, parts, _encode(label_text(labels)).replace(b"%", b"%%"))
+        bare = [part.removeprefix(b",") for part in parts]
+
+        def bind(labels: Labels, _: float) -> HistogramSeries:
+            own = _encode(label_text(labels)).replace(b"%", b"%%")
+            return partial(self._series, parts if own else bare, own)
+
+        return bind
 
     @staticmethod
     def _series(parts: list[bytes], labels: bytes, rows: array[int], at: int, _: Mapping[int, Exemplar]) -> bytes:
