@@ -101,7 +101,7 @@ class Helper:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _PROGRAM, _SOURCES, self._procfs, str(int(self._idle * 1000))],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                bufsize=0, cwd="/", env={}, start_new_session=True,
+                bufsize=0, cwd="/", env=_environment(), start_new_session=True,
             )  # fmt: skip
         except (OSError, ValueError) as error:
             self._fail()
@@ -152,3 +152,8 @@ class Helper:
 
     def _reap(self) -> None:
         self._dying = [process for process in self._dying if process.poll() is None]
+
+
+def _environment() -> dict[str, str]:
+    """Return what the interpreter itself may need to start, and nothing else."""
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}

@@ -31,7 +31,7 @@ class PerfMap:
     def __init__(self) -> None:
         self._starts, self._ends, self._offsets = array("Q"), array("Q"), array("I", [0])
         self._names = bytearray()
-        self._order: list[int] = []
+        self._order = array("I")
         self._sorted_starts = array("Q")
         self._rest = b""
         self.read = 0
@@ -52,7 +52,7 @@ class PerfMap:
     def at(self, address: int) -> tuple[bytes, int] | None:
         """Return the function at an address and how far into it that is."""
         if len(self._order) != len(self._starts):
-            self._order = sorted(range(len(self._starts)), key=self._starts.__getitem__)
+            self._order = array("I", sorted(range(len(self._starts)), key=self._starts.__getitem__))
             self._sorted_starts = array("Q", map(self._starts.__getitem__, self._order))
         place = bisect_right(self._sorted_starts, address) - 1
         found = max((self._order[i] for i in range(max(place - 15, 0), place + 1) if address < self._ends[self._order[i]]), default=None)

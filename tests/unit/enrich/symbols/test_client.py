@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from perflens.enrich.symbols import client
 from perflens.enrich.symbols.client import Helper, HelperError, HelperLate
 
 NOTHING = [b"learn", b"0", b"0"]
@@ -56,8 +57,9 @@ def test_lazy(helper: Helper) -> None:
     assert helper.pid == 0
 
 
-def test_small(helper: Helper) -> None:
+def test_small(helper: Helper, monkeypatch: pytest.MonkeyPatch) -> None:
     """It loads what it needs, cannot grow without end, and hands nothing on."""
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
     helper.ask(NOTHING)
     process = Path(f"/proc/{helper.pid}")
     resident = next(int(line.split()[1]) for line in (process / "status").read_text().splitlines() if line.startswith("RssAnon"))
@@ -154,3 +156,11 @@ def test_parent_died() -> None:
     while orphan.exists() and b"symbols" in orphan.read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_imports() -> None:
+    """What costs memory at import is not loaded."""
+    program = "import sys; sys.path.append(sys.argv[1]); import perflens.enrich.symbols.helper; print(*sys.modules)"
+    sources = str(Path(client.__file__).parents[3])
+    found = subprocess.run([sys.executable, "-I", "-S", "-c", program, sources], check=True, capture_output=True, text=True)
+    assert not {"re", "typing", "dataclasses", "json", "subprocess", "socket", "ctypes", "enum"} & set(found.stdout.split())
