@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from perflens.export.prometheus.client import Found
 from perflens.export.prometheus.form import NANOSECONDS, HistogramSeries, Kind, Labels, milliseconds, shown
-from perflens.export.prometheus.text import Text, escape_help, label_text
+from perflens.export.prometheus.text import Text, encode, escape_help, label_text
 from perflens.model import Exemplar
 
 __all__ = ["OPENMETRICS", "OpenMetrics"]
@@ -33,7 +33,7 @@ class OpenMetrics(Text):
         own = name.removesuffix("_total")
         unit = "".join(f"# UNIT {own} {unit}\n" for unit in _UNITS if own.endswith(f"_{unit}"))
         quoted = escape_help(text).replace('"', '\\"')
-        yield f"# HELP {own} {quoted}\n# TYPE {own} {kind}\n{unit}".encode()
+        yield encode(f"# HELP {own} {quoted}\n# TYPE {own} {kind}\n{unit}")
         yield from series
 
     def histogram(self, name: str) -> Callable[[Labels, float], HistogramSeries]:
@@ -59,7 +59,7 @@ def _with_exemplars(plain: HistogramSeries, rows: array[int], at: int, exemplars
 def _exemplar(exemplar: Exemplar) -> bytes:
     labels = label_text((("trace_id", exemplar.trace_id), ("span_id", exemplar.span_id)))
     value, when = divmod(exemplar.value, NANOSECONDS), divmod(milliseconds(exemplar.timestamp), 1000)
-    return b" # {%b} %d.%09d %d.%03d" % (labels.encode(errors="replace"), *value, *when)
+    return b" # {%b} %d.%09d %d.%03d" % (encode(labels), *value, *when)
 
 
 OPENMETRICS = OpenMetrics()

@@ -19,7 +19,7 @@ from perflens.export.prometheus.client import Found
 from perflens.export.prometheus.form import NANOSECONDS, OCTAVES_AT, HistogramSeries, Kind, Labels, SampleSeries
 from perflens.model import HISTOGRAM_WIDTH, Exemplar, octave_bounds
 
-__all__ = ["TEXT", "Text", "escape_help", "label_text"]
+__all__ = ["TEXT", "Text", "encode", "escape_help", "label_text"]
 
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 _LABELS = "\0"  # stands for a series' labels in a template; no label can hold it
@@ -43,7 +43,7 @@ class Text:
 
     def family(self, name: str, kind: Kind, text: str, series: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the headers, then the series one by one."""
-        yield f"# HELP {name} {escape_help(text)}\n# TYPE {name} {kind}\n".encode()
+        yield encode(f"# HELP {name} {escape_help(text)}\n# TYPE {name} {kind}\n")
         yield from series
 
     def histogram(self, name: str) -> Callable[[Labels, float], HistogramSeries]:
@@ -58,7 +58,7 @@ class Text:
         bare = [part.removeprefix(b",") for part in parts]
 
         def bind(labels: Labels, _: float) -> HistogramSeries:
-            own = _encode(label_text(labels)).replace(b"%", b"%%")
+            own = encode(label_text(labels)).replace(b"%", b"%%")
             return partial(self._series, parts if own else bare, own)
 
         return bind
@@ -72,14 +72,15 @@ class Text:
     def sample(self, name: str, _: Kind, *, nanoseconds: bool = False) -> Callable[[Labels, float], SampleSeries]:
         """Bind labels to the line before its value."""
         show = _seconds if nanoseconds else _number
-        return lambda labels, _: partial(show, _encode(f"{name}{{{label_text(labels)}}}"))
+        return lambda labels, _: partial(show, encode(f"{name}{{{label_text(labels)}}}"))
 
     def client(self, found: Iterable[Metric]) -> Iterator[bytes]:
         """Yield what prometheus_client makes of its families."""
         yield generate_latest(Found(found))
 
 
-def _encode(text: str) -> bytes:
+def encode(text: str) -> bytes:
+    """Return the bytes of a text; what cannot be encoded becomes a question mark."""
     return text.encode(errors="replace")
 
 
