@@ -66,10 +66,13 @@ class Reader:
 
     def _key_of(self, process: Process, mapping: Mapping, *, any_file: bool) -> bytes:
         """Learn the mapped file; with ``any_file`` also one that stands in its place, which its own build-id will tell apart."""
+        key = b""
         for fd, exact in process.open(mapping):
-            if (exact or any_file) and (key := self._tables.learn(fd, mapping.module)):
-                return key
-        return b""
+            if exact or any_file:
+                key = self._tables.learn(fd, mapping.module) or key
+            if exact:
+                break
+        return key
 
     def _learn_path(self, path: bytes, pids: Sequence[bytes]) -> list[bytes]:
         """Return build-id and path of a program, as the file systems of the processes ``pids`` have it, else as ours have it."""
