@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable
@@ -40,9 +41,10 @@ class Family:
 
     def __init__(self, cells: Cells, name_cell: Callable[[int, CellKey], SeriesKey], *, limit: int, has_owner: bool) -> None:
         other = OTHER if has_owner else ""
+        self._harvested_at = self._harvested_before = time.time()
         self._cells, self._name_cell = cells, name_cell
-        self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other))
-        self.slow = SeriesTable(SLOW_WIDTH + len(cells.wait_reasons), limit, lambda key: SeriesKey(key.operation, "", other))
+        self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other), self._since)
+        self.slow = SeriesTable(SLOW_WIDTH + len(cells.wait_reasons), limit, lambda key: SeriesKey(key.operation, "", other), self._since)
         self._bindings = array("i", [-1]) * (2 * cells.capacity)
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
         self._by_owner: defaultdict[int, set[int]] = defaultdict(set)
@@ -58,6 +60,7 @@ class Family:
     def harvest(self) -> None:
         """Take what the kernel has counted since the last harvest."""
         self._harvests += 1
+        self._harvested_before, self._harvested_at = self._harvested_at, time.time()
         unbound = self._cells.harvest(self._bindings, self.histograms.rows.data, self.slow.rows.data)
         if unbound:
             for cell in unbound:
@@ -102,6 +105,10 @@ class Family:
 
     def _is_over(self, dying: _Dying, now: float) -> bool:
         return self._harvests >= dying.harvests + _GRACE_HARVESTS and now >= dying.since + _GRACE_SECONDS
+
+    def _since(self) -> float:
+        """A series that is made now has counted since the harvest before this one: Prometheus takes no time that is not before a scrape."""
+        return self._harvested_before
 
     def _bind(self, cell: int) -> None:
         kernel_key = self._cells.key(cell)
