@@ -101,7 +101,7 @@ def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[Attached
     try:
         attached.detach()
         yield attached
-        entered, outcomes, *_ = attached.ledger()
+        entered, outcomes, *_ = attached.ledger(attached.slots.read())
         aggregated = entered - sum(outcomes.values())
         if aggregated < calls():
             raise RuntimeError(f"{rung}: the probe saw {aggregated} operations of {calls()}")
