@@ -98,24 +98,24 @@ class Agent:
         """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
         tuning = filters.tuning(self.settings, self._tree)
         before = self._cost_of_a_read()
-        ranges = self._kernel_symbols.ranges(reason_of)
         for name, probe in self._probes.items():
             if self.settings.probes[name].enabled and probe.enabled:
-                self.states.append(self._attach(name, probe, tuning, ranges))
-        self._kernel_symbols.reload()  # the programs have names of their own by now
+                self.states.append(self._attach(name, probe, tuning))
+        ranges = self._kernel_symbols.ranges(reason_of)  # only now: the programs have names of their own
+        for own in self.running:
+            own.kernel.set_wait_frames(ranges)
         self._read_cost = max(self._cost_of_a_read() - before, 0.0)
         self.page = Page(self._collectors(), self.harvest)
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
 
-    def _attach(self, name: str, probe: Probe, tuning: Tuning, ranges: Sequence[tuple[int, int, str]]) -> ProbeState:
+    def _attach(self, name: str, probe: Probe, tuning: Tuning) -> ProbeState:
         try:
             kernel = running.start(name, probe, self._host, self.settings, tuning)
         except (ProbeError, LayoutError) as error:
             _log.error("probe not attached", extra=fields(probe=name, reason=error.reason, cure=error.cure))
             return ProbeState(name, attached=False, reason=error.reason, cure=error.cure)
-        kernel.set_wait_frames(ranges)
         own = Running(name, probe, kernel, self._host.machine, self._owners, self.settings)
         self.running.append(own)
         self.intake.add(own)
