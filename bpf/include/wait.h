@@ -147,7 +147,7 @@ static __noinline int reason_of_sleep(const struct sleep *taken, __u32 frames, c
 
 static __always_inline bool is_queued(struct list_head *queue)
 {
-	return BPF_CORE_READ(queue, next) != queue;
+	return READ(queue, next) != queue;
 }
 
 /* Whether a cgroup's data of the throttle policy on a device has I/O queued. */
@@ -159,7 +159,7 @@ static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_dat
 		struct list_head *queues;
 		struct throtl_grp *own;
 
-		if (bpf_probe_read_kernel(&own, sizeof(own), place) || !own || BPF_CORE_READ(own, td) != data)
+		if (bpf_probe_read_kernel(&own, sizeof(own), place) || !own || READ(own, td) != data)
 			continue;
 		queues = (void *)own + bpf_core_field_offset(struct throtl_grp, service_queue) +
 			 bpf_core_field_offset(struct throtl_service_queue, queued);
@@ -175,22 +175,23 @@ static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_dat
 static __noinline int is_throttled(struct task_struct *task)
 {
 	struct cgroup_subsys_state *css;
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct css_set *set = READ(task, cgroups);
 	struct hlist_node *node;
 
 	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id) || !bpf_core_type_exists(struct throtl_grp))
 		return 0;
 	bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id)]);
-	node = BPF_CORE_READ((struct blkcg *)css, blkg_list.first);
+	node = READ((struct blkcg *)css, blkg_list.first);
 	for (int device = 0; device < THROTTLE_DEVICES && node; device++) {
 		struct blkcg_gq *group = (void *)node - bpf_core_field_offset(struct blkcg_gq, blkcg_node);
-		struct throtl_data *data = BPF_CORE_READ(group, q, td);
+		struct request_queue *queue = READ(group, q);
+		struct throtl_data *data = READ(queue, td);
 
-		node = BPF_CORE_READ(node, next);
+		node = READ(node, next);
 		for (int level = 0; level < THROTTLE_LEVELS && group && data; level++) {
 			if (holds_back(group, data))
 				return 1;
-			group = BPF_CORE_READ(group, parent);
+			group = READ(group, parent);
 		}
 	}
 	return 0;
