@@ -76,9 +76,12 @@ class Reader:
             self.layer.take(key, node.value, self.source(node))
 
     def read_list(self, node: yaml.Node, key: Key) -> None:
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
+        may_be_empty = not key.default
+        if not isinstance(node, yaml.SequenceNode) or not (node.value or may_be_empty):
             self.refuse(node, key.dotted, f"expected a list, found {described(node)}", 'write it as ["…", "…"]')
             return
+        if not node.value:
+            self.layer.values[key.path] = ()
         for item in node.value:
             if wrong := mismatch(item, key):
                 self.refuse(item, key.dotted, f"expected text, found {described(item)}", wrong)

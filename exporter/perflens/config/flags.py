@@ -65,7 +65,7 @@ def add_switch(group: argparse._ArgumentGroup, key: Key) -> None:
 
 
 def described(key: Key) -> str:
-    limits = f" Written {span(key)}." if key.limits else ""
+    limits = f" Written {span(key)}." if key.limits and key.kind != "list" else ""
     operations = PER_OPERATION if key.path == ("threshold",) else ""
     return f"{key.help}{limits}{operations} (default: {written(key, key.default) or 'none'})"
 

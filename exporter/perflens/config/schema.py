@@ -51,8 +51,9 @@ def constraints(key: Key) -> dict[str, Any]:
         case "choice":
             return {"type": "string", "enum": list(key.choices)}
         case "list":
+            least = {"minItems": 1} if key.default else {}
             most = {"maxItems": key.limits[1]} if key.limits else {}
-            return {"type": "array", "items": text(key), "minItems": 1, **most, "uniqueItems": True}
+            return {"type": "array", "items": text(key), **least, **most, "uniqueItems": True}
     return text(key)
 
 

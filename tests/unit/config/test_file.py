@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from perflens.config import Settings
+from perflens.config.settings import Events
 
-TOP = "threshold, cells, web, log, owner, series, otlp, path or probes"
+TOP = "threshold, cells, web, log, owner, series, events, filter, otlp, path or probes"
 DURATION = "write a duration from 1us to 1h8m16s, such as 5ms"
 CELLS = "write a whole number from 64 to 65536"
 ADDRESS = "is not an address to listen on; write HOST:PORT, such as :9435, 127.0.0.1:9435 or [::1]:9435"
 TELEMETRY = "cannot be the path of the metrics; write a path such as /metrics, other than / and outside of /-/ and /api"
+COMM = "is no thread name; write 1 to 15 bytes, as ps -o comm shows them"
 
 MISTAKES = {
     # keys
@@ -92,6 +94,18 @@ MISTAKES = {
     "web:\n  listen_address:\n  - ::1:9435": f"3: web.listen_address: '::1:9435' {ADDRESS}",
     "web:\n  listen_address:\n  - 80:30": "3: web.listen_address: expected text, found the number '80:30'; write it in quotes",
     "web:\n  listen_address: [':1', ':1']": "2: web.listen_address: ':1' is given twice; leave one out",
+    "filter:\n  pid: 5": """2: filter.pid: expected a list, found the number '5'; write it as ["…", "…"]""",
+    "filter:\n  pid: [5]": "2: filter.pid: expected text, found the number '5'; write it in quotes",
+    "filter:\n  pid: ['0']": "2: filter.pid: '0' is no process id; write a number from 1 to 4194304",
+    "filter:\n  pid: ['4194305']": "2: filter.pid: '4194305' is no process id; write a number from 1 to 4194304",
+    "filter:\n  comm: ['']": "2: filter.comm: '' is no thread name; write 1 to 15 bytes, as ps -o comm shows them",
+    "filter:\n  comm: [sixteen-bytes-xx]": f"2: filter.comm: 'sixteen-bytes-xx' {COMM}",
+    "filter:\n  comm: [ééééééééé]": f"2: filter.comm: 'ééééééééé' {COMM}",
+    "filter:\n  comm: [a, b, a]": "2: filter.comm: 'a' is given twice; leave one out",
+    "filter:\n  cgroup: [system.slice]": (
+        "2: filter.cgroup: 'system.slice' is no path of a cgroup; write it as /proc/PID/cgroup shows it, such as /system.slice"
+    ),
+    f"filter:\n  comm: [{', '.join('abcdefghijklmnopq')}]": "2: filter.comm: 'q' is one too many; give at most 16",
     # enumerations
     "log:\n  level: verbose": "2: log.level: unknown value 'verbose'; write debug, info, warn or error",
     "log:\n  level: off": "2: log.level: unknown value 'off'; write debug, info, warn or error",
@@ -136,6 +150,8 @@ def test_empty(from_text: Callable[[str], Settings | list[str]], text: str) -> N
         ("web: {listen_address: ['[::1]:0', 'localhost:80']}", lambda found: found.web.listen_address, ("[::1]:0", "localhost:80")),
         ("web:\r\n  enable_lifecycle: true\r\n", lambda found: found.web.enable_lifecycle, True),
         ("web:\n  listen_address:\n  - 127.0.0.1:9435", lambda found: found.web.listen_address, ("127.0.0.1:9435",)),
+        ("filter: {comm: [], pid: ['1']}", lambda found: (found.filter.comm, found.filter.pid), ((), ("1",))),
+        ("events: {rate: 0, burst: 1, in_progress_after: 1ms}", lambda found: found.events, Events(0, 1, in_progress_after=10**6)),
         ("path: {cgroupfs: ''}", lambda found: found.path.cgroupfs, ""),
         ("probes: {strict: true}", lambda found: found.probes.strict, True),
         ("probes: {file: {attach: raw_tp}}", lambda found: found.probes["file"].attach, "raw_tp"),

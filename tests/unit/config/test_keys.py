@@ -28,7 +28,9 @@ def test_complete(catalogue: Mapping[str, Catalogue]) -> None:
         if key.kind in ("text", "list"):
             values = key.default if key.kind == "list" else (key.default,)
             assert all(map(RULES[key.path].accepts, values))
-        if key.limits and not key.entry:
+        if key.kind == "list":
+            assert not key.limits or len(key.default) <= key.limits[1]
+        elif key.limits and not key.entry:
             assert key.limits[0] <= key.default <= key.limits[1]
         assert key.entry or isinstance(written(key, key.default), str)
 

@@ -38,6 +38,9 @@ def test_keys(catalogue: Mapping[str, Catalogue]) -> None:
     }
     assert properties["log"]["properties"]["level"]["enum"] == ["debug", "info", "warn", "error"]
     assert properties["web"]["properties"]["listen_address"]["default"] == [":9435"]
+    assert "minItems" not in properties["filter"]["properties"]["pid"]
+    assert properties["filter"]["properties"]["pid"]["maxItems"] == 16
+    assert properties["web"]["properties"]["listen_address"]["minItems"] == 1
     assert properties["probes"]["properties"]["socket"]["properties"]["attach"]["enum"] == ["auto", "raw_tp"]
     assert list(properties["probes"]["properties"]["socket"]["properties"]["thresholds"]["properties"]) == ["read", "connect"]
     assert "default" not in properties["probes"]["properties"]["socket"]["properties"]["thresholds"]["properties"]["read"]

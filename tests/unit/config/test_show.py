@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflens.config import Settings, show
-from perflens.config.settings import Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
+from perflens.config.settings import Events, Filter, Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
 
 SECOND = 10**9
 THRESHOLDS = st.integers(1_000, 4_096 * SECOND)
@@ -27,6 +27,15 @@ def probes(operations: list[str], rungs: list[str]) -> st.SearchStrategy[ProbeSe
 
 FILE = probes(["read", "write", "fsync", "sync_range", "copy"], ["auto", "tp_btf", "raw_tp"])
 SOCKET = probes(["read", "connect"], ["auto", "raw_tp"])
+RATES = st.integers(1, 100_000)
+FRAMES = st.integers(1, 127)
+COMMS = st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), min_size=1, max_size=15) | st.sampled_from(["kø", "true", "5"])
+
+
+def lists(items: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(items, max_size=16, unique=True).map(tuple)
+
+
 BY_NAME = st.fixed_dictionaries({}, optional={"file": FILE, "socket": SOCKET}).map(MappingProxyType)
 SETTINGS = st.builds(
     Settings,
@@ -41,6 +50,8 @@ SETTINGS = st.builds(
     st.builds(Log, st.sampled_from(["debug", "info", "warn", "error"]), st.sampled_from(["logfmt", "json"])),
     st.builds(OwnerSettings, st.sampled_from(["node", "unit"])),
     st.builds(Series, st.integers(16, 100_000), st.integers(SECOND, 86_400 * SECOND)),
+    st.builds(Events, st.integers(0, 1_000_000), RATES, RATES, st.integers(10**6, 4_096 * SECOND), FRAMES, FRAMES),
+    st.builds(Filter, lists(st.integers(1, 4_194_304).map(str)), lists(COMMS), lists(PATHS)),
     st.builds(Otlp, st.sampled_from(["", "http://localhost:4318", "https://[::1]/a"]), st.sampled_from(["auto", "http/protobuf", "grpc"])),
     st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
     st.builds(Probes, st.booleans(), BY_NAME),
