@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens import agent
+from perflens.agent import Agent, running
 from perflens.cli.context import Context
 from perflens.config.keys import Key, Section, leaves, tree
 from perflens.config.settings import Settings
@@ -113,7 +113,7 @@ class Metric:
     labels: Mapping[str, tuple[str, ...]]
 
 
-def _agent() -> tuple[agent.Agent, dict[str, FakeCells]]:
+def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     """An agent whose probes are attached to nothing, all of them enabled."""
     cells: dict[str, FakeCells] = {}
 
@@ -122,8 +122,8 @@ def _agent() -> tuple[agent.Agent, dict[str, FakeCells]]:
         return cells[name]
 
     probes = {name: replace(probe, enabled=True) for name, probe in discover().items()}
-    made = agent.Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
-    with patch.object(agent, "attach", attach):
+    made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
+    with patch.object(running, "attach", attach):
         made.start()
     missing = [state.name for state in made.states if not state.attached]
     if missing:
@@ -229,9 +229,9 @@ def _values(key: Key) -> str:
         return "`true`, `false`"
     if key.kind == "choice":
         return ", ".join(f"`{choice}`" for choice in key.choices)
-    if key.limits:
-        return f"{key.kind} {span(key)}"
-    return "list of addresses" if key.kind == "list" else "text"
+    if key.kind == "list":
+        return f"list of {key.limits[1]} at most" if key.limits else "list"
+    return f"{key.kind} {span(key)}" if key.limits else "text"
 
 
 def _default(key: Key) -> str:
