@@ -214,7 +214,7 @@ class Agent:
         return EvidenceCounts(
             read=by_probe(intake.read),
             explained=by_probe(explainer.explained),
-            unexplained=by_probe(intake.unexplained),
+            unexplained=by_probe(intake.unexplained + explainer.failed),
             undecodable=by_probe(intake.undecodable),
             spans=explainer.spans.counts(),
             frames={"resolved": user.resolved, "unresolved": user.unresolved},

@@ -65,23 +65,28 @@ class Explainer:
         self.note: Callable[[Evidence], None] = lambda _: None
         self.rate = rate
         self.explained: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
         self._name_owner = name_owner
         self._budget, self._filled_at = float(rate), time.monotonic()
-        self._pending = 0
+        self._put = self._taken = 0  # each changed by one thread only
 
     def room(self, wanted: int) -> int:
         """Return how many of so many events can be taken now, and reserve the room; the thread that drains asks."""
         now = time.monotonic()
         self._budget = min(self._budget + (now - self._filled_at) * self.rate, float(self.rate))
         self._filled_at = now
-        room = max(min(wanted, int(self._budget), _MOST_PENDING - self._pending), 0)
+        room = max(min(wanted, int(self._budget), _MOST_PENDING - (self._put - self._taken)), 0)
         self._budget -= room
         return room
+
+    def give_back(self, room: int) -> None:
+        """Let go of room that is not needed."""
+        self._budget += room
 
     def put(self, source: Running, events: Sequence[SlowEvent]) -> None:
         """Explain these events."""
         if events:
-            self._pending += len(events)
+            self._put += len(events)
             self.executor.submit(self._explain_all, source, events)
 
     def put_in_progress(self, source: Running, events: Sequence[SlowEvent], found: Collection[OperationKey]) -> None:
@@ -101,8 +106,9 @@ class Explainer:
     def _explain_all(self, source: Running, events: Iterable[SlowEvent]) -> None:
         offset = wall_offset()
         for event in events:
-            self._pending -= 1
-            self._guarded(lambda event=event: self._explain(source, event, offset))  # type: ignore[misc]
+            self._taken += 1
+            if not self._guarded(lambda event=event: self._explain(source, event, offset)):  # type: ignore[misc]
+                self.failed[source.name] += 1
 
     def _show_in_progress(self, source: Running, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
         self.store.retain(found)
@@ -110,12 +116,14 @@ class Explainer:
         for event in events:
             self._guarded(lambda event=event: self.store.add(self._evidence(event, offset)))  # type: ignore[misc]
 
-    def _guarded(self, work: Callable[[], object]) -> None:
-        """A bug in what is found out about one operation must not cost the others."""
+    def _guarded(self, work: Callable[[], object]) -> bool:
+        """A bug in what is found out about one operation must not cost the others; return whether there was none."""
         try:
             work()
         except Exception:
             _log.exception("an operation could not be explained")
+            return False
+        return True
 
     def _explain(self, source: Running, event: SlowEvent, offset: int) -> None:
         evidence = self._evidence(event, offset)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict, deque
-from functools import lru_cache
+from collections import Counter, deque
+from operator import attrgetter
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.running import Running
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.timeline import Timeline
-from perflens.decode.events import EventHead, UndecodableEvent
+from perflens.decode.events import ProcessSum, UndecodableEvent
 from perflens.enrich.processes import Processes
 from perflens.logs import fields
-from perflens.model import OTHER, Evidence, ProcessKey
+from perflens.model import OTHER, Evidence
 
 __all__ = ["Intake"]
 
@@ -22,11 +22,6 @@ _log = logging.getLogger("perflens")
 
 _SECOND = 1_000_000_000
 _BATCHES_AT_ONCE = 64
-
-
-@lru_cache(maxsize=4_096)
-def _name(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
 class Intake:
@@ -60,7 +55,7 @@ class Intake:
                 batch, used, records, left = source.kernel.ring.drain()
                 self.read[source.name] += records
                 if used:
-                    self._take(source, batch, used)
+                    self._take(source, batch, used, records)
                 if not left or not records:
                     break
             self._note_suppressed(source)
@@ -71,46 +66,37 @@ class Intake:
         """Hand in what was found out about an event; any thread may."""
         self._done.append(evidence)
 
-    def _take(self, source: Running, batch: bytearray, used: int) -> None:
-        sums: defaultdict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
-        wanted: list[EventHead] = []
-        others: list[EventHead] = []
-        add = self.slowest.add
-        try:
-            for head in source.decoder.heads(batch, used):
-                end = head.start + head.duration
-                own = sums[end // _SECOND, head.operation]
-                own[0] += 1
-                own[1] += head.duration
-                is_top = add(ProcessKey(head.pid, head.process_start), _name(head.process_name), head.duration, end)
-                (wanted if is_top else others).append(head)
-        except UndecodableEvent as error:
-            self._refuse(source, error)
-        for (second, operation), (count, ns) in sums.items():
-            self.timeline.add_slow(second, source.name, source.operations.get(operation, OTHER), count, ns)
-        self._explain(source, batch, wanted, others)
+    def _take(self, source: Running, batch: bytearray, used: int, records: int) -> None:
+        room = self._explainer.room(records)
+        found = source.decoder.sums(batch, used, room)
+        for reason in found.refused:
+            self._refuse(source, reason)
+        wanted = [own for own in found.sums if self._add(source, own)]
+        places = [own.at for own in sorted(wanted, key=attrgetter("maximum"), reverse=True)]
+        chosen = sorted(list(dict.fromkeys([*places, *found.longest]))[:room])
+        self._explainer.give_back(room - len(chosen))
+        self.unexplained[source.name] += records - len(found.refused) - len(chosen)
+        self._explain(source, batch, chosen)
 
-    def _explain(self, source: Running, batch: bytearray, wanted: list[EventHead], others: list[EventHead]) -> None:
-        """Those that may be shown among the slowest come first, then the longest."""
-        room = self._explainer.room(len(wanted) + len(others))
-        if len(wanted) + len(others) > room:
-            self.unexplained[source.name] += len(wanted) + len(others) - room
-            wanted.sort(key=lambda head: head.duration, reverse=True)
-            others.sort(key=lambda head: head.duration, reverse=True)
-        chosen = [*wanted, *others][:room]
+    def _add(self, source: Running, own: ProcessSum) -> bool:
+        """Add events to the sums; return whether the longest of them may be shown among the slowest."""
+        self.timeline.add_slow(own.second, source.name, source.operations.get(own.operation, OTHER), own.events, own.total)
+        return self.slowest.add(own.process, own.name, own.maximum, own.end, own.events - 1, own.total - own.maximum)
+
+    def _explain(self, source: Running, batch: bytearray, places: list[int]) -> None:
         events = []
-        for head in sorted(chosen):
+        for at in places:
             try:
-                events.append(source.decoder.whole(batch, head.at, head.length))
+                events.append(source.decoder.record(batch, at))
             except UndecodableEvent as error:
-                self._refuse(source, error)
+                self._refuse(source, str(error))
         for event in events:
             self.processes.see(event)
         self._explainer.put(source, events)
 
-    def _refuse(self, source: Running, error: UndecodableEvent) -> None:
+    def _refuse(self, source: Running, reason: str) -> None:
         if not self.undecodable[source.name]:
-            _log.error("an event cannot be decoded", extra=fields(probe=source.name, reason=str(error)))
+            _log.error("an event cannot be decoded", extra=fields(probe=source.name, reason=reason))
         self.undecodable[source.name] += 1
 
     def _note_suppressed(self, source: Running) -> None:

@@ -80,16 +80,16 @@ class _Pane:
         self.records: dict[ProcessKey, _Record] = {}
         self.by_maximum, self.by_total = _Top(), _Top()
 
-    def add(self, process: ProcessKey, comm: str, duration: int, end: int) -> bool:
+    def add(self, process: ProcessKey, comm: str, duration: int, end: int, others: int, others_ns: int) -> bool:
         record = self.records.get(process)
         if record is None:
             if len(self.records) >= self.limit:
                 self._evict()
             record = self.records[process] = _Record(process, self.floor)
         record.comm = comm
-        record.count += 1
-        record.total += duration
-        record.weight += duration
+        record.count += 1 + others
+        record.total += duration + others_ns
+        record.weight += duration + others_ns
         is_top = record.weight >= self.by_total.bar
         if is_top:
             self._offer(self.by_total, self.by_maximum, process, record.weight)
@@ -128,13 +128,16 @@ class Slowest:
     def evicted(self) -> int:
         return self._evicted
 
-    def add(self, process: ProcessKey, comm: str, duration: int, end: int) -> bool:
-        """Count a slow operation; return whether it may be shown in a top list, and should be explained for that."""
+    def add(self, process: ProcessKey, comm: str, duration: int, end: int, others: int = 0, others_ns: int = 0) -> bool:
+        """Count a slow operation; return whether it may be shown in a top list, and should be explained for that.
+
+        ``others`` of the same process and about the same time, none of them longer, took ``others_ns``: so thousands are added at once.
+        """
         pane = self._panes.at(end)
         if pane is None:
             return False
         before = pane.evicted
-        explain = pane.add(process, comm, duration, end)
+        explain = pane.add(process, comm, duration, end, others, others_ns)
         self._evicted += pane.evicted - before
         return explain
 

@@ -10,9 +10,13 @@ from typing import NamedTuple
 from perflens.layout import Layout
 from perflens.model import FileIdentity, ProcessKey, SlowEvent, UserFrame, Wait
 
-__all__ = ["EventDecoder", "EventHead", "EventLayouts", "UndecodableEvent"]
+__all__ = ["Batch", "EventDecoder", "EventLayouts", "ProcessSum", "UndecodableEvent"]
 
 _RECORD = struct.Struct("=II")
+_HEAD = ("start", "duration", "process_start", "pid", "operation")  # in the order of their offsets, as a Struct gives them
+_SECOND = 1_000_000_000
+_ENDLESS = 1 << 64
+_SPARE = 256  # how many more than asked for are kept until the longest of them are chosen
 _BUILD_ID_VALID, _BUILD_ID_IP = 1, 2  # enum bpf_stack_build_id_status of include/uapi/linux/bpf.h
 _MINOR_BITS = 20  # MINORBITS of include/linux/kdev_t.h
 
@@ -29,18 +33,27 @@ class EventLayouts(NamedTuple):
     frame: Layout
 
 
-class EventHead(NamedTuple):
-    """What is read of every event: where its record lies in the batch, and the fields that the sums over all events need."""
+class ProcessSum(NamedTuple):
+    """The events of one process and operation that ended in the same second of CLOCK_MONOTONIC: how many, the ns they took in all,
+    and of the longest how long it took, when it ended and where its record lies in the batch."""
 
-    at: int
-    length: int
-    start: int
-    duration: int
-    process_start: int
-    owner: int
-    pid: int
+    process: ProcessKey
+    name: str
     operation: int
-    process_name: bytes
+    second: int
+    events: int
+    total: int
+    maximum: int
+    end: int
+    at: int
+
+
+class Batch(NamedTuple):
+    """What a batch holds: every event in ``sums``, where the ``longest`` of them lie, and why ``refused`` records are in neither."""
+
+    sums: list[ProcessSum]
+    longest: list[int]
+    refused: list[str]
 
 
 class EventDecoder:
@@ -52,7 +65,8 @@ class EventDecoder:
         self._probe, self._operations, self._reasons = probe, operations, tuple(reasons)
         self._asleep = self._reasons[: self._reasons.index("runqueue")]
         self._kinds = {number: label == "in_progress" for number, label in kinds.items()}
-        self._head = layouts.event.unpacker(*EventHead._fields[2:])
+        self._name = layouts.event["process_name"]
+        self._head = struct.Struct(f"=I4x{layouts.event.unpacker(*_HEAD).format[1:]}")  # of a record, its length before it
         order = sorted(layouts.event.fields.values(), key=lambda own: own.offset)
         self._names = tuple(own.name for own in order)
         self._whole = layouts.event.unpacker(*self._names)
@@ -61,15 +75,48 @@ class EventDecoder:
         self._build_id = layouts.frame["build_id"]
         self._blocked = struct.Struct(f"={len(self._asleep)}Q")
 
-    def heads(self, batch: bytes | bytearray, used: int) -> Iterator[EventHead]:
-        """Yield the head of each record of a batch that the ring gave."""
-        at, unpack, size, record = 0, self._head.unpack_from, self._head.size, _RECORD.unpack_from
-        while at + 8 <= used:
-            length, _ = record(batch, at)
-            if length < size or at + 8 + length > used:
-                raise UndecodableEvent(f"a record of {length} bytes")
-            yield EventHead(at + 8, length, *unpack(batch, at + 8))
+    def sums(self, batch: bytes | bytearray, used: int, most: int) -> Batch:
+        """Sum up every record of a batch that the ring gave, and find the ``most`` longest. A storm is 200,000 events a second."""
+        at, unpack, size = 0, self._head.unpack_from, self._head.size - _RECORD.size
+        groups: dict[tuple[int, int, int, int], list[int]] = {}
+        longest: list[tuple[int, int]] = []
+        refused: list[str] = []
+        bar = -1 if most else _ENDLESS
+        last = used - self._head.size
+        while at <= last:
+            length, start, duration, process_start, pid, operation = unpack(batch, at)
+            if not size <= length <= used - at - 8:
+                refused.append(f"a record of {length} bytes")
+                at += 8 + (length + 7 & ~7)
+                continue
+            end = start + duration
+            key = process_start, pid, operation, end // _SECOND
+            own = groups.get(key)
+            if own is None:
+                groups[key] = [1, duration, duration, end, at]
+            else:
+                own[0] += 1
+                own[1] += duration
+                if duration > own[2]:
+                    own[2:] = duration, end, at
+            if duration > bar:
+                longest.append((duration, at))
+                if len(longest) >= most + _SPARE:
+                    longest.sort(reverse=True)
+                    del longest[most:]
+                    bar = longest[-1][0]
             at += 8 + (length + 7 & ~7)
+        refused += _short(batch, at, used)
+        sums = [
+            ProcessSum(ProcessKey(pid, start), self._name_at(batch, own[4]), operation, second, *own)
+            for (start, pid, operation, second), own in groups.items()
+        ]
+        longest.sort(reverse=True)
+        return Batch(sums, [place for _, place in longest[:most]], refused)
+
+    def record(self, batch: bytes | bytearray, at: int) -> SlowEvent:
+        """Return the event whose record lies at ``at`` in a batch; UndecodableEvent when its parts do not fit its length."""
+        return self.whole(batch, at + _RECORD.size, _RECORD.unpack_from(batch, at)[0])
 
     def whole(self, batch: bytes | bytearray, at: int, length: int) -> SlowEvent:
         """Return the event at ``at``; UndecodableEvent when its parts do not fit its length."""
@@ -86,6 +133,10 @@ class EventDecoder:
             length = self._length(own)
             yield self.whole(records, at, length)
             at += length
+
+    def _name_at(self, batch: bytes | bytearray, at: int) -> str:
+        first = at + _RECORD.size + self._name.offset
+        return _text(bytes(batch[first : first + self._name.size]))
 
     def _length(self, own: Mapping[str, int]) -> int:
         parts = own["noted"] * self._blocked.size + own["waits"] * self._interval.size + own["kernel_frames"] * 8
@@ -157,6 +208,14 @@ class EventDecoder:
 def _add(blocked: dict[str, int], reason: str, ns: int) -> None:
     if ns:
         blocked[reason] = blocked.get(reason, 0) + ns
+
+
+def _short(batch: bytes | bytearray, at: int, used: int) -> Iterator[str]:
+    """Tell of what is left of a batch, too short for an event."""
+    while at + _RECORD.size <= used:
+        length, _ = _RECORD.unpack_from(batch, at)
+        yield f"a record of {length} bytes"
+        at += _RECORD.size + (length + 7 & ~7)
 
 
 def _text(raw: bytes) -> str:

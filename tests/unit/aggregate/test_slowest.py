@@ -124,3 +124,13 @@ def test_evidence_is_kept_for_the_top_only() -> None:
     assert pane is not None
     assert sum(record.evidence is not None for record in pane.records.values()) <= 20
     assert all(own.evidence for own in slowest.top(NOW + SECOND).by_maximum)
+
+
+def test_many_at_once_are_as_one_after_the_other() -> None:
+    """A longest operation with others beside it counts as all of them would."""
+    apart, together = Slowest(), Slowest()
+    for duration, end in ((5 * MS, NOW), (9 * MS, NOW + 1), (7 * MS, NOW + 2)):
+        apart.add(process(1), "a", duration, end)
+    assert together.add(process(1), "a", 9 * MS, NOW + 1, others=2, others_ns=12 * MS)
+
+    assert together.top(NOW + 3) == apart.top(NOW + 3)
