@@ -24,7 +24,16 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = {"bpf": ".bpf.c", "exporter/perflens/probes": ".py", "tests/probes": ".py"}
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 LABEL_VALUE = re.compile(r"[a-z][a-z0-9_]*")
-RESERVED = {"strict", "other", "self", "slow_operations"}  # a configuration key, a label value, collectors
+RESERVED = {
+    "strict",
+    "other",
+    "self",
+    "slow_operations",
+    "waits",
+    "in_flight",
+    "overhead",
+}  # a configuration key, a label value, collectors
+FIELDS = {"exporter/perflens/export/json.py"}  # whose texts are the names of what the API answers with
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")
 
 
@@ -65,13 +74,14 @@ def mentions(root: Path, name: str, probe: Probe) -> list[str]:
     """Return where code outside of its three files knows a probe: its name as a text of its own, its module, programs or metric."""
     own = re.compile(
         rf"^{name}$|\b{name}\.bpf|probes[./]{name}\b|{probe.histogram.name}|\b{probe.operations}\b|"
-        + "|".join(rf"\b{program}\b" for rung in probe.rungs for program in rung.programs)
+        + "|".join(rf"\b{program}\b" for rung in probe.rungs for program in (*rung.programs, *rung.waits, *rung.locks))
     )
     found = []
     for path in sorted((root / "exporter").rglob("*.py")):
         if "probes" not in path.parts and "config" not in path.relative_to(root).parts:  # config.file is a flag
             words = words_of(ast.parse(path.read_text()))
-            found += [f"{path.relative_to(root)}:{line}: {word}" for line, word in words if own.search(word)]
+            place = str(path.relative_to(root))
+            found += [f"{place}:{line}: {word}" for line, word in words if own.search(word) and not (place in FIELDS and word == name)]
     for plain in PLAIN_FILES:
         for number, line in enumerate((root / plain).read_text().splitlines(), start=1):
             if own.search(line.strip()):
@@ -98,7 +108,7 @@ def mistakes(name: str, probe: Probe, machine: str) -> list[str]:
     for rung in probe.rungs:
         if not rung.programs:
             found.append(f"rung {rung.name} has no program")
-        for program in rung.programs:
+        for program in (*rung.programs, *rung.waits, *rung.locks):
             if program not in symbols or symbols[program].section.startswith("."):
                 found.append(f"rung {rung.name}: no program {program}")
     types = object_types(path)
@@ -161,6 +171,8 @@ BROKEN = [
     ("file", replace(FILE, rungs=(Rung("kprobe", ("file_enter_kprobe",)),)), "no program file_enter_kprobe"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", ("thresholds",)),)), "no program thresholds"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", ()),)), "has no program"),
+    ("file", replace(FILE, rungs=(Rung("tp_btf", FILE.rungs[0].programs, waits=("wait_nothing",)),)), "no program wait_nothing"),
+    ("file", replace(FILE, rungs=(Rung("tp_btf", FILE.rungs[0].programs, locks=("wait_no_lock",)),)), "no program wait_no_lock"),
     ("file", replace(FILE, histogram=Histogram("file_duration", help="Help.", object_label="fs")), "does not end in _seconds"),
     ("file", replace(FILE, histogram=Histogram("perflens_file_seconds", help="Help.", object_label="fs")), "has a prefix"),
     ("file", replace(FILE, histogram=Histogram("file_seconds", help="Help.", object_label="unit")), "is taken"),
@@ -204,7 +216,7 @@ def test_lost_file_is_seen(copy: Path, lost: str) -> None:
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("exporter/perflens/agent.py", 'THRESHOLDS = {"file": 5}\n'),
+        ("exporter/perflens/agent/core.py", 'THRESHOLDS = {"file": 5}\n'),
         ("exporter/perflens/cli/run.py", "from perflens.probes import file\n"),
         ("exporter/perflens/selfmetrics.py", "import perflens.probes.file\n"),
         ("exporter/perflens/registry.py", 'OPERATIONS = ("file_operation",)\n'),
