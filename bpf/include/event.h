@@ -120,37 +120,53 @@ static __always_inline bool is_within_budget(pl_cgroup_id owner, __u64 now)
 	return true;
 }
 
+struct path_walk {
+	struct dentry *dentry;
+	struct dentry *root; /* of the mount */
+	struct mount *mount;
+};
+
+/*
+ * Add the name of where the walk is, or cross to the mount around it; false at the end. A function of its own: kernels before
+ * 6.2 refuse a loop that the compiler enters in its middle.
+ */
+static __noinline int event_path_step(struct event_buffer *event, struct path_walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent = BPF_CORE_READ(dentry, d_parent);
+	__u32 length = event->head.path_length, at = event->head.used + length;
+	long got;
+
+	if (dentry == walk->root || dentry == parent) {
+		struct mount *mount = walk->mount, *below = BPF_CORE_READ(mount, mnt_parent);
+
+		if (dentry != walk->root || below == mount) {
+			event->head.path_complete = 1;
+			return 0;
+		}
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = below;
+		walk->root = BPF_CORE_READ(below, mnt.mnt_root);
+		return 1;
+	}
+	got = bpf_probe_read_kernel_str(&event->tail[at & TAIL_MASK], EVENT_NAME_SIZE, BPF_CORE_READ(dentry, d_name.name));
+	if (got <= 0 || length + got > EVENT_PATH_SIZE)
+		return 0;
+	event->head.path_length = length + got;
+	walk->dentry = parent;
+	return 1;
+}
+
 /* Copy the path of a file, leaf first, through the mounts up to its namespace's root. */
 static __always_inline void event_path(struct event_buffer *event, struct file *file)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct vfsmount *visible = BPF_CORE_READ(file, f_path.mnt);
-	struct mount *mount = (void *)visible - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *root = BPF_CORE_READ(visible, mnt_root);
+	struct path_walk walk = {.dentry = BPF_CORE_READ(file, f_path.dentry), .root = BPF_CORE_READ(visible, mnt_root)};
 
+	walk.mount = (void *)visible - bpf_core_field_offset(struct mount, mnt);
 	event->head.path_length = event->head.path_complete = 0;
 	for (int level = 0; level < EVENT_DEPTH; level++) {
-		__u32 length = event->head.path_length, at = event->head.used + length;
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (dentry == root || dentry == parent) {
-			struct mount *below = BPF_CORE_READ(mount, mnt_parent);
-
-			if (dentry != root || below == mount) {
-				event->head.path_complete = 1;
-				break;
-			}
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = below;
-			root = BPF_CORE_READ(mount, mnt.mnt_root);
-			continue;
-		}
-		long got = bpf_probe_read_kernel_str(&event->tail[at & TAIL_MASK], EVENT_NAME_SIZE, BPF_CORE_READ(dentry, d_name.name));
-
-		if (got <= 0 || length + got > EVENT_PATH_SIZE)
+		if (!event_path_step(event, &walk))
 			break;
-		event->head.path_length = length + got;
-		dentry = parent;
 	}
 	event->head.used += event->head.path_length;
 }
