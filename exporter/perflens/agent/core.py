@@ -35,7 +35,7 @@ from perflens.export.prometheus.families import Column, Sample
 from perflens.export.prometheus.form import Render
 from perflens.export.prometheus.page import Collector, Page
 from perflens.http.access import Access
-from perflens.kernel.attached import Tuning, object_path
+from perflens.kernel.attached import Tuning
 from perflens.kernel.features import Host, mounts
 from perflens.logs import fields
 from perflens.model import (
@@ -123,7 +123,7 @@ class Agent:
         return ProbeState(name, attached=True, mechanism=kernel.mechanism, waits=kernel.has_waits)
 
     def _cost_of_a_read(self) -> float:
-        return overhead.nanoseconds_a_read(object_path("file", self._host.machine))
+        return overhead.nanoseconds_a_read(Path(__file__))
 
     def harvest(self) -> None:
         """Bring every accumulator up to date."""
@@ -214,7 +214,7 @@ class Agent:
         return EvidenceCounts(
             read=by_probe(intake.read),
             explained=by_probe(explainer.explained),
-            unexplained=by_probe(intake.unexplained + explainer.failed),
+            unexplained={name: intake.unexplained[name] + explainer.failed[name] for name in names},
             undecodable=by_probe(intake.undecodable),
             spans=explainer.spans.counts(),
             frames={"resolved": user.resolved, "unresolved": user.unresolved},
