@@ -24,16 +24,18 @@ from perflens.config.keys import Key, Section, leaves, tree
 from perflens.config.settings import Settings
 from perflens.config.values import span, written
 from perflens.enrich.cgroups import CgroupTree
+from perflens.export.otlp.ledger import SpanLedger
+from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
-from perflens.kernel.attached import Sizes, object_path, object_types
-from perflens.kernel.btf import ObjectTypes
+from perflens.kernel.attached import Sizes, object_path
+from perflens.kernel.btf import ObjectTypes, read_object
 from perflens.kernel.features import Host, inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
 
-__all__ = ["LIMITS", "Metric", "configuration", "kernel_bytes", "main", "memory", "metrics", "rendered"]
+__all__ = ["LIMITS", "Metric", "configuration", "kernel_bytes", "main", "memory", "metrics", "rendered", "types_of"]
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. -->"
@@ -96,6 +98,65 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Owners whose path neither the kernel side nor the cgroup tree gave in full. Their `unit` is `unknown` or begins with `…`.",
         "Let the agent see the whole tree: [troubleshooting](troubleshooting.md#cgroup-tree).",
     ),
+    "perflens_probe_sleep_not_noted_total": (
+        "Sleeps whose reason is lost: more than 2,048 operations in flight had slept for 1 ms. Their time is `unclassified`.",
+        "Look for thousands of threads that hang in one file system.",
+    ),
+    "perflens_unattributed_seconds_total": (
+        "Time off the CPU of which a switch or a wake-up was not seen. It is the reason `unattributed` of the waits.",
+        "Nothing for little. If it grows with the load, look at `perflens_probe_missed_total`.",
+    ),
+    'perflens_slow_events_total{outcome="suppressed"}': (
+        "Slow operations above their owner's `events.rate`. They are in every metric, and in the timeline; nobody looks at their stacks.",
+        "Raise `events.rate` or `events.burst`, or the threshold: so many are slow that the word means little.",
+    ),
+    'perflens_slow_events_total{outcome="ring_full"}': (
+        "Slow operations that the ring had no room for: the agent did not get to drain it. They are in every metric.",
+        "Give the agent a CPU, or lower `events.rate`; see the runbook of PerfLensEventsLost.",
+    ),
+    "perflens_slow_events_unexplained_total": (
+        "Events that are in the timeline and among the slowest processes, without stacks or a span: more than `events.explained` a second.",
+        "Raise `events.explained`, which costs the agent processor time, or the threshold.",
+    ),
+    "perflens_slow_events_undecodable_total": (
+        "Events that are not laid out as the object says.",
+        "The log line `an event cannot be decoded` has the first; [report it](troubleshooting.md#while-it-runs).",
+    ),
+    'perflens_spans_total{outcome="failed"}': (
+        "Spans of batches that did not arrive, or were queued at the end.",
+        "Look after the collector: the log has its answer ([spans](spans.md#what-is-lost)).",
+    ),
+    'perflens_spans_total{outcome="rejected"}': ("Spans that a collector refused, in a batch that it took.", "The log has its reason."),
+    'perflens_spans_total{outcome="queue_full"}': (
+        "Spans that were not made: the queue had no room for the operation and its waits.",
+        "Raise `OTEL_BSP_MAX_QUEUE_SIZE`, or find out why the collector is slow.",
+    ),
+    'perflens_spans_total{outcome="sampled_out"}': ("Spans that `OTEL_TRACES_SAMPLER` did not want.", "Nothing."),
+    'perflens_user_frames_total{outcome="unresolved"}': (
+        "Frames of user stacks without a function's name: a stripped file, a process that was gone too soon, a compiler at run time.",
+        "Install debug symbols, or `perf-PID.map` for what is compiled at run time; else nothing.",
+    ),
+    "perflens_symbol_helper_restarts_total": (
+        "How often the process that reads symbols was ended for taking too long, or died. The next stack begins another.",
+        "Nothing for single ones: a file system that hangs does that. Else report it.",
+    ),
+    "perflens_symbol_timeouts_total": (
+        "Requests to it that were not answered in a second; their frames stay without a name.",
+        "As above.",
+    ),
+    "perflens_symbol_perf_maps_refused_total": (
+        "Perf maps that are not the process's own, or too large.",
+        "A `perf-PID.map` must be a plain file of the user that the process runs as.",
+    ),
+    "perflens_symbol_learn_skipped_total": (
+        "Programs whose symbols were not read while they lived: more than 100 a second began. Their frames may stay without a name.",
+        "Nothing.",
+    ),
+    "perflens_evicted_total": (
+        "What was shown for less than its time, by table: `evidence` and `stacks` of the API, `slow_processes`, `processes`, "
+        "`timeline` (operations told after their second had left the window), `exemplars` (of series above `series.limit`).",
+        "Nothing: metrics are not made of these. Raise the threshold if the API shows too short a time.",
+    ),
     "perflens_scrape_collector_success": (
         "0 when a collector failed: its families are missing or cut short on this page.",
         "The log line `a collector failed` has the error; [report it](troubleshooting.md#a-collector-failed).",
@@ -113,6 +174,13 @@ class Metric:
     labels: Mapping[str, tuple[str, ...]]
 
 
+class _Spans(NoSpans):
+    """None, counted as those of a collector are."""
+
+    def counts(self) -> Mapping[str, int]:
+        return SpanLedger(1).counts()
+
+
 def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     """An agent whose probes are attached to nothing, all of them enabled."""
     cells: dict[str, FakeCells] = {}
@@ -125,6 +193,7 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
     with patch.object(running, "attach", attach):
         made.start()
+    made.explainer.spans = _Spans()
     missing = [state.name for state in made.states if not state.attached]
     if missing:
         raise SystemExit(f"no object of {', '.join(missing)}: run make objects")
@@ -156,7 +225,7 @@ def families(page: str) -> Iterator[Metric]:
             yield Metric(name, family.type, family.documentation, labels)
 
 
-_CLOSED = ("operation", "outcome", "probe", "collector", "metric")
+_CLOSED = ("operation", "reason", "outcome", "probe", "collector", "metric", "table")
 
 
 def _row(metric: Metric) -> str:
@@ -293,8 +362,10 @@ def configuration() -> str:
 
 _PAGE = 4_096
 _HASH_HEAD, _ELEMENT_HEAD, _BUCKET, _POINTER, _QUEUE_HEAD = 896, 48, 16, 8, 312
-_PROGRAMS = 24 * 1024
-_OVERFLOW_SLOTS = 1_024
+_PLAIN_ARRAY_HEAD, _RING_HEAD, _RING_OWN_PAGES = 312, 304, 3
+_PROGRAMS = 60 * 1024
+_OVERFLOW_SLOTS, _HINTS, _SLEEPS, _WAIT_FRAMES, _BUDGETS = 1_024, 1_024, 2_048, 512, 4_096
+_STRUCTS = ("op_slot", "cell", "cell_key", "cell_info", "ledger_shard", "sleep", "wait_frame", "event", "event_buffer")
 
 
 def _pages(size: int) -> int:
@@ -313,15 +384,44 @@ def _hash(entries: int, key: int, value: int, cpus: int) -> int:
     return _HASH_HEAD + _BUCKET * buckets + element * (entries + cpus) + _POINTER * cpus
 
 
+def _plain_array(entries: int, size: int) -> int:
+    """An array that is not mapped: no pages of its own."""
+    return _PLAIN_ARRAY_HEAD + entries * -(-size // 8) * 8
+
+
+def _per_cpu_array(entries: int, size: int, cpus: int) -> int:
+    return _PLAIN_ARRAY_HEAD + entries * (_POINTER + -(-size // 8) * 8 * cpus)
+
+
+def _lru_hash(entries: int, key: int, value: int) -> int:
+    return _hash(entries, key, value, 0)
+
+
+def _ring(size: int) -> int:
+    """Its pages, and two pointers to each of them: it is mapped twice, one after the other."""
+    return _RING_HEAD + size + _RING_OWN_PAGES * _PAGE + _POINTER * (_RING_OWN_PAGES + 2 * size // _PAGE)
+
+
+def types_of(name: str) -> ObjectTypes:
+    """Return the structs that a probe's tables hold."""
+    return read_object(object_path(name, platform.machine()), frozenset(_STRUCTS))
+
+
 def kernel_bytes(types: ObjectTypes, sizes: Sizes, cpus: int) -> dict[str, int]:
     """Return the kernel memory of one probe by what it is for."""
     struct = types.struct
     data = [max(v.field.offset + v.field.size for v in types.variables.values() if v.section == name) for name in (".rodata", ".bss")]
     return {
-        "slots": _array(sizes.slots, struct("op_slot").size) + _hash(_OVERFLOW_SLOTS, 4, struct("op_slot").size, cpus),
+        "slots": _array(sizes.slots, struct("op_slot").size)
+        + _hash(_OVERFLOW_SLOTS, 4, struct("op_slot").size, cpus)
+        + _plain_array(_HINTS, 4),
         "cells": _array(sizes.cells * sizes.shards, struct("cell").size),
         "keys and infos": _array(sizes.cells, struct("cell_key").size) + _array(sizes.cells, struct("cell_info").size),
         "index and free list": _hash(sizes.cells, struct("cell_key").size, 4, cpus) + _QUEUE_HEAD + 4 * (sizes.cells + 1),
+        "waits": _hash(_SLEEPS, 4, struct("sleep").size, cpus)
+        + _per_cpu_array(2, struct("sleep").size, cpus)
+        + _array(_WAIT_FRAMES, struct("wait_frame").size),
+        "events": _ring(sizes.ring) + _per_cpu_array(2, struct("event_buffer").size, cpus) + _lru_hash(_BUDGETS, 8, 8),
         "ledger, data, programs": _array(sizes.shards, struct("ledger_shard").size) + sum(_array(1, size) for size in data) + _PROGRAMS,
     }
 
@@ -346,14 +446,20 @@ def _struct_rows(types: ObjectTypes) -> Iterator[str]:
         "cell_key": "cells",
         "cell_info": "cells",
         "ledger_shard": "shards",
+        "sleep": f"{_SLEEPS:,}, and 2 × possible CPUs",
+        "event_buffer": "2 × possible CPUs",
     }
     for name, count in entries.items():
-        yield f"| `struct {name}` | {types.struct(name).size} | {count} |"
+        yield f"| `struct {name}` | {types.struct(name).size:,} | {count} |"
+
+
+def _reasons(types: ObjectTypes) -> int:
+    return types.struct("cell")["wait"].count
 
 
 def memory() -> str:
     """Return the tables of docs/memory.md."""
-    types, host = object_types(object_path("file", platform.machine())), inspect()
+    types, host = types_of("file"), inspect()
     cells = Settings().cells
     heads = list(kernel_bytes(types, Sizes(cells, 1, 1), 1))
     return "\n".join(
@@ -363,7 +469,7 @@ def memory() -> str:
             "|---|---|---|",
             *_struct_rows(types),
             f"| histogram row (agent) | {8 * HISTOGRAM_WIDTH:,} | series, in steps of 64 |",
-            f"| row of slow operations (agent) | {8 * SLOW_WIDTH} | series of slow operations, in steps of 64 |",
+            f"| row of slow operations (agent) | {8 * (SLOW_WIDTH + _reasons(types))} | series of slow operations, in steps of 64 |",
             "",
             f"Kernel memory of one probe in MiB, with the default of {cells:,} cells:",
             "",

@@ -127,7 +127,9 @@ def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
         for probe, count in getattr(counts, name).items():
             family.add_metric((probe,), count)
         yield family
-    spans = _counter("spans", "Spans by what became of them; those in the queue are in none of these.", "outcome")
+    created = _counter("spans_created", "Spans that were made: exported, rejected, failed, or in the queue.")
+    created.add_metric((), counts.spans.get("created", 0))
+    spans = _counter("spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome")
     queued = _gauge("spans_in_queue", "Spans that wait to be sent.")
     for outcome, count in counts.spans.items():
         if outcome not in ("created", "in_queue"):
@@ -141,7 +143,7 @@ def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
         evicted.add_metric((table,), count)
     processes = _gauge("processes", "Processes in the table of processes.")
     processes.add_metric((), counts.processes)
-    yield from (spans, queued, frames, evicted, processes)
+    yield from (created, spans, queued, frames, evicted, processes)
     for name, text in _SYMBOLS.items():
         family = _counter(f"symbol_{name}", text)
         family.add_metric((), counts.symbols.get(name, 0))

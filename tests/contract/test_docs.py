@@ -20,7 +20,7 @@ from docs import generate
 from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
-from perflens.kernel.attached import Sizes, attach, object_path, object_types
+from perflens.kernel.attached import Sizes, attach
 from perflens.kernel.features import inspect
 from perflens.registry import discover
 from tests.kernel.support import agent, closed_ledger, group, scrape, wait
@@ -84,10 +84,18 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
     outcomes = {name.split('"')[1] for name in generate.LIMITS if name.startswith("perflens_probe_operations_total{")}
 
     assert counters - explained == {
+        "perflens_operation_wait_seconds_total",
+        "perflens_overhead_seconds_total",
         "perflens_probe_operations_entered_total",
+        "perflens_slow_events_explained_total",
+        "perflens_slow_events_read_total",
         "perflens_slow_operation_seconds_total",
         "perflens_slow_operations_total",
+        "perflens_spans_created_total",
     }
+    for name, fine in (("slow_events", "emitted"), ("spans", "exported"), ("user_frames", "resolved")):
+        explained_of = {limit.split('"')[1] for limit in generate.LIMITS if limit.startswith(f"perflens_{name}_total{{")}
+        assert {*families[f"perflens_{name}_total"].labels["outcome"]} == {*explained_of, fine}
     assert {*families["perflens_probe_operations_total"].labels["outcome"]} == {*outcomes, "aggregated"}
 
 
@@ -210,7 +218,7 @@ def _kernel_memory() -> dict[str, int]:
 def test_memory_is_what_the_kernel_counts() -> None:
     """The formula of docs/memory.md gives what the kernel says, within a hundredth."""
     needs_kernel()
-    host, types = inspect(), object_types(object_path("file", platform.machine()))
+    host, types = inspect(), generate.types_of("file")
     if tuple(int(part) for part in re.findall(r"\d+", host.kernel)[:2]) < (6, 4):
         pytest.skip("before 6.4 the kernel does not count the memory of a map exactly")
     sizes, before = Sizes.of(host, 4_096), _kernel_memory()
