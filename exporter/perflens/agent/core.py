@@ -104,6 +104,7 @@ class Agent:
         ranges = self._kernel_symbols.ranges(reason_of)  # only now: the programs have names of their own
         for own in self.running:
             own.kernel.set_wait_frames(ranges)
+        self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(self._cost_of_a_read() - before, 0.0)
         self.page = Page(self._collectors(), self.harvest)
         failed = [state.name for state in self.states if not state.attached]

@@ -111,6 +111,7 @@ class Explainer:
                 self.failed[source.name] += 1
 
     def _show_in_progress(self, source: Running, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
+        self.kernel.rest()
         self.store.retain(found)
         offset = wall_offset()
         for event in events:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
 from typing import TypeVar
 
 __all__ = ["KernelSymbols", "stem"]
@@ -12,6 +13,7 @@ __all__ = ["KernelSymbols", "stem"]
 _TEXT = frozenset(b"tTwW")  # the frames of a stack are in no data
 _LONGEST = 1 << 20  # no function is longer: what lies further from a symbol belongs to none
 _NAMES_KEPT = 8192
+_UNUSED = 60.0
 _SUFFIXES = frozenset({"isra", "constprop", "part", "cold", "llvm", "lto_priv"})
 
 T = TypeVar("T")
@@ -87,20 +89,30 @@ class _Table:
 
 
 class KernelSymbols:
-    """Kernel functions by address, read at the first use.
+    """Kernel functions by address, read at the first use, and let go by ``rest`` when no new address came for a while.
 
-    ``readable`` is false when the kernel hides its addresses (kptr_restrict, or no CAP_SYSLOG): names stay addresses then.
+    The names that were found are kept: a host sleeps in the same few hundred functions. ``readable`` is false when the kernel hides
+    its addresses (kptr_restrict, or no CAP_SYSLOG): names stay addresses then.
     """
 
-    def __init__(self, procfs: str = "/proc") -> None:
-        self._path = f"{procfs}/kallsyms"
+    def __init__(self, procfs: str = "/proc", clock: Callable[[], float] = monotonic) -> None:
+        self._path, self._clock = f"{procfs}/kallsyms", clock
         self._table: _Table | None = None
+        self._used_at = 0.0
+        self._readable: bool | None = None
         self._names: dict[int, str] = {}
 
     @property
     def readable(self) -> bool:
         """Whether the kernel shows its addresses."""
-        return bool(self._loaded().starts)
+        if self._readable is None:
+            self._loaded()
+        return bool(self._readable)
+
+    def rest(self, unused: float = _UNUSED) -> None:
+        """Let the table go, some MiB, if it was not used for so many seconds."""
+        if self._clock() - self._used_at >= unused:
+            self._table = None
 
     def __len__(self) -> int:
         return len(self._loaded().starts)
@@ -135,10 +147,13 @@ class KernelSymbols:
         return f"{name}+{address - table.starts[index]:#x}{' ' if module else ''}{module}"
 
     def _loaded(self) -> _Table:
-        if self._table is None:
+        table = self._table  # of its own: another thread may let it go
+        self._used_at = self._clock()
+        if table is None:
             try:
                 with open(self._path, "rb", buffering=1 << 16) as lines:
-                    self._table = _Table(lines)
+                    table = _Table(lines)
             except OSError:
-                self._table = _Table(())
-        return self._table
+                table = _Table(())
+            self._table, self._readable = table, bool(table.starts)
+        return table
