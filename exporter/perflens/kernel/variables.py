@@ -28,11 +28,19 @@ class Variables:
         return found is not None and found.section == ".bss"
 
     def set(self, name: str, values: Sequence[int]) -> None:
-        """Set a variable, an array as a whole; LayoutError for one of another section or length."""
+        """Set a variable, an array as a whole; LayoutError for one of another section or length.
+
+        The programs read it meanwhile, so each element goes from the old value to the new one: struct.pack_into would clear all of
+        them first, and a filter that is empty for a moment filters an operation.
+        """
         place = self._types.variable(name)
         if place.section != ".bss" or place.field.count != len(values):
             raise LayoutError(f"variable {name} cannot be set: {place.field.count} elements in {place.section}")
-        struct.pack_into(f"={place.field.code}", self._memory, place.field.offset, *values)
+        packed, size = struct.pack(f"={place.field.code}", *values), place.field.size // place.field.count
+        for begin in range(0, len(packed), size):
+            own = slice(place.field.offset + begin, place.field.offset + begin + size)
+            if self._memory[own] != packed[begin : begin + size]:
+                self._memory[own] = packed[begin : begin + size]
 
     def get(self, name: str) -> tuple[int, ...]:
         """Return the elements of a variable."""
