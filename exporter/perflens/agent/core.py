@@ -80,6 +80,7 @@ class Agent:
         self._read_cost = self._pending_cgroups = 0.0
         self.page = Page((), self.harvest)
         self._kernel_symbols = KernelSymbols(settings.path.procfs)
+        procfs = Procfs(settings.path.procfs if host.sees_all_processes else "")
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
@@ -87,9 +88,10 @@ class Agent:
             EvidenceStore(time.monotonic_ns),
             Stacks(),
             self._name_owner,
+            procfs.runs,
             rate=settings.events.explained,
         )
-        processes = Processes(Procfs(settings.path.procfs if host.sees_all_processes else ""), time.monotonic_ns)
+        processes = Processes(procfs, time.monotonic_ns)
         self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer)
         self.explainer.note = self.intake.note
         self.views = Views(self.intake, self.explainer, self.drainer, time.monotonic_ns, lambda: self.states, self._owners.known)
