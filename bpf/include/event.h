@@ -43,7 +43,8 @@ DECLARE_STRUCT(event_frame);
 
 /*
  * Followed by, each in turn: if `noted` SLEEP_REASONS u64 of ns asleep by reason, `waits` struct wait_interval, `kernel_frames`
- * u64 addresses, `user_frames` struct event_frame, `path_length` bytes of the file's path, leaf first, each name ended by NUL.
+ * u64 addresses, `user_frames` struct event_frame, `program_length` bytes of the path of what the process runs and `path_length` bytes
+ * of the file's, leaf first, each name ended by NUL.
  */
 struct event {
 	pl_ktime_ns start;
@@ -67,9 +68,10 @@ struct event {
 	__u16 user_frames;
 	__u16 path_length;
 	__u16 path_complete;
+	__u16 program_length;
+	__u16 program_complete;
 	__u32 waits_seen;
 	__u32 used; /* bytes that follow; kept here and not in a register, so that the verifier does not follow its every value */
-	__u32 spare;
 	__u32 waiting_reason; /* in progress: of the sleep that goes on */
 	__u64 waiting;	      /* ns of it, in no other field */
 	char comm[16];
@@ -157,18 +159,30 @@ static __noinline int event_path_step(struct event_buffer *event, struct path_wa
 }
 
 /* Copy the path of a file, leaf first, through the mounts up to its namespace's root. */
-static __always_inline void event_path(struct event_buffer *event, struct file *file)
+static __noinline int event_path(struct event_buffer *event, struct file *file)
 {
 	struct vfsmount *visible = BPF_CORE_READ(file, f_path.mnt);
 	struct path_walk walk = {.dentry = BPF_CORE_READ(file, f_path.dentry), .root = BPF_CORE_READ(visible, mnt_root)};
 
 	walk.mount = (void *)visible - bpf_core_field_offset(struct mount, mnt);
 	event->head.path_length = event->head.path_complete = 0;
+	if (!file)
+		return 0;
 	for (int level = 0; level < EVENT_DEPTH; level++) {
 		if (!event_path_step(event, &walk))
 			break;
 	}
 	event->head.used += event->head.path_length;
+	return 0;
+}
+
+/* The paths of the program that a task runs, none of a kernel thread, and of the file of its operation. */
+static __always_inline void event_paths(struct event_buffer *event, struct task_struct *task, struct file *file)
+{
+	event_path(event, BPF_CORE_READ(task, mm, exe_file));
+	event->head.program_length = event->head.path_length;
+	event->head.program_complete = event->head.path_complete;
+	event_path(event, file);
 }
 
 static __always_inline void event_file(struct event_buffer *event, struct file *file)
@@ -199,7 +213,7 @@ static __always_inline void event_begin(struct event_buffer *event, struct op_sl
 	__u32 tid = slot->tid;
 	struct sleep *sleep = slot->waited && slot->noted ? bpf_map_lookup_elem(&sleeps, &tid) : NULL;
 
-	head->used = head->spare = 0;
+	head->used = 0;
 	head->start = slot->start;
 	head->owner = slot->owner;
 	head->operation = slot->operation;
@@ -290,7 +304,7 @@ static __noinline int event_emit(void *ctx, struct op_slot *slot, const struct o
 	if (sleep)
 		event_kernel_stack(event, sleep->stack, sleep->frames);
 	event_user_stack(event, ctx);
-	event_path(event, slot->file);
+	event_paths(event, current_task(), slot->file);
 	count(bpf_ringbuf_output(&events, event, event_size(event), wake_flags()) ? LEDGER_RING_FULL : LEDGER_EMITTED);
 	return 0;
 }
@@ -354,7 +368,7 @@ int event_in_progress(struct bpf_iter__task *ctx)
 	event_kernel_stack(event, scratch->stack, frames);
 	event_waiting(&event->head, slot, scratch, frames, now);
 	event->head.user_frames = 0; /* the kernel walks no other process's user stack */
-	event_path(event, slot->file);
+	event_paths(event, task, slot->file);
 	if (slot->start == start)
 		bpf_seq_write(ctx->meta->seq, event, event_size(event));
 	return 0;

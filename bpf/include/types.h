@@ -173,6 +173,10 @@ struct blkcg {
 	struct hlist_head blkg_list;
 };
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -182,6 +186,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct thread_info thread_info;
+	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;
 };

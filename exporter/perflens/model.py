@@ -160,6 +160,7 @@ class SlowEvent:
     ``in_progress`` says that it has not ended yet: ``result`` means nothing then. Else ``result`` is what the call returned: bytes,
     or -errno. ``comm`` is the thread's name, ``process_name`` that of its process. ``waits`` holds the first intervals of 1 ms
     and more, ``waits_seen`` how many there were. ``kernel_stack`` holds the addresses where its longest sleep slept, the leaf first.
+    ``program`` is the path of what the process runs, as its mount namespace has it; empty when it is not known whole.
     """
 
     probe: str
@@ -184,6 +185,7 @@ class SlowEvent:
     waits_seen: int
     kernel_stack: tuple[int, ...]
     user_stack: tuple[UserFrame, ...]
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)

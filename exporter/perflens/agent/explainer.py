@@ -17,7 +17,7 @@ from perflens.enrich.containers import container_of
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.enrich.symbols.user import UserSymbols
 from perflens.export.otlp.spans import Spans
-from perflens.model import Evidence, Owner, SlowEvent
+from perflens.model import Evidence, Owner, ProcessKey, SlowEvent
 
 __all__ = ["Explainer"]
 
@@ -46,7 +46,8 @@ def wall_offset() -> int:
 class Explainer:
     """One thread of its own, ``executor``; it owns the symbols, the spans and the evidence.
 
-    ``name_owner`` returns the owner of a cgroup's id, ``note`` is told of everything that was explained.
+    ``name_owner`` returns the owner of a cgroup's id, ``runs`` says whether a process still does, ``note`` is told of everything
+    that was explained.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Explainer:
         store: EvidenceStore,
         stacks: Stacks,
         name_owner: Callable[[int], Owner],
+        runs: Callable[[ProcessKey], bool],
         *,
         rate: int,
     ) -> None:
@@ -66,7 +68,7 @@ class Explainer:
         self.rate = rate
         self.explained: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self._name_owner = name_owner
+        self._name_owner, self._runs = name_owner, runs
         self._budget, self._filled_at = float(rate), time.monotonic()
         self._put = self._taken = 0  # each changed by one thread only
 
@@ -144,5 +146,10 @@ class Explainer:
             container_id=_container(owner.path),
             wall_start=event.start + offset,
             kernel_stack=tuple(map(self.kernel.name, event.kernel_stack)),
-            user_stack=self.user.names(event.process, event.user_stack, near=(event.parent_pid,)),
+            user_stack=self._user_stack(event),
         )
+
+    def _user_stack(self, event: SlowEvent) -> tuple[str, ...]:
+        if event.user_stack and event.program and not self._runs(event.process):
+            self.user.learn_path(event.program, event.parent_pid)
+        return self.user.names(event.process, event.user_stack, near=(event.parent_pid,))

@@ -140,7 +140,7 @@ class EventDecoder:
 
     def _length(self, own: Mapping[str, int]) -> int:
         parts = own["noted"] * self._blocked.size + own["waits"] * self._interval.size + own["kernel_frames"] * 8
-        return self._whole.size + parts + own["user_frames"] * self._frame.size + own["path_length"]
+        return self._whole.size + parts + own["user_frames"] * self._frame.size + own["program_length"] + own["path_length"]
 
     def _event(self, batch: bytes | bytearray, start: int, end: int) -> SlowEvent:
         own = dict(zip(self._names, self._whole.unpack_from(batch, start), strict=True))
@@ -159,6 +159,8 @@ class EventDecoder:
         at += own["kernel_frames"] * 8
         user_stack = [self._user_frame(batch, at + i * self._frame.size) for i in range(own["user_frames"])]
         at += own["user_frames"] * self._frame.size
+        program = _path(bytes(batch[at : at + own["program_length"]]))
+        at += own["program_length"]
         runqueue = self._add_waiting(blocked, own)
         return SlowEvent(
             probe=self._probe,
@@ -183,6 +185,7 @@ class EventDecoder:
             waits_seen=own["waits_seen"],
             kernel_stack=kernel_stack,
             user_stack=tuple(frame for frame in user_stack if frame is not None),
+            program=f"/{program}" if own["program_complete"] else "",
         )
 
     def _wait(self, batch: bytes | bytearray, at: int) -> Wait:
@@ -222,8 +225,11 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
+def _path(names: bytes) -> str:
+    return "/".join(os.fsdecode(part) for part in reversed(names.split(b"\0")[:-1]))
+
+
 def _file(own: Mapping[str, int], names: bytes) -> FileIdentity:
-    parts = [os.fsdecode(part) for part in reversed(names.split(b"\0")[:-1])]
-    complete = bool(own["path_complete"])
-    path = ("/" if complete else "…/") + "/".join(parts) if parts or complete else ""
+    known, complete = _path(names), bool(own["path_complete"])
+    path = ("/" if complete else "…/") + known if known or complete else ""
     return FileIdentity(path, complete, (own["device"] >> _MINOR_BITS, own["device"] & (1 << _MINOR_BITS) - 1), own["inode"])

@@ -118,7 +118,7 @@ class Processes:
             around = self._by_pid.get(event.parent_pid)
             parent = around.key if around and around.key.start <= event.process.start else ProcessKey(event.parent_pid, 0)
             told = event.start + event.duration - _SETTLED  # what a process event says of that time is more exact
-            self._insert(_Entry(event.process, parent, event.process_name, "", event.owner_id, told, seeded=False))
+            self._insert(_Entry(event.process, parent, event.process_name, intern(event.program), event.owner_id, told, seeded=False))
         elif not entry.owner_id:
             entry.owner_id = event.owner_id
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from perflens.model import ProcessKey
+
 __all__ = ["TICK", "Procfs", "Stat"]
 
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -47,6 +49,11 @@ class Procfs:
                 return _stat(file.read())
         except (OSError, ValueError, IndexError):
             return None
+
+    def runs(self, process: ProcessKey) -> bool:
+        """Whether this process runs a program still: it is no zombie, and no other one has its PID."""
+        stat = self.process(process.pid)
+        return stat is not None and stat.start == process.start - process.start % TICK and bool(self.program(process.pid))
 
     def program(self, pid: int) -> str:
         """Return the path of what it runs; empty for a kernel thread, and where it may not be read."""
