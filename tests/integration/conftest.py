@@ -37,6 +37,15 @@ def promtool(prometheus_binaries: Path) -> Callable[..., subprocess.CompletedPro
     return run
 
 
+@pytest.fixture(scope="session")
+def collector_binary() -> str:
+    """A collector; without one, or Go to build it, the tests that need it are skipped."""
+    done = subprocess.run([str(ROOT / "tests" / "components" / "collector")], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    return done.stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the metrics of an agent with the default settings."""

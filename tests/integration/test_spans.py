@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from perflens.export.otlp.spans import Spans, start
 from perflens.model import Evidence, Exemplar
-from tests.servers import ROOT, wait_for
+from tests.integration.collectors import PORTS, Place, free_ports, read, roots
+from tests.servers import wait_for
 from tests.unit.export.otlp.conftest import evidence
 
 OPERATIONS = 1_009
-PORTS = {"grpc": 0, "http/protobuf": 1}
 Pairs = list[tuple[Evidence, Exemplar]]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where collectors of one test listen and write; each that is started has a file of its own."""
-
-    binary: str
-    folder: Path
-    ports: tuple[int, int]
-
-    def url(self, protocol: str) -> str:
-        return f"http://127.0.0.1:{self.ports[PORTS[protocol]]}"
-
-    @contextmanager
-    def collector(self, name: str = "first", end: signal.Signals = signal.SIGTERM) -> Iterator[Path]:
-        """A collector, and the file that it writes to; it is ended by a signal."""
-        received, log = self.folder / f"{name}.json", self.folder / f"{name}.log"
-        listens = {kind: {"endpoint": f"127.0.0.1:{port}"} for kind, port in zip(("grpc", "http"), self.ports, strict=True)}
-        config = {
-            "receivers": {"otlp": {"protocols": listens}},
-            "exporters": {"file": {"path": str(received), "flush_interval": "100ms"}},
-            "service": {
-                "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
-            },
-        }
-        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
-        with log.open("w") as output:
-            process = subprocess.Popen([self.binary, f"--config={self.folder}/{name}.yaml"], stdout=output, stderr=output)
-        try:
-            wait_for(lambda: "Everything is ready" in log.read_text() or process.poll() is not None, 30, "a collector is ready")
-            assert process.poll() is None, log.read_text()
-            yield received
-        finally:
-            process.send_signal(end)
-            process.wait(15)
-
-
-@pytest.fixture(scope="session")
-def collector_binary() -> str:
-    """A collector; without one, or Go to build it, the tests that need it are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "collector")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return done.stdout.strip()
 
 
 @pytest.fixture
@@ -82,31 +31,12 @@ def place(collector_binary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return Place(collector_binary, tmp_path, free_ports())
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
-            each.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
-def read(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each span that a collector wrote, with its resource."""
-    for line in file.read_text().splitlines():
-        for resource in json.loads(line)["resourceSpans"]:
-            for scope in resource["scopeSpans"]:
-                yield from ((span, resource["resource"]) for span in scope["spans"])
-
-
 def named(attributes: list[dict[str, Any]]) -> dict[str, Any]:
     return {each["key"]: next(iter(each["value"].values())) for each in attributes}
 
 
 def ids(pairs: Pairs) -> set[tuple[str, str]]:
     return {(exemplar.trace_id, exemplar.span_id) for _, exemplar in pairs}
-
-
-def roots(*files: Path) -> set[tuple[str, str]]:
-    return {(span["traceId"], span["spanId"]) for file in files for span, _ in read(file) if not span.get("parentSpanId")}
 
 
 def settled(spans: Spans) -> None:
