@@ -51,7 +51,9 @@ from perflens.model import (
 from perflens.probe import Probe
 from perflens.selfmetrics import SelfMetrics
 
-__all__ = ["Agent", "tree_of"]
+__all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
+
+SYMBOLS_CURE = "grant CAP_SYSLOG, and set kernel.kptr_restrict to 0 or 1 (docs/troubleshooting.md#kernel-symbols)"
 
 _log = logging.getLogger("perflens")
 
@@ -106,6 +108,8 @@ class Agent:
         ranges = self._kernel_symbols.ranges(reason_of)  # only now: the programs have names of their own
         for own in self.running:
             own.kernel.set_wait_frames(ranges)
+        if self.running and not self._kernel_symbols.readable:
+            _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(self._cost_of_a_read() - before, 0.0)
         self.page = Page(self._collectors(), self.harvest)

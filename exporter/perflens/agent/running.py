@@ -136,8 +136,9 @@ def try_rungs(name: str, probe: Probe, host: Host, settings: Settings) -> list[P
     found = []
     for rung in probe.rungs:
         try:
-            start(name, probe, host, settings, Tuning(), rung.name).close()
-            found.append(ProbeState(name, attached=True, mechanism=rung.name))
+            kernel = start(name, probe, host, settings, Tuning(), rung.name)
+            kernel.close()
+            found.append(ProbeState(name, attached=True, mechanism=rung.name, waits=kernel.has_waits))
         except (ProbeError, LayoutError) as error:
             found.append(ProbeState(name, attached=False, mechanism=rung.name, reason=error.reason, cure=error.cure))
     return found

@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from perflens.agent import try_rungs
+from perflens.agent import SYMBOLS_CURE, try_rungs
 from perflens.cli.context import Context
+from perflens.config import Settings
+from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.kernel.features import Host, inspect
+from perflens.model import ProbeState
 
 __all__ = ["execute", "register"]
 
@@ -56,16 +59,25 @@ def _host(host: Host) -> Iterator[Finding]:
     yield Finding("tracefs", True, f"{'mounted' if host.tracefs else 'not mounted'} (needed by no rung so far)")
 
 
+def _symbols(settings: Settings) -> Finding:
+    symbols = KernelSymbols(settings.path.procfs)
+    detail = f"{len(symbols):,} functions" if symbols.readable else "hidden: waits have no reason, and kernel stacks no names"
+    return Finding("kernel symbols", symbols.readable, detail, SYMBOLS_CURE)
+
+
+def _rung(result: ProbeState) -> Finding:
+    attaches = f"attaches, {'with' if result.waits else 'without'} waits"
+    return Finding(f"{result.name}: {result.mechanism}", result.attached, result.reason or attaches, result.cure)
+
+
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the report; return 1 when a probe that is enabled attaches by no rung."""
     settings = context.settings(arguments)
     host = inspect(settings.path.procfs, settings.path.sysfs)
-    findings, failed = list(_host(host)), False
+    findings, failed = [*_host(host), _symbols(settings)], False
     for name, probe in context.probes.items():
         results = try_rungs(name, probe, host, settings)
-        findings += [
-            Finding(f"{name}: {result.mechanism}", result.attached, result.reason or "attaches", result.cure) for result in results
-        ]
+        findings += map(_rung, results)
         failed |= settings.probes[name].enabled and not any(result.attached for result in results)
     if arguments.json:
         print(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))

@@ -21,5 +21,5 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         print(f"{name}{'' if settings.probes[name].enabled else ' (off)'}: {probe.summary}")
         print(f"  operations: {operations}")
         print(f"  metric:     perflens_{probe.histogram.name}")
-        print(f"  rungs:      {', '.join(rung.name for rung in probe.rungs)}")
+        print(f"  rungs:      {', '.join(f'{rung.name} (with waits)' if rung.waits else rung.name for rung in probe.rungs)}")
     return 0

@@ -15,6 +15,7 @@ from perflens import __version__
 from perflens.cli import commands, main
 from perflens.cli.context import Context
 from perflens.errors import PerfLensError, StartError
+from perflens.model import ProbeState
 
 
 def write(tmp_path: Path, text: str) -> str:
@@ -134,7 +135,44 @@ def test_probes(capsys: pytest.CaptureFixture[str]) -> None:
         "file: Reads, writes, syncs and copies of regular files and block devices.\n"
         "  operations: read, write, fsync, sync_range, copy\n"
         "  metric:     perflens_file_operation_duration_seconds\n"
-        "  rungs:      tp_btf, raw_tp\n"
+        "  rungs:      tp_btf (with waits), raw_tp (with waits)\n"
+    )
+
+
+CHECKED = [
+    ProbeState("file", attached=True, mechanism="tp_btf", waits=True),
+    ProbeState("file", attached=True, mechanism="raw_tp"),
+    ProbeState("file", attached=False, mechanism="kprobe", reason="the kernel says no", cure="ask it nicely"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kallsyms", "expected"),
+    [
+        (
+            "ffffffff81000000 T one\nffffffff81000010 t two\n",
+            "ok   kernel symbols: 2 functions\n",
+        ),
+        (
+            "0000000000000000 T one\n0000000000000000 t two\n",
+            "GAP  kernel symbols: hidden: waits have no reason, and kernel stacks no names\n"
+            "     cure: grant CAP_SYSLOG, and set kernel.kptr_restrict to 0 or 1 (docs/troubleshooting.md#kernel-symbols)\n",
+        ),
+    ],
+    ids=["readable", "hidden"],
+)
+def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kallsyms: str, expected: str) -> None:
+    """Each rung says whether it tells waits; hidden kernel symbols are a gap with its cure, and no failure."""
+    (tmp_path / "kallsyms").write_text(kallsyms)
+    monkeypatch.setattr("perflens.cli.check.try_rungs", lambda *_: CHECKED)
+    assert main(["check", f"--path.procfs={tmp_path}"]) == 0
+
+    assert capsys.readouterr().out.endswith(
+        f"{expected}"
+        "ok   file: tp_btf: attaches, with waits\n"
+        "ok   file: raw_tp: attaches, without waits\n"
+        "GAP  file: kprobe: the kernel says no\n"
+        "     cure: ask it nicely\n"
     )
 
 
@@ -172,7 +210,8 @@ def test_check_of_a_host_that_cannot(
         gaps = [line.removeprefix("GAP  ") for line in out.splitlines() if line.startswith("GAP")]
         assert out.count("     cure: ") == len(gaps)
     missing = "CAP_BPF and CAP_PERFMON missing"
-    assert gaps == ["BTF: none", "capabilities: none", f"file: tp_btf: {missing}", f"file: raw_tp: {missing}"]
+    hidden = "kernel symbols: hidden: waits have no reason, and kernel stacks no names"
+    assert gaps == ["BTF: none", "capabilities: none", hidden, f"file: tp_btf: {missing}", f"file: raw_tp: {missing}"]
 
 
 @pytest.mark.parametrize(
