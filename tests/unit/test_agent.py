@@ -1,41 +1,70 @@
-"""agent.py: the upkeep, over cells of this test."""
+"""The agent without its event loop: start, upkeep, reload, status and page, over cells of this test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from perflens import agent as module
-from perflens.agent import Agent
+from perflens.agent import Agent, running
+from perflens.agent.filters import cgroup_ids, tuning
+from perflens.agent.running import Running, event_budget, try_rungs
 from perflens.config import Settings
+from perflens.config.settings import Events, Filter, OwnerSettings, Web
+from perflens.config.settings import Path as Paths
+from perflens.errors import ConfigError, ProbeError, Problem
+from perflens.export.prometheus.page import Query
+from perflens.http.access import Client
+from perflens.kernel.attached import Tuning, object_path, object_types
 from perflens.kernel.features import inspect
+from perflens.model import Exemplar, Owner, ProbeState
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
+from tests.evidence import evidence
+from tests.kernel.support import Page
+
+READ, WRITE = 0, 1
+SECOND = 10**9
+SLOT = object_types(object_path("file", inspect().machine)).struct("op_slot")
 
 
 class FakeTree:
-    """A tree in which every cgroup of ``gone`` was removed."""
+    """A tree in which every cgroup of ``gone`` was removed, and those of ``paths`` can be found."""
 
-    usable, point = True, "/"
+    usable = searchable = True
+    point = "/"
 
     def __init__(self) -> None:
         self.gone: set[int] = set()
+        self.paths: dict[int, tuple[str, ...]] = {}
 
     def is_gone(self, path: Sequence[str], cgroup_id: int) -> bool:
         return cgroup_id in self.gone
 
     def find(self, cgroup_id: int) -> tuple[str, ...] | None:
-        return None
+        return self.paths.get(cgroup_id)
+
+    def id_of(self, path: str) -> int:
+        return next((own for own, parts in self.paths.items() if path == "/" + "/".join(parts)), 0)
 
 
 class Own:
-    def __init__(self) -> None:
-        self.tree, self.cells, self.now = FakeTree(), FakeCells("file", PROBE), 100.0
-        self.agent = Agent(Settings(), inspect(), {"file": PROBE}, self.tree)  # type: ignore[arg-type]
-        own = module._Running("file", PROBE, self.cells, inspect().machine, self.agent._owners, self.agent.settings)
-        self.agent._running.append(own)
-        self.family = own.family
+    """An agent that has started, with one probe that is attached to nothing."""
+
+    def __init__(self, settings: Settings, attach: Callable[..., FakeCells], cells: FakeCells) -> None:
+        self.tree, self.cells, self.now = FakeTree(), cells, 100.0
+        self.agent = Agent(settings, replace(inspect(), sees_all_processes=False), {"file": PROBE}, self.tree)  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(running, "attach", attach)
+            self.agent.start()
+        self.running: Running = self.agent.running[0]
+        self.family = self.running.family
 
     def maintain(self, times: int) -> None:
         for _ in range(times):
@@ -45,13 +74,51 @@ class Own:
     def units(self) -> set[str]:
         return {key.owner for key, _ in self.family.histograms} - {"other"}
 
+    def page(self) -> Page:
+        return Page(self.agent.page.render(Query()).decode())
+
+    def begin(self, tid: int, operation: int, owner: int, age: float) -> None:
+        """Put an operation in flight, as the kernel side does at its entry."""
+        values = {"start": time.monotonic_ns() - int(age * SECOND), "owner": owner, "tid": tid, "operation": operation}
+        for name, value in values.items():
+            struct.pack_into(f"={SLOT[name].code}", self.cells.slots._memory, tid % 64 * SLOT.size + SLOT[name].offset, value)
+
+    def wait(self, cell: int, reason: str, ns: int) -> None:
+        """Add to the time off the CPU of a cell, as the kernel side does at the end of an operation."""
+        at = cell * self.cells._sizes.shards * self.cells._cell.size + self.cells._cell["wait"].offset
+        self.cells._add("=Q", self.cells._cells, at + 8 * self.cells.wait_reasons.index(reason), ns)
+
+
+Make = Callable[..., Own]
+
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Own]:
-    made = Own()
-    monkeypatch.setattr("perflens.agent.time.monotonic", lambda: made.now)
-    yield made
-    made.agent.worker.shutdown()
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Start an agent with these settings; its kernel symbols are those of a file."""
+    made: list[Own] = []
+    (tmp_path / "kallsyms").write_text("ffffffff81000000 T folio_wait_bit\nffffffff81000100 T nothing\n")
+
+    def start(settings: Settings | None = None) -> Own:
+        cells = FakeCells("file", PROBE)
+        settings = settings or Settings()
+        if settings.path == Paths():
+            settings = replace(settings, path=Paths(procfs=str(tmp_path)))
+        made.append(Own(settings, lambda *_, **__: cells, cells))
+        return made[-1]
+
+    yield start
+    for own in made:
+        own.agent.explainer.close()
+        own.agent.drainer.shutdown()
+        own.agent.worker.shutdown()
+
+
+@pytest.fixture
+def own(make: Make, monkeypatch: pytest.MonkeyPatch) -> Own:
+    made = make()
+    clock = SimpleNamespace(monotonic=lambda: made.now, monotonic_ns=time.monotonic_ns, time=time.time)
+    monkeypatch.setattr("perflens.agent.core.time", clock)
+    return made
 
 
 def test_owner_is_forgotten_in_the_end(own: Own) -> None:
@@ -79,3 +146,290 @@ def test_last_operation_keeps_the_name(own: Own) -> None:
 
     assert own.units() == {"a.service"}
     assert own.family.counts() == (2, 0)
+
+
+def test_start_names_the_functions_of_waits(own: Own, caplog: pytest.LogCaptureFixture) -> None:
+    """The kernel side gets the addresses of the functions that tell a reason."""
+    first, end, reason = struct.unpack_from("=3Q", own.cells._frames)
+
+    assert (first, end, own.cells.wait_reasons[reason]) == (0xFFFF_FFFF_8100_0000, 0xFFFF_FFFF_8100_0100, "block_io")
+    assert "kernel symbols" not in caplog.text
+
+
+def test_hidden_kernel_symbols_are_one_warning(make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without readable symbols the agent says so once, with the cure, and goes on."""
+    (tmp_path / "kallsyms").write_text("0000000000000000 T folio_wait_bit\n")
+    made = make()
+    made.agent.maintain()
+
+    warnings = [record for record in caplog.records if "kernel symbols" in record.message]
+    assert [record.levelname for record in warnings] == ["WARNING"]
+    assert "CAP_SYSLOG" in warnings[0].fields["cure"]  # type: ignore[attr-defined]
+    assert made.page().total("perflens_probe_attached") == 1
+
+
+def test_variables_of_the_kernel_side(make: Make) -> None:
+    """Rate, burst and age become what the kernel side counts in; a rate of 0 is no limit."""
+    get = make(Settings(events=Events(rate=50, burst=7, in_progress_after=3 * SECOND))).cells.variables.get
+
+    assert (get("event_interval"), get("event_burst"), get("in_progress_after")) == ((20_000_000,), (140_000_000,), (3 * SECOND,))
+    assert event_budget(Settings(events=Events(rate=0)))["event_interval"] == [0]
+    assert event_budget(Settings(events=Events(rate=1_000_000, burst=1_000_000)))["event_burst"] == [10**9]
+
+
+def test_filters() -> None:
+    """Each kind of filter is counted in a constant and laid out in a variable; a cgroup that does not exist is no cgroup."""
+    tree: Any = FakeTree()
+    tree.paths = {77: ("system.slice", "db.service")}
+    settings = Settings(
+        filter=Filter(pid=("1", "4711"), comm=("postgres", "fifteen-bytes-x"), cgroup=("/system.slice/db.service", "/none"))
+    )
+    found = tuning(settings, tree)
+
+    assert found.knobs == {"filter_pids": 2, "filter_comms": 2, "filter_cgroups": 2, "kernel_frames": 20, "user_frames": 20}
+    assert found.variables["filter_pid"] == [1, 4711, *[0] * 14]
+    assert struct.pack("=4Q", *found.variables["filter_comm"][:4]) == b"postgres" + b"\0" * 8 + b"fifteen-bytes-x\0"
+    assert found.variables["filter_comm"][4:] == [0] * 28
+    assert found.variables["filter_cgroup"] == [77, *[0] * 15]
+
+
+def test_filters_fit_the_object() -> None:
+    """Every constant and variable is one of the object's, and of its length."""
+    types, found = object_types(object_path("file", inspect().machine)), tuning(Settings(), FakeTree())  # type: ignore[arg-type]
+
+    assert set(found.knobs) <= set(types.variables)
+    assert {name: types.variable(name).field.count for name in found.variables} == {name: len(own) for name, own in found.variables.items()}
+
+
+def test_cgroup_that_is_made_later_is_filtered_from_then_on(make: Make) -> None:
+    """The upkeep looks again for the cgroups that are asked for."""
+    made = make(Settings(filter=Filter(cgroup=("/late",))))
+    assert set(made.cells.variables.get("filter_cgroup")) == {0}
+    made.tree.paths[42] = ("late",)
+    made.agent.maintain()
+
+    assert made.cells.variables.get("filter_cgroup") == (42, *[0] * 15)
+    assert cgroup_ids(made.agent.settings, made.tree) == [42, *[0] * 15]  # type: ignore[arg-type]
+
+
+def test_reload_of_events(make: Make) -> None:
+    """Rate, burst, age and what is explained change while the agent runs, with the thresholds."""
+    made = make()
+    new = replace(made.agent.settings, threshold=1_000_000, events=Events(rate=10, burst=3, explained=17, in_progress_after=10**7))
+    assert made.agent.reload(lambda: new) == ""
+
+    get = made.cells.variables.get
+    assert (get("event_interval"), get("event_burst"), get("in_progress_after")) == ((10**8,), (3 * 10**8,), (10**7,))
+    assert get("thresholds")[:5] == (1_000_000,) * 5
+    assert made.agent.explainer.rate == 17
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"events": Events(kernel_frames=1)}, "events.kernel_frames"),
+        ({"events": Events(user_frames=1)}, "events.user_frames"),
+        ({"filter": Filter(pid=("1",))}, "filter.pid"),
+        ({"filter": Filter(comm=("a",))}, "filter.comm"),
+        ({"filter": Filter(cgroup=("/a",))}, "filter.cgroup"),
+    ],
+)
+def test_what_needs_a_restart(make: Make, change: dict[str, Any], key: str) -> None:
+    """Constants of the programs cannot change; nothing of such a configuration is applied."""
+    made = make()
+    new = replace(made.agent.settings, threshold=1_000_000, **change)
+
+    assert made.agent.reload(lambda: new) == f"{key} cannot change while the agent runs; restart it"
+    assert made.cells.variables.get("thresholds")[0] == 5_000_000
+    assert made.agent.status().reload_succeeded is False
+
+
+def test_reload_reads_the_token_again(make: Make, tmp_path: Path) -> None:
+    """A new token counts after a reload; a file without one leaves the old one and the old configuration."""
+    token = tmp_path / "token"
+    token.write_text("first")
+    token.chmod(0o600)
+    made = make(Settings(web=Web(api_token_file=str(token))))
+    same = made.agent.settings
+
+    def is_let_in(word: str) -> bool:
+        return made.agent.access.refusal(Client("192.0.2.1", {"Authorization": (f"Bearer {word}",), "Host": ("a",)})) is None
+
+    assert (is_let_in("first"), is_let_in("second")) == (True, False)
+    token.write_text("second")
+    assert is_let_in("first")
+    assert made.agent.reload(lambda: same) == ""
+    assert (is_let_in("first"), is_let_in("second")) == (False, True)
+    token.write_text("")
+    assert "is empty" in made.agent.reload(lambda: replace(same, threshold=1_000))
+    assert is_let_in("second")
+    assert made.cells.variables.get("thresholds")[0] == 5_000_000
+
+
+def test_reload_of_a_configuration_that_is_wrong(make: Make) -> None:
+    """What cannot be read changes nothing but the reload metric."""
+    made = make()
+
+    def read() -> Settings:
+        raise ConfigError((Problem("file:1", "cells", "is wrong", "mend it"),))
+
+    assert made.agent.reload(read) == "file:1: cells: is wrong; mend it"
+    page = made.page()
+    assert page.total("perflens_config_last_reload_successful") == 0
+
+
+def test_waits(make: Make) -> None:
+    """Time off the CPU is a counter by reason; a reason without time has no series; the page is the same twice."""
+    made = make()
+    cell = made.cells.record(77, "ext4", WRITE, 10_000_000)
+    made.wait(cell, "block_io", 7_000_001)
+    made.wait(cell, "unattributed", 1_000_000)
+    name = "perflens_operation_wait_seconds_total"
+
+    for _ in range(2):
+        page = made.page()
+        found = {dict(labels)["reason"]: (str(value), dict(labels)) for (own, labels), value in page.samples.items() if own == name}
+        labels = {"probe": "file", "operation": "write", "unit": "a.service"}
+        assert found == {
+            "block_io": ("0.007000001", {**labels, "reason": "block_io"}),
+            "unattributed": ("0.001000000", {**labels, "reason": "unattributed"}),
+        }
+        assert float(page.total("perflens_unattributed_seconds_total", probe="file")) == 0.001
+
+
+def test_oldest_in_flight(make: Make) -> None:
+    """The age of the oldest operation past its threshold, by operation and owner; what is younger is no series."""
+    made = make()
+    made.cells.record(77, "ext4", READ, 1_000)
+    made.agent.harvest()
+    for tid, operation, owner, age in ((1, READ, 77, 5), (2, READ, 77, 3), (3, WRITE, 77, 2), (4, READ, 88, 1), (5, WRITE, 88, 0.001)):
+        made.begin(tid, operation, owner, age)
+    page = made.page()
+    found = {
+        (dict(labels)["operation"], dict(labels)["unit"]): float(value)
+        for (name, labels), value in page.samples.items()
+        if name == "perflens_oldest_in_flight_seconds"
+    }
+
+    expected = {("read", "a.service"): 5, ("write", "a.service"): 2, ("read", "unknown"): 1}
+    assert found == pytest.approx(expected, abs=0.5)
+    assert page.total("perflens_probe_operations_in_flight") == 5
+    assert page.total("perflens_probe_in_flight_unlisted") == 0
+
+
+def test_oldest_in_flight_without_owners(make: Make) -> None:
+    """With owner.level node there is one series for each operation."""
+    made = make(Settings(owner=OwnerSettings("node")))
+    for tid, owner in ((1, 77), (2, 88)):
+        made.begin(tid, READ, owner, 2 + tid)
+    page = made.page()
+
+    found = [dict(labels) for (name, labels), _ in page.samples.items() if name == "perflens_oldest_in_flight_seconds"]
+    assert found == [{"probe": "file", "operation": "read"}]
+    assert float(page.total("perflens_oldest_in_flight_seconds")) == pytest.approx(4, abs=0.5)
+
+
+def test_overhead(make: Make) -> None:
+    """The estimate is the measured cost of a read for each operation of an owner."""
+    made = make()
+    made.agent._read_cost = 500.0
+    for owner, operations in ((77, 3), (88, 5)):
+        for _ in range(operations):
+            made.cells.record(owner, "ext4", READ, 1_000, path=(f"{owner}.service",))
+    page = made.page()
+
+    name = "perflens_overhead_seconds_total"
+    assert (str(page.total(name, unit="77.service")), str(page.total(name, unit="88.service"))) == ("0.000001500", "0.000002500")
+
+
+def test_events_of_the_ledger(make: Make) -> None:
+    """What became of slow operations as events is a counter by outcome, as the kernel side counts it."""
+    made = make()
+    for counter, times in (("emitted", 3), ("suppressed", 2), ("ring_full", 1)):
+        for _ in range(times):
+            made.cells.count(counter)
+    page = made.page()
+
+    found = {name: int(page.total("perflens_slow_events_total", outcome=name)) for name in ("emitted", "suppressed", "ring_full")}
+    assert found == {"emitted": 3, "suppressed": 2, "ring_full": 1}
+
+
+def test_counts_of_the_evidence(make: Make) -> None:
+    """Each stage's own numbers are on the page, by probe, outcome or table."""
+    made = make()
+    agent = made.agent
+    agent.intake.read["file"], agent.intake.unexplained["file"], agent.intake.undecodable["file"] = 11, 3, 2
+    agent.explainer.explained["file"], agent.explainer.failed["file"] = 7, 1
+    agent.explainer.user.resolved, agent.explainer.user.unresolved, agent.explainer.user.learn_skipped = 19, 23, 29
+    agent.explainer.store.evicted, agent.explainer.stacks.evicted, agent.intake.timeline.late = 31, 37, 41
+    page = made.page()
+
+    assert [page.total(f"perflens_slow_events_{name}_total") for name in ("read", "explained", "unexplained", "undecodable")] == [
+        11,
+        7,
+        4,
+        2,
+    ]
+    assert [page.total("perflens_user_frames_total", outcome=name) for name in ("resolved", "unresolved")] == [19, 23]
+    assert page.total("perflens_symbol_learn_skipped_total") == 29
+    assert [page.total("perflens_evicted_total", table=name) for name in ("evidence", "stacks", "timeline")] == [31, 37, 41]
+    assert [page.total(f"perflens_spans_{name}") for name in ("created_total", "in_queue")] == [0, 0]
+
+
+def test_owner_of_an_event_before_its_first_harvest(make: Make) -> None:
+    """The owner of an event is named by the cell that its operation was counted in, though no harvest has seen that yet."""
+    made = make()
+    made.cells.record(99, "ext4", READ, 10_000_000, path=("system.slice", "late.service"))
+
+    assert made.agent._name_owner(99) == Owner(99, "/system.slice/late.service", "late.service")
+
+
+def test_owner_without_a_cell(make: Make) -> None:
+    """An owner of which the kernel side has no path is looked up in the tree; if it is not there either it is unknown, and counted."""
+    made = make()
+    made.tree.paths[5] = ("system.slice", "found.service")
+
+    assert made.agent._name_owner(5) == Owner(5, "/system.slice/found.service", "found.service")
+    assert made.agent._name_owner(6) == Owner(6, "", "unknown")
+    assert made.page().total("perflens_owners_unnamed_total") == 1
+
+
+def test_exported_spans_are_exemplars_of_their_series(make: Make) -> None:
+    """A span that a collector took is shown at the histogram of its operation; one of a probe that does not run is shown nowhere."""
+    made = make()
+    made.cells.record(7, "ext4", READ, 10_000_000)
+    exemplar = Exemplar("0" * 31 + "1", "0" * 15 + "2", 10_000_000, 1_700_000_000.5)
+    made.agent._exported([(evidence(unit="a.service"), exemplar), (evidence(probe="other"), exemplar)])
+    made.agent.harvest()
+    key = made.running.series_of(evidence().event, "a.service")
+
+    assert list(made.running.exemplars.of(key).values()) == [exemplar]
+    assert len(made.running.exemplars) == 1
+
+
+def test_rungs_are_tried_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rung is attached with its name and closed; whether it tells waits, or why it does not attach, is said."""
+    closed: list[str] = []
+
+    def attach(name: str, *_: Any, rung: str, **__: Any) -> Any:
+        if rung == "raw_tp":
+            raise ProbeError("no", "cure")
+        return SimpleNamespace(close=lambda: closed.append(rung), has_waits=True)
+
+    monkeypatch.setattr(running, "attach", attach)
+    assert try_rungs("file", PROBE, inspect(), Settings()) == [
+        ProbeState("file", attached=True, mechanism="tp_btf", waits=True),
+        ProbeState("file", attached=False, mechanism="raw_tp", reason="no", cure="cure"),
+    ]
+    assert closed == ["tp_btf"]
+
+
+def test_tuning_has_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set before the programs are attached holds the filters and the budget of events."""
+    seen: list[Tuning] = []
+    monkeypatch.setattr(running, "attach", lambda *_, tuning, **__: seen.append(tuning))
+    settings = Settings(filter=Filter(pid=("1",)))
+    running.start("file", PROBE, inspect(), settings, tuning(settings, FakeTree()))  # type: ignore[arg-type]
+
+    assert seen[0].knobs["filter_pids"] == 1
+    assert {"filter_pid", "event_interval", "event_burst", "in_progress_after"} <= set(seen[0].variables)
