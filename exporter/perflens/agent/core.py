@@ -320,7 +320,8 @@ class Agent:
                 for key, count in own.family.histograms.items():
                     counts[key.owner] += count
             for name, count in sorted(counts.items()):
-                yield Sample(((owner, name),), int(count * self._read_cost))
+                if count:
+                    yield Sample(((owner, name),), int(count * self._read_cost))
 
         text = "Estimated time that measuring took: the cost of a read, measured at the start, for each operation."
         return families.counter_family("perflens_overhead_seconds_total", text, samples, nanoseconds=True)
