@@ -127,7 +127,7 @@ def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
         for probe, count in getattr(counts, name).items():
             family.add_metric((probe,), count)
         yield family
-    created = _counter("spans_created", "Spans that were made: exported, rejected, failed, or in the queue.")
+    created = _counter("spans_made", "Spans that were made: exported, rejected, failed, or in the queue.")
     created.add_metric((), counts.spans.get("created", 0))
     spans = _counter("spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome")
     queued = _gauge("spans_in_queue", "Spans that wait to be sent.")

@@ -91,7 +91,7 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
         "perflens_slow_events_read_total",
         "perflens_slow_operation_seconds_total",
         "perflens_slow_operations_total",
-        "perflens_spans_created_total",
+        "perflens_spans_made_total",
     }
     for name, fine in (("slow_events", "emitted"), ("spans", "exported"), ("user_frames", "resolved")):
         explained_of = {limit.split('"')[1] for limit in generate.LIMITS if limit.startswith(f"perflens_{name}_total{{")}

@@ -138,7 +138,7 @@ def quickly(running: RunningAgent) -> Page:
     page = scrape(running.url)
     assert time.monotonic() - began < PATIENCE
     lost_or_sent = sum(outcome(page, name) for name in ("exported", "rejected", "failed"))
-    assert page.total("perflens_spans_created_total") == lost_or_sent + page.total("perflens_spans_in_queue")
+    assert page.total("perflens_spans_made_total") == lost_or_sent + page.total("perflens_spans_in_queue")
     return page
 
 

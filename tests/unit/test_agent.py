@@ -373,7 +373,7 @@ def test_counts_of_the_evidence(make: Make) -> None:
     assert [page.total("perflens_user_frames_total", outcome=name) for name in ("resolved", "unresolved")] == [19, 23]
     assert page.total("perflens_symbol_learn_skipped_total") == 29
     assert [page.total("perflens_evicted_total", table=name) for name in ("evidence", "stacks", "timeline")] == [31, 37, 41]
-    assert [page.total(f"perflens_spans_{name}") for name in ("created_total", "in_queue")] == [0, 0]
+    assert [page.total(f"perflens_spans_{name}") for name in ("made_total", "in_queue")] == [0, 0]
 
 
 def test_owner_of_an_event_before_its_first_harvest(make: Make) -> None:

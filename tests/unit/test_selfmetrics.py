@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens.model import AgentStatus, LedgerReading, ProbeState
+from perflens.export.otlp.ledger import OUTCOMES
+from perflens.model import AgentStatus, EventCounts, EvidenceCounts, LedgerReading, ProbeState
 from perflens.selfmetrics import SelfMetrics
 
-DETAILS = {"overlong": 1, "no_cell": 2, "slot_collision": 3, "name_truncated": 4}
+DETAILS = {"overlong": 1, "no_cell": 2, "slot_collision": 3, "name_truncated": 4, "sleep_not_noted": 6}
+SPANS = {"exported": 41, "rejected": 43, "failed": 47, "queue_full": 53, "sampled_out": 59, "created": 200, "in_queue": 69}
 STATUS = AgentStatus(
-    probes=(ProbeState("file", True, "tp_btf"), ProbeState("block", False, reason="no BTF", cure="…")),
-    ledgers={"file": LedgerReading(23, {"aggregated": 11, "other": 5, "died": 4}, 3, 7, DETAILS)},
+    probes=(ProbeState("file", True, "tp_btf", waits=True), ProbeState("block", False, reason="no BTF", cure="…")),
+    ledgers={"file": LedgerReading(23, {"aggregated": 11, "other": 5, "died": 4}, 3, 7, DETAILS, unlisted=8)},
+    events={"file": EventCounts(61, 67, 71)},
+    unattributed={"file": 1_500_000_001},
+    evidence=EvidenceCounts(
+        read={"file": 73},
+        explained={"file": 79},
+        unexplained={"file": 83},
+        undecodable={"file": 89},
+        spans=SPANS,
+        frames={"resolved": 97, "unresolved": 101},
+        symbols={"helper_restarts": 103, "timeouts": 107, "perf_maps_refused": 109, "learn_skipped": 113},
+        evicted={"evidence": 127, "timeline": 131},
+        processes=137,
+    ),
     cells={"file": (13, 4096)},
     series={"perflens_file_operation_duration_seconds": 17},
     series_dropped={"perflens_file_operation_duration_seconds": 19},
@@ -84,6 +100,34 @@ def test_every_sample_belongs_to_a_family() -> None:
         ("probe_no_cell_total", {"probe": "file"}, 2),
         ("probe_slot_collision_total", {"probe": "file"}, 3),
         ("probe_name_truncated_total", {"probe": "file"}, 4),
+        ("probe_sleep_not_noted_total", {"probe": "file"}, 6),
+        ("probe_in_flight_unlisted", {"probe": "file"}, 8),
+        ("probe_waits_attached", {"probe": "file"}, 1),
+        ("probe_waits_attached", {"probe": "block"}, 0),
+        ("slow_events_total", {"probe": "file", "outcome": "emitted"}, 61),
+        ("slow_events_total", {"probe": "file", "outcome": "suppressed"}, 67),
+        ("slow_events_total", {"probe": "file", "outcome": "ring_full"}, 71),
+        ("unattributed_seconds_total", {"probe": "file"}, 1.500000001),
+        ("slow_events_read_total", {"probe": "file"}, 73),
+        ("slow_events_explained_total", {"probe": "file"}, 79),
+        ("slow_events_unexplained_total", {"probe": "file"}, 83),
+        ("slow_events_undecodable_total", {"probe": "file"}, 89),
+        ("spans_made_total", {}, 200),
+        ("spans_total", {"outcome": "exported"}, 41),
+        ("spans_total", {"outcome": "rejected"}, 43),
+        ("spans_total", {"outcome": "failed"}, 47),
+        ("spans_total", {"outcome": "queue_full"}, 53),
+        ("spans_total", {"outcome": "sampled_out"}, 59),
+        ("spans_in_queue", {}, 69),
+        ("user_frames_total", {"outcome": "resolved"}, 97),
+        ("user_frames_total", {"outcome": "unresolved"}, 101),
+        ("symbol_helper_restarts_total", {}, 103),
+        ("symbol_timeouts_total", {}, 107),
+        ("symbol_perf_maps_refused_total", {}, 109),
+        ("symbol_learn_skipped_total", {}, 113),
+        ("evicted_total", {"table": "evidence"}, 127),
+        ("evicted_total", {"table": "timeline"}, 131),
+        ("processes", {}, 137),
         ("cells_used", {"probe": "file"}, 13),
         ("cells_capacity", {"probe": "file"}, 4096),
         ("series", {"metric": "perflens_file_operation_duration_seconds"}, 17),
@@ -136,7 +180,20 @@ def test_only_what_is_wanted() -> None:
 
 def test_without_a_probe() -> None:
     """An agent without a probe still has its families, without samples."""
-    empty = AgentStatus((), {}, {}, {}, {}, {}, 0, 0, 0, True, 0.0)
+    empty = AgentStatus((), {}, {}, {}, EvidenceCounts(), {}, {}, {}, {}, 0, 0, 0, True, 0.0)
 
     assert "# TYPE perflens_probe_attached gauge\n" in page(empty)
     assert not [name for name, _ in samples(page(empty)) if name.startswith("perflens_probe_")]
+
+
+def test_created_spans_are_no_outcome() -> None:
+    """Outcomes are what became of spans: those that were made, and those in the queue, have numbers of their own."""
+    assert {dict(labels)["outcome"] for name, labels in samples(page()) if name == "perflens_spans_total"} == set(OUTCOMES)
+
+
+def test_without_a_collector() -> None:
+    """Where nobody asked for spans none were made, and there is no outcome."""
+    found = samples(page(replace(STATUS, evidence=EvidenceCounts())))
+
+    assert (found["perflens_spans_made_total", ()], found["perflens_spans_in_queue", ()]) == (0, 0)
+    assert not [name for name, _ in found if name == "perflens_spans_total"]
