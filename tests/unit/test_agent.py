@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from perflens.export.prometheus.page import Query
 from perflens.http.access import Client
 from perflens.kernel.attached import Tuning, object_path, object_types
 from perflens.kernel.features import inspect
+from perflens.logs import LineHandler
 from perflens.model import Exemplar, Owner, ProbeState
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
@@ -90,6 +92,16 @@ class Own:
 
 
 Make = Callable[..., Own]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A reload sets logging up for the whole process."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers = [own for own in root.handlers if not isinstance(own, LineHandler)]
+    root.setLevel(level)
 
 
 @pytest.fixture
