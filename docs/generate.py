@@ -182,14 +182,14 @@ class _Spans(NoSpans):
 
 
 def _agent() -> tuple[Agent, dict[str, FakeCells]]:
-    """An agent whose probes are attached to nothing, all of them enabled."""
+    """An agent whose probes are attached to nothing: those that are enabled unless the configuration says otherwise."""
     cells: dict[str, FakeCells] = {}
 
     def attach(name: str, probe: Probe, _host: Host, **_: object) -> FakeCells:
         cells[name] = FakeCells(name, probe)
         return cells[name]
 
-    probes = {name: replace(probe, enabled=True) for name, probe in discover().items()}
+    probes = {name: probe for name, probe in discover().items() if probe.enabled}
     made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
     with patch.object(running, "attach", attach):
         made.start()

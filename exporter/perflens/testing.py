@@ -83,7 +83,7 @@ class FakeCells(AttachedProbe):
     ) -> None:
         types = object_types(object_path(name, platform.machine()))
         self.operations = enum_labels(probe.operations, types.enum(probe.operations))
-        sizes = Sizes(cells, slots, shards, ring=1 << 16)
+        sizes = Sizes(cells, slots, shards, ring=1 << 16).fit(probe)
         self._fake = FakeLoaded(types, sizes)
         super().__init__(self._fake, types, sizes, Rung("fake", ()), len(self.operations), procfs)
         self.set_thresholds([threshold] * len(self.operations))

@@ -16,7 +16,7 @@ from perflens.errors import LayoutError
 from perflens.kernel import elf
 from perflens.kernel.attached import object_path, object_types
 from perflens.layout import enum_labels
-from perflens.probe import Histogram, Probe, Rung
+from perflens.probe import Counter, Histogram, Probe, Rung
 from perflens.probes.file import PROBE as FILE
 from perflens.registry import discover
 
@@ -54,14 +54,20 @@ def missing_files(root: Path) -> list[str]:
 
 
 def words_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield (line, word) of every name and every text, but the docstrings, of a module."""
+    """Yield (line, word) of every name and every text of a module, but the docstrings and the names of a class's attributes."""
+    attributes = {
+        id(node)
+        for assigned in ast.walk(tree)
+        if isinstance(assigned, ast.Assign) and any(isinstance(name, ast.Name) and name.id == "__slots__" for name in assigned.targets)
+        for node in ast.walk(assigned.value)
+    }
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | attributes:
             yield node.lineno, node.value
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.lineno, node.module
@@ -73,8 +79,13 @@ def words_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def mentions(root: Path, name: str, probe: Probe) -> list[str]:
     """Return where code outside of its three files knows a probe: its name as a text of its own, its module, programs or metric."""
     own = re.compile(
-        rf"^{name}$|\b{name}\.bpf|probes[./]{name}\b|{probe.histogram.name}|\b{probe.operations}\b|"
-        + "|".join(rf"\b{program}\b" for rung in probe.rungs for program in (*rung.programs, *rung.waits, *rung.locks))
+        rf"^{name}$|\b{name}\.bpf|probes[./]{name}\b|\b{probe.operations}\b|"
+        + "|".join(
+            (
+                *probe.metrics,
+                *(rf"\b{program}\b" for rung in probe.rungs for program in (*rung.programs, *rung.waits, *rung.locks)),
+            )
+        )
     )
     found = []
     for path in sorted((root / "exporter").rglob("*.py")):
@@ -89,18 +100,33 @@ def mentions(root: Path, name: str, probe: Probe) -> list[str]:
     return found
 
 
+def metric_mistakes(probe: Probe) -> list[str]:
+    """Return what is wrong with the metrics that a probe declares."""
+    found = []
+    if not probe.metrics:
+        found.append("no metric is declared")
+    if any(name.startswith("perflens") for name in probe.metrics):
+        found.append(f"a metric of {', '.join(probe.metrics)} has a prefix")
+    for counter in probe.counters.values():
+        if not re.fullmatch(r"[a-z][a-z0-9_]*_total", counter.name):
+            found.append(f"counter {counter.name} does not end in _total")
+    histogram = probe.histogram
+    if histogram and not re.fullmatch(r"[a-z][a-z0-9_]*_seconds", histogram.name):
+        found.append(f"histogram {histogram.name} does not end in _seconds")
+    if histogram and (not LABEL_VALUE.fullmatch(histogram.object_label) or histogram.object_label in ("operation", "unit", "le", "probe")):
+        found.append(f"object label {histogram.object_label} is taken, or no label name")
+    texts = (probe.summary, *((histogram.help,) if histogram else ()), *(counter.help for counter in probe.counters.values()))
+    if not all(re.fullmatch(r"[A-Z].*\.", text) for text in texts):
+        found.append("summary and help are sentences")
+    return found
+
+
 def mistakes(name: str, probe: Probe, machine: str) -> list[str]:
     """Return where a declaration and its object do not agree."""
     found = []
     if not NAME.fullmatch(name) or name in RESERVED:
         found.append(f"{name} cannot be the name of a probe")
-    histogram = probe.histogram
-    if not re.fullmatch(r"[a-z][a-z0-9_]*_seconds", histogram.name) or histogram.name.startswith("perflens"):
-        found.append(f"histogram {histogram.name} has a prefix, or does not end in _seconds")
-    if not LABEL_VALUE.fullmatch(histogram.object_label) or histogram.object_label in ("operation", "unit", "le", "probe"):
-        found.append(f"object label {histogram.object_label} is taken, or no label name")
-    if not all(re.fullmatch(r"[A-Z].*\.", text) for text in (probe.summary, histogram.help)):
-        found.append("summary and help are sentences")
+    found += metric_mistakes(probe)
     if not probe.rungs or len({rung.name for rung in probe.rungs}) < len(probe.rungs):
         found.append("rungs are missing, or two have one name")
     path = object_path(name, machine)
@@ -116,6 +142,8 @@ def mistakes(name: str, probe: Probe, machine: str) -> list[str]:
         labels = enum_labels(probe.operations, types.enum(probe.operations))
     except LayoutError as error:
         return [*found, str(error)]
+    if not {*probe.counters} <= {*labels.values()}:
+        found.append(f"a counter counts no operation of {probe.operations}")
     if not all(LABEL_VALUE.fullmatch(label) and label != "other" for label in labels.values()):
         found.append(f"an operation of {probe.operations} is no label value")
     if list(labels) != list(range(len(labels))):
@@ -177,6 +205,10 @@ BROKEN = [
     ("file", replace(FILE, histogram=Histogram("perflens_file_seconds", help="Help.", object_label="fs")), "has a prefix"),
     ("file", replace(FILE, histogram=Histogram("file_seconds", help="Help.", object_label="unit")), "is taken"),
     ("file", replace(FILE, histogram=Histogram("file_seconds", help="", object_label="fs")), "are sentences"),
+    ("file", replace(FILE, histogram=None), "no metric"),
+    ("file", replace(FILE, counters={"read": Counter("files_read", help="Help.")}), "does not end in _total"),
+    ("file", replace(FILE, counters={"fork": Counter("files_forked_total", help="Help.")}), "counts no operation"),
+    ("file", replace(FILE, counters={"read": Counter("files_read_total", help="")}), "are sentences"),
 ]
 
 

@@ -23,12 +23,19 @@ from perflens.probe import Probe, Rung
 
 __all__ = ["AttachedProbe", "Sizes", "Tuning", "attach", "object_path", "object_types"]
 
-_STRUCTS = frozenset({"cell", "cell_info", "cell_key", "event", "event_frame", "ledger_shard", "op_slot", "wait_frame", "wait_interval"})
+_STRUCTS = frozenset(
+    {
+        *("cell", "cell_info", "cell_key", "ledger_shard", "op_slot", "wait_frame"),
+        *("event", "event_frame", "wait_interval"),
+        *("process_event", "cgroup_event"),
+    }
+)
 _DETAILS = ("overlong", "no_cell", "slot_collision", "name_truncated", "sleep_not_noted")
 _EVENTS = ("emitted", "suppressed", "ring_full")
 _OUTCOMES = ("blocking_peer", "filtered", "no_slot", "died")
 _UNREACHABLE = 2**63 - 1  # the threshold of operations that do not exist
 _IN_PROGRESS = "event_in_progress"
+_BESIDE_SLOTS = ("overflow_slots", "hints", "sleeps", "sleep_scratch", "wait_frames")  # of no use where there is one slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,11 @@ class Sizes:
     def of(cls, host: Host, cells: int) -> Sizes:
         """Fit the tables to the host; the formula is in docs/memory.md."""
         return cls(cells, 1 << (min(host.pid_max, 65_536) - 1).bit_length(), 1 << (min(host.possible_cpus, 8) - 1).bit_length())
+
+    def fit(self, probe: Probe) -> Sizes:
+        """Return what of it a probe takes: no more than it declares, and one slot where nothing lasts."""
+        cells = min(self.cells, probe.cells or self.cells)
+        return Sizes(cells, self.slots if probe.has_durations else 1, self.shards, min(self.ring, probe.ring))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +214,7 @@ def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, 
         "slots": sizes.slots,
         "ledger": sizes.shards,
         "events": sizes.ring,
+        **(dict.fromkeys(_BESIDE_SLOTS, 1) if sizes.slots == 1 else {}),
     }
     attached = (*rung.programs, *rung.waits, *rung.locks)
     fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4, **own}
@@ -262,7 +275,7 @@ def attach(
     """
     path = object_path(name, host.machine, objects)
     _require(host, path)
-    types = object_types(path)
+    types, sizes = object_types(path), sizes.fit(probe)
     reasons = []
     seen_procfs = procfs if host.sees_all_processes else None
     for candidate in _candidates(probe, rung, host):
