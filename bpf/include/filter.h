@@ -6,7 +6,7 @@
 #include "owner.h"
 
 #define FILTERS_MAX 16
-#define FILTER_DEPTH 16
+#define FILTER_DEPTH 32
 
 const volatile __u32 filter_pids = 0; /* how many of each the agent has set; 0 lets all pass */
 const volatile __u32 filter_comms = 0;
