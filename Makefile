@@ -70,8 +70,8 @@ wheel: setup ## Build dist/*.whl for this architecture, with libbpf inside, from
 	PERFLENS_STATIC=1 $(BIN)/python -m build --quiet --no-isolation
 	@ls dist/*.whl
 
-bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md
-	@deploy/elevate $(BIN)/python -m tests.bench
+bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md (ROWS="switch spans" for some of them)
+	@deploy/elevate $(BIN)/python -m tests.bench $(ROWS)
 
 ci: ## What the gate runs
 	.ci/run

@@ -8,16 +8,24 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import agent, scrape, syscalls
+from tests.bench import agent, ring, scrape, spans, storm, switches, syscalls
 from tests.bench.report import Line, Result, Skipped, document, table
 
 ROWS: dict[str, Callable[[], Iterator[Line]]] = {
     "read_1B": syscalls.read_1b,
     "pread_4K": syscalls.pread_4k,
     "other_syscall": syscalls.other_syscall,
+    "switch": switches.switch,
+    "pipe": switches.pipe,
+    "ring_header": ring.headers,
+    "ring_stacks": ring.stacks,
+    "spans": spans.spans,
+    "slow_collector": spans.slow_collector,
     "scrape_10k": scrape.scrape_10k,
     "scrape_100k": scrape.scrape_100k,
     "memory": agent.memory,
+    "scrape_storm": storm.scrapes,
+    "memory_storm": storm.memory,
     "idle": agent.idle,
     "start": agent.start,
 }

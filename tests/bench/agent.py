@@ -22,7 +22,20 @@ from tests.bench.report import Line, Result
 from tests.bench.rounds import Spread
 from tests.bench.waiting import free_port, until
 
-__all__ = ["idle", "memory", "start"]
+__all__ = [
+    "RunningAgent",
+    "idle",
+    "kib",
+    "many_owners",
+    "map_bytes",
+    "mapped_kib",
+    "memory",
+    "one",
+    "running_agent",
+    "start",
+    "until_ready",
+    "work_in",
+]
 
 _SCRAPES = 200
 _OWNERS = 200
@@ -32,7 +45,9 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class _Agent:
+class RunningAgent:
+    """An agent in a process of its own."""
+
     pid: int
     url: str
 
@@ -51,24 +66,26 @@ class _Agent:
 
 
 @contextmanager
-def _agent() -> Iterator[_Agent]:
+def running_agent(*flags: str, prefix: tuple[str, ...] = ()) -> Iterator[RunningAgent]:
+    """Run an agent until the end; ``prefix`` is a command that becomes it."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
-    command = [sys.executable, "-m", "perflens", "run", f"--web.listen-address=127.0.0.1:{port}", "--probes.strict"]
+    command = [*prefix, sys.executable, "-m", "perflens", "run", f"--web.listen-address=127.0.0.1:{port}", "--probes.strict", *flags]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
-        yield _Agent(process.pid, f"http://127.0.0.1:{port}/metrics")
+        yield RunningAgent(process.pid, f"http://127.0.0.1:{port}/metrics")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(15)
 
 
-def _until_ready(agent: _Agent) -> None:
+def until_ready(agent: RunningAgent) -> None:
+    """Return once the first page is there."""
     until(lambda: agent.scrape() is not None, 15, "the agent's first page", interval=0.005)
 
 
 @contextmanager
-def _owners() -> Iterator[list[Path]]:
+def many_owners() -> Iterator[list[Path]]:
     """Cgroups of our own in the tree that owners come from."""
     parent = Path(tree_of(inspect(), Settings()).point) / f"perflens-bench-{os.getpid()}"
     found: list[Path] = []
@@ -84,7 +101,7 @@ def _owners() -> Iterator[list[Path]]:
             own.rmdir()
 
 
-def _work(owners: list[Path]) -> None:
+def work_in(owners: list[Path]) -> None:
     """Write, read and sync a file in each of the cgroups, in a process that goes from one to the next."""
     body = (
         "import os, sys\n"
@@ -99,7 +116,7 @@ def _work(owners: list[Path]) -> None:
         subprocess.run([sys.executable, "-c", body, f"{folder}/file", *map(str, owners)], check=True)
 
 
-def _of_maps(smaps: str) -> int:
+def mapped_kib(smaps: str) -> int:
     """Return the KiB in memory of the mapped BPF maps."""
     found, ours = 0, False
     for line in smaps.splitlines():
@@ -110,11 +127,12 @@ def _of_maps(smaps: str) -> int:
     return found
 
 
-def _kib(status: str, name: str) -> int:
+def kib(status: str, name: str) -> int:
+    """Return a number of a file of lines ``name: number kB``."""
     return int(re.findall(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)[0])
 
 
-def _map_bytes(pid: int) -> int:
+def map_bytes(pid: int) -> int:
     """Return what the kernel charges for the BPF maps that the process holds, each once."""
     maps = {}
     for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
@@ -124,56 +142,57 @@ def _map_bytes(pid: int) -> int:
     return sum(maps.values())
 
 
-def _memory(agent: _Agent, when: str) -> Iterator[Line]:
+def _memory(agent: RunningAgent, when: str) -> Iterator[Line]:
     for number in range(_SCRAPES):
         agent.scrape(gzip=bool(number % 2))
     samples = sum(not line.startswith(b"#") for line in (agent.scrape() or b"").splitlines())
-    status, maps = agent.proc("status"), _of_maps(agent.proc("smaps"))
-    anonymous, file, shared, peak = (_kib(status, name) for name in ("RssAnon", "RssFile", "RssShmem", "VmHWM"))
+    status, maps = agent.proc("status"), mapped_kib(agent.proc("smaps"))
+    anonymous, file, shared, peak = (kib(status, name) for name in ("RssAnon", "RssFile", "RssShmem", "VmHWM"))
     files = file + shared - maps
     parts = f"RssAnon {anonymous / 1024:.1f}, file pages {files / 1024:.1f}, peak with BPF maps {peak / 1024:.1f} MiB"
     medians = f"after {_SCRAPES} scrapes of {samples:,} samples: {parts}"
-    yield _one("memory", f"RssAnon + file pages, {when}", (anonymous + files) / 1024, "MiB", 50, medians)
+    yield one("memory", f"RssAnon + file pages, {when}", (anonymous + files) / 1024, "MiB", 50, medians)
 
 
 def memory() -> Iterator[Line]:
     """Memory of the agent after scrapes: of what this machine runs, then of many owners."""
-    with _agent() as agent:
-        _until_ready(agent)
+    with running_agent() as agent:
+        until_ready(agent)
         yield from _memory(agent, "this machine")
-        with _owners() as owners:
-            _work(owners)
+        with many_owners() as owners:
+            work_in(owners)
             yield from _memory(agent, f"{_OWNERS} owners more")
-        mapped = f"{_of_maps(agent.proc('smaps')) / 1024:.1f} MiB of them mapped and in memory, left out above"
-        yield _one("memory", "BPF maps, as the kernel charges them", _map_bytes(agent.pid) / _MIB, "MiB", None, mapped)
+        mapped = f"{mapped_kib(agent.proc('smaps')) / 1024:.1f} MiB of them mapped and in memory, left out above"
+        yield one("memory", "BPF maps, as the kernel charges them", map_bytes(agent.pid) / _MIB, "MiB", None, mapped)
 
 
-def _one(row: str, what: str, value: float, unit: str, budget: float | None, medians: str) -> Result:
+def one(row: str, what: str, value: float, unit: str, budget: float | None, medians: str) -> Result:
+    """Return a line of what was measured once."""
     return Result(row, what, Spread(value, value, value), unit, budget, medians)
 
 
-def _switches(agent: _Agent) -> int:
+def _switches(agent: RunningAgent) -> int:
     found = 0
     for task in Path(f"/proc/{agent.pid}/task").iterdir():
         found += sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text())))
     return found
 
 
-def _cpu_seconds(agent: _Agent) -> float:
+def _cpu_seconds(agent: RunningAgent) -> float:
     """Return the CPU time of all threads, to the nanosecond (schedstat, first field)."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{agent.pid}/task").iterdir()) / 1e9
 
 
 def idle() -> Iterator[Line]:
     """Wake-ups and CPU time of an agent that nobody scrapes."""
-    with _agent() as agent:
-        _until_ready(agent)
+    with running_agent() as agent:
+        until_ready(agent)
         time.sleep(2)
         began, switches, cpu = time.monotonic(), _switches(agent), _cpu_seconds(agent)
         time.sleep(_IDLE_SECONDS)
         switches, cpu, took = _switches(agent) - switches, _cpu_seconds(agent) - cpu, time.monotonic() - began
-    yield _one("idle", "wake-ups a second, all threads", switches / took, "/s", 10, f"{switches} context switches in {took:.1f} s")
-    yield _one("idle", "CPU of one core", 100 * cpu / took, "%", 0.3, f"{cpu * 1e3:.1f} ms in {took:.1f} s")
+    yield one("idle", "wake-ups a second, all threads", switches / took, "/s", 10, f"{switches} context switches in {took:.1f} s")
+    yield one("idle", "CPU of one core", 100 * cpu / took, "%", 0.3, f"{cpu * 1e3:.1f} ms in {took:.1f} s")
 
 
 def start() -> Iterator[Line]:
@@ -181,7 +200,7 @@ def start() -> Iterator[Line]:
     found = []
     for _ in range(_STARTS):
         began = time.monotonic()
-        with _agent() as agent:
-            _until_ready(agent)
+        with running_agent() as agent:
+            until_ready(agent)
             found.append(time.monotonic() - began)
     yield Result("start", "process start to the first page", Spread.of(found), "s", 1.5, f"{_STARTS} starts")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* The floor: programs at the entry and the exit of every system call that do nothing. */
+/* The floor: programs that do nothing, at the entry and the exit of every system call, at every switch and at every wake-up. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -11,6 +11,30 @@ int empty_enter(void *context)
 
 SEC("raw_tp/sys_exit")
 int empty_exit(void *context)
+{
+	return 0;
+}
+
+SEC("raw_tp/sched_switch")
+int empty_switch_raw_tp(void *context)
+{
+	return 0;
+}
+
+SEC("raw_tp/sched_waking")
+int empty_waking_raw_tp(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int empty_switch_tp_btf(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/sched_waking")
+int empty_waking_tp_btf(void *context)
 {
 	return 0;
 }

@@ -18,7 +18,7 @@ __all__ = ["Line", "Result", "Skipped", "document", "table"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One line: a measured quantity, what it may be at most (None: it is only told) and how it came about."""
+    """One line: a measured quantity, what it may be at most, or must be ``at_least`` (None: it is only told), and how it came about."""
 
     row: str
     what: str
@@ -26,13 +26,15 @@ class Result:
     unit: str
     budget: float | None
     medians: str
+    at_least: bool = False
 
     @property
     def verdict(self) -> str:
         """Return pass or FAIL, or nothing where there is no budget."""
         if self.budget is None:
             return ""
-        return "pass" if self.value.median <= self.budget else "FAIL"
+        keeps = self.value.median >= self.budget if self.at_least else self.value.median <= self.budget
+        return "pass" if keeps else "FAIL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def _number(value: float, unit: str) -> str:
 def _cells(line: Line) -> tuple[str, ...]:
     if isinstance(line, Skipped):
         return (line.row, line.what, "skipped", "", "", "", line.reason)
-    budget = "" if line.budget is None else f"≤ {line.budget:g} {line.unit}"
+    budget = "" if line.budget is None else f"{'≥' if line.at_least else '≤'} {line.budget:g} {line.unit}"
     value = line.value
     limits = "" if value.low == value.high else f"{_number(value.low, '').strip()}..{_number(value.high, '').strip()}"
     return (line.row, line.what, _number(value.median, line.unit), budget, line.verdict, limits, line.medians)
@@ -113,7 +115,9 @@ _NOTES = """\
   the extremes of the rounds. Compare ratios, not nanoseconds, across runs and machines.
 - Nobody else may trace system calls meanwhile: a measurement waits for that, and is made again when somebody begins to.
 - The load is one thread on one CPU that calls `pread` or `getppid` in a loop, on a cached file of a disk. It is timed by its own
-  CPU time (`CLOCK_THREAD_CPUTIME_ID`), so other work on that CPU does not count, but the caches that it fills do.
+  CPU time (`CLOCK_PROCESS_CPUTIME_ID`), so other work on that CPU does not count, but the caches that it fills do.
+- For switches the load is two threads on one CPU. `yield` is one switch by `sched_yield`, with no other hooks than those of the
+  waits; `pipe` is one byte to the other thread and back (two switches, two wake-ups, four calls), with all hooks of the probe.
 - The empty pair is two `raw_tp` programs at `sys_enter` and `sys_exit` that return at once: the least that seeing every system
   call costs. A variant is loaded once and attached anew for each measurement; its own counters must show every call of the loop.
 - `PERFLENS_BENCH_EBPF_EXPORTER` names ebpf_exporter's binary and its flags for a configuration of your own that keeps a histogram
@@ -123,6 +127,12 @@ _NOTES = """\
   this page as it is).
 - Scrape rows run the agent's own classes on memory that stands in for the kernel's cells, laid out by the compiled object's BTF.
   All cells are filled anew before each measurement: every bucket of every shard holds a count. Timed by CPU time as well.
+- Ring rows: the producer is on one CPU, the agent's own drain and sums on another. What did not fit into the ring is told as
+  lost. Records of a header alone come from a program that sends nothing else, the others from the file probe with every read slow.
+- A kernel stack is taken when an operation slept for 1 ms, so no operation of a storm has one: its events have the user's stack.
+- Storm rows: one process reads 64 KiB of a cached file in a loop with a threshold of 1 us and no budget of events, so that the agent
+  drains, sums, explains and sends all the time. `PERFLENS_BENCH_WINDOW` is how many seconds the memory row lets it fill its tables
+  (310, the window of the timeline and of the evidence).
 - Memory, idle and start rows look at the real agent from outside, through `/proc`. Memory leaves out the mapped BPF maps, which
   are the kernel's and are told in a line of their own.
 """

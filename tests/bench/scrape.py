@@ -21,6 +21,7 @@ from perflens.export.prometheus.page import Collector, Page, Query
 from perflens.kernel import _native
 from perflens.kernel.attached import object_path, object_types
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OCTAVES, SLOW_WIDTH, CellKey, SeriesKey, octave_bounds
+from perflens.probe import Histogram
 from perflens.probes.file import PROBE
 from tests.bench.report import Line, Result
 from tests.bench.rounds import Rounds, measure
@@ -30,6 +31,8 @@ __all__ = ["scrape_10k", "scrape_100k"]
 _OPERATIONS = ("read", "write", "fsync", "sync_range", "copy")
 _SAMPLES_A_SERIES = OCTAVES + 3 + 2  # buckets, +Inf, sum, count; and two of slow operations
 _SHARDS = (2, 8)
+assert PROBE.histogram is not None
+_HISTOGRAM: Histogram = PROBE.histogram
 
 
 class _Cells:
@@ -40,8 +43,10 @@ class _Cells:
         cell, key = types.struct("cell"), types.struct("cell_key")
         self.capacity = cells
         self._memory, self._keys = bytearray(cells * shards * cell.size), bytearray(cells * key.size)
+        self.wait_reasons = tuple(types.enum("wait_reason"))[: cell["wait"].count]
         offsets = (cell["sum"].offset, cell["slow"].offset, cell["slow_sum"].offset)
-        self._layout = (cell.size, cell["bucket"].offset, cell["bucket"].count, *offsets, shards, key.size, key["state"].offset)
+        waits, keys = (cell["wait"].offset, cell["wait"].count), (key.size, key["state"].offset)
+        self._layout = (cell.size, cell["bucket"].offset, cell["bucket"].count, *offsets, *waits, shards, *keys)
         live = types.enum("cell_state")["CELL_LIVE"]
         for index in range(cells):
             struct.pack_into("=I", self._keys, index * key.size + key["state"].offset, live)
@@ -85,7 +90,7 @@ class _Peer(PeerCollector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        histogram = HistogramMetricFamily(f"perflens_{PROBE.histogram.name}", PROBE.histogram.help, labels=("operation", "fs", "unit"))
+        histogram = HistogramMetricFamily(f"perflens_{_HISTOGRAM.name}", _HISTOGRAM.help, labels=("operation", "fs", "unit"))
         bounds, data = [*map(repr, octave_bounds()), "+Inf"], self._family.histograms.data
         for key, row in self._family.histograms:
             own = data[row * HISTOGRAM_WIDTH : (row + 1) * HISTOGRAM_WIDTH]
@@ -105,7 +110,7 @@ class _Scrape:
     def __init__(self, series: int, shards: int) -> None:
         self._cells = _Cells(series, shards)
         self._family = Family(self._cells, _name, limit=100_000, has_owner=True)
-        histogram = families.histogram_family(PROBE.histogram, self._family.histograms, "unit")
+        histogram = families.histogram_family(_HISTOGRAM, self._family.histograms, "unit")
         slow = families.slow_families({"file": self._family.slow}, "unit")
         self._page = Page((Collector("file", histogram), Collector("slow_operations", slow)), self._family.harvest)
         self._peer = CollectorRegistry()

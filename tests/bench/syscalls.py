@@ -19,15 +19,30 @@ from pathlib import Path
 from perflens.kernel.attached import AttachedProbe, Sizes, attach
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Loaded, Plan, load
+from perflens.probe import Probe
 from perflens.probes.file import PROBE
 from tests.bench.report import Line, Result, Skipped
 from tests.bench.rounds import Rounds, measure
 from tests.bench.tracers import alone, tracers
 from tests.bench.waiting import free_port, until
 
-__all__ = ["other_syscall", "pread_4k", "read_1b"]
+__all__ = [
+    "EMPTY_PAIR",
+    "Load",
+    "Variant",
+    "compile_object",
+    "empty_programs",
+    "file_probe",
+    "measured",
+    "medians",
+    "other_syscall",
+    "pread_4k",
+    "read_1b",
+    "while_attached",
+]
 
 _HERE = Path(__file__).parent
+EMPTY_PAIR = ("empty_exit", "empty_enter")
 _ROUNDS = 41
 _PEER_ROUNDS = 11
 _CALLS = 8_000
@@ -48,7 +63,7 @@ class Load:
 
     def __init__(self, folder: Path, cpu: int) -> None:
         program, file = folder / "load", folder / "file"
-        subprocess.run(["cc", "-O2", "-Wall", "-Wno-unused-result", "-o", str(program), str(_HERE / "load.c")], check=True)
+        subprocess.run(["cc", "-O2", "-Wall", "-Wno-unused-result", "-pthread", "-o", str(program), str(_HERE / "load.c")], check=True)
         file.write_bytes(os.urandom(65_536))
         self._process = subprocess.Popen([str(program), str(cpu), str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -65,17 +80,18 @@ class Load:
         self._process.communicate()
 
 
-def _compile_empty(folder: Path) -> Path:
-    target = folder / "empty.bpf.o"
+def compile_object(folder: Path, name: str = "empty") -> Path:
+    """Compile a BPF program of this folder; return the object."""
+    target = folder / f"{name}.bpf.o"
     headers = subprocess.run(["cc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
-    source = _HERE / "empty.bpf.c"
+    source = _HERE / f"{name}.bpf.c"
     flags = ["-g", "-O2", "-Wall", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{headers}"]
     subprocess.run(["clang", *flags, "-c", str(source), "-o", str(target)], check=True)
     return target
 
 
 @contextmanager
-def _attached(loaded: Loaded | AttachedProbe) -> Iterator[None]:
+def while_attached(loaded: Loaded | AttachedProbe) -> Iterator[None]:
     """Attach what is loaded: within milliseconds, so that the variants of a round are close to each other in time."""
     loaded.attach()
     try:
@@ -85,8 +101,8 @@ def _attached(loaded: Loaded | AttachedProbe) -> Iterator[None]:
 
 
 @contextmanager
-def _empty(path: Path) -> Iterator[Loaded]:
-    programs = ("empty_exit", "empty_enter")
+def empty_programs(path: Path, *programs: str) -> Iterator[Loaded]:
+    """Load programs that do nothing."""
     loaded = load(Plan(path, programs, programs, {}, {}, {}))
     try:
         yield loaded
@@ -95,9 +111,9 @@ def _empty(path: Path) -> Iterator[Loaded]:
 
 
 @contextmanager
-def _probe(host: Host, rung: str, calls: Callable[[], int]) -> Iterator[AttachedProbe]:
+def file_probe(host: Host, rung: str, calls: Callable[[], int], probe: Probe = PROBE) -> Iterator[AttachedProbe]:
     """Load the file probe; in the end its ledger must hold as many operations that were aggregated as calls were made."""
-    attached = attach("file", PROBE, host, rung=rung, sizes=Sizes.of(host, 4096), thresholds=[_SLOW] * 5)
+    attached = attach("file", probe, host, rung=rung, sizes=Sizes.of(host, 4096), thresholds=[_SLOW] * 5)
     try:
         attached.detach()
         yield attached
@@ -165,7 +181,9 @@ def _ebpf_exporter(command: str) -> Iterator[None]:
         process.wait(10)
 
 
-def _measure(variants: Mapping[str, Variant], call: str, load_process: Load, rounds: int) -> Rounds:
+def measured(variants: Mapping[str, Variant], call: str, load_process: Load, rounds: int) -> Rounds:
+    """Measure a call under each variant in turn, while nobody else traces."""
+
     def run(variant: Variant) -> float:
         for _ in range(_TRIES):
             alone()
@@ -187,10 +205,10 @@ def _bench(call: str) -> Iterator[tuple[Load, dict[str, Variant]]]:
         stack.callback(load_process.close)
         host, made = inspect(), Counter[str]()
         variants: dict[str, Variant] = {"bare": nullcontext}
-        variants["empty pair"] = partial(_attached, stack.enter_context(_empty(_compile_empty(folder))))
+        variants["empty pair"] = partial(while_attached, stack.enter_context(empty_programs(compile_object(folder), *EMPTY_PAIR)))
         for rung in PROBE.rungs:
-            loaded = stack.enter_context(_probe(host, rung.name, partial(made.__getitem__, rung.name)))
-            variants[rung.name] = _counted(partial(_attached, loaded), rung.name, made, call)
+            loaded = stack.enter_context(file_probe(host, rung.name, partial(made.__getitem__, rung.name)))
+            variants[rung.name] = _counted(partial(while_attached, loaded), rung.name, made, call)
         yield load_process, variants
 
 
@@ -204,7 +222,8 @@ def _counted(variant: Variant, name: str, made: Counter[str], call: str) -> Vari
     return run
 
 
-def _medians(found: Rounds, base: str = "bare") -> str:
+def medians(found: Rounds, base: str = "bare") -> str:
+    """Return what each variant adds."""
     names = list(found.values[0])
     own = ", ".join(f"{name} {found.added(name, base).median:+.0f}" for name in names if name != base)
     return f"{base} {found.plain(base).median:.0f} ns; added: {own}"
@@ -213,10 +232,10 @@ def _medians(found: Rounds, base: str = "bare") -> str:
 def read_1b() -> Iterator[Line]:
     """Added ns of a 1-byte pread of a cached file, as multiples of an empty pair's and of a peer's."""
     with _bench("read_1") as (load_process, variants):
-        found = _measure(variants, "read_1", load_process, _ROUNDS)
+        found = measured(variants, "read_1", load_process, _ROUNDS)
         for rung in PROBE.rungs:
             value = found.added_ratio(rung.name, "empty pair", "bare")
-            yield Result("read_1B", f"added by {rung.name} / added by the empty pair", value, "×", 2.0, _medians(found))
+            yield Result("read_1B", f"added by {rung.name} / added by the empty pair", value, "×", 2.0, medians(found))
         del variants["empty pair"]
         missing = "" if shutil.which("bpftrace") else "bpftrace is not installed"
         yield from _against("bpftrace", _bpftrace, variants, load_process, 0.4, missing)
@@ -231,25 +250,25 @@ def _against(
     if missing:
         yield Skipped("read_1B", f"added / added by {name}", missing)
         return
-    found = _measure({**variants, name: peer}, "read_1", load_process, _PEER_ROUNDS)
+    found = measured({**variants, name: peer}, "read_1", load_process, _PEER_ROUNDS)
     for rung in PROBE.rungs:
         value = found.added_ratio(rung.name, name, "bare")
-        yield Result("read_1B", f"added by {rung.name} / added by {name}", value, "×", budget, _medians(found))
+        yield Result("read_1B", f"added by {rung.name} / added by {name}", value, "×", budget, medians(found))
 
 
 def pread_4k() -> Iterator[Line]:
     """A cached 4 KiB pread with the probe attached as a multiple of a bare one."""
     with _bench("read_4096") as (load_process, variants):
-        found = _measure(variants, "read_4096", load_process, _ROUNDS)
+        found = measured(variants, "read_4096", load_process, _ROUNDS)
         for rung in PROBE.rungs:
-            yield Result("pread_4K", f"{rung.name} / bare", found.ratio(rung.name, "bare"), "×", 1.7, _medians(found))
+            yield Result("pread_4K", f"{rung.name} / bare", found.ratio(rung.name, "bare"), "×", 1.7, medians(found))
         yield Result("pread_4K", "empty pair / bare", found.ratio("empty pair", "bare"), "×", None, "the floor")
 
 
 def other_syscall() -> Iterator[Line]:
     """Added ns of a system call that the probe does not look at, as a multiple of an empty pair's."""
     with _bench("getppid") as (load_process, variants):
-        found = _measure(variants, "getppid", load_process, _ROUNDS)
+        found = measured(variants, "getppid", load_process, _ROUNDS)
         for rung in PROBE.rungs:
             value = found.added_ratio(rung.name, "empty pair", "bare")
-            yield Result("other_syscall", f"added by {rung.name} / added by the empty pair", value, "×", 1.1, _medians(found))
+            yield Result("other_syscall", f"added by {rung.name} / added by the empty pair", value, "×", 1.1, medians(found))

@@ -62,3 +62,10 @@ def test_a_result_fails_above_its_budget_and_only_there() -> None:
         return Result("row", "what", Spread(value, value, value), "×", budget, "").verdict
 
     assert [verdict(2.0, 2.0), verdict(2.01, 2.0), verdict(9.0, None)] == ["pass", "FAIL", ""]
+
+
+def test_a_result_that_must_reach_its_budget_fails_below_it() -> None:
+    def verdict(value: float) -> str:
+        return Result("row", "what", Spread(value, value, value), "/s", 2.0, "", at_least=True).verdict
+
+    assert [verdict(2.0), verdict(1.99)] == ["pass", "FAIL"]

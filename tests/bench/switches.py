@@ -1,0 +1,60 @@
+"""What the hooks of the waits add to a context switch, against empty programs at the same places."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from perflens.kernel.features import inspect
+from perflens.probe import Probe
+from perflens.probes.file import PROBE
+from tests.bench.report import Line, Result
+from tests.bench.syscalls import EMPTY_PAIR, Load, Variant, compile_object, empty_programs, file_probe, measured, medians, while_attached
+
+__all__ = ["pipe", "switch"]
+
+_ROUNDS = 31
+_KINDS = ("raw_tp", "tp_btf")
+_WAITS_ALONE = replace(PROBE, rungs=tuple(replace(rung, programs=(*rung.waits, *rung.locks), waits=(), locks=()) for rung in PROBE.rungs))
+
+
+@contextmanager
+def _bench(floors: Mapping[str, tuple[str, ...]], probe: Probe) -> Iterator[tuple[Load, dict[str, Variant]]]:
+    """The load, and the variants: bare, each floor and each rung of the probe."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perflens-bench-", dir="/var/tmp")))
+        load_process = Load(folder, max(os.sched_getaffinity(0)))
+        stack.callback(load_process.close)
+        host, empty = inspect(), compile_object(folder)
+        variants: dict[str, Variant] = {"bare": nullcontext}
+        for name, programs in floors.items():
+            variants[name] = partial(while_attached, stack.enter_context(empty_programs(empty, *programs)))
+        for rung in probe.rungs:
+            variants[rung.name] = partial(while_attached, stack.enter_context(file_probe(host, rung.name, lambda: 0, probe)))
+        yield load_process, variants
+
+
+def switch() -> Iterator[Line]:
+    """Added ns of a context switch by sched_yield, as a multiple of what the empty raw_tp hooks of a switch and a wake-up add."""
+    floors = {f"empty {kind}": (f"empty_switch_{kind}", f"empty_waking_{kind}") for kind in _KINDS}
+    with _bench(floors, _WAITS_ALONE) as (load_process, variants):
+        found = measured(variants, "yield", load_process, _ROUNDS)
+    for rung in PROBE.rungs:
+        value = found.added_ratio(rung.name, "empty raw_tp", "bare")
+        yield Result("switch", f"added by the waits of {rung.name} / added by empty raw_tp hooks", value, "×", 2.0, medians(found))
+    value = found.added_ratio("empty tp_btf", "empty raw_tp", "bare")
+    yield Result("switch", "added by empty tp_btf hooks / added by empty raw_tp hooks", value, "×", None, "another floor")
+
+
+def pipe() -> Iterator[Line]:
+    """Added ns of a byte through a pipe and back, as a multiple of what empty programs at all the same places add."""
+    with _bench({"empty raw_tp": (*EMPTY_PAIR, "empty_switch_raw_tp", "empty_waking_raw_tp")}, PROBE) as (load_process, variants):
+        found = measured(variants, "pipe", load_process, _ROUNDS)
+    for rung in PROBE.rungs:
+        value = found.added_ratio(rung.name, "empty raw_tp", "bare")
+        yield Result("pipe", f"added by {rung.name} with waits / added by empty programs", value, "×", None, medians(found))
