@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -25,6 +26,7 @@ _log = logging.getLogger("perflens")
 
 _SECOND = 1_000_000_000
 _MOST_PENDING = 2_000
+_LAST_MOMENT, _LAST_SPANS = 0.5, 3.0  # s
 
 
 @lru_cache(maxsize=4_096)
@@ -71,6 +73,7 @@ class Explainer:
         self._name_owner, self._runs = name_owner, runs
         self._budget, self._filled_at = float(rate), time.monotonic()
         self._put = self._taken = 0  # each changed by one thread only
+        self._ends_at = math.inf
 
     def room(self, wanted: int) -> int:
         """Return how many of so many events can be taken now, and reserve the room; the thread that drains asks."""
@@ -97,19 +100,21 @@ class Explainer:
 
     def learn(self, work: Callable[[UserSymbols], object]) -> None:
         """Let the symbols look at a process while it lives."""
-        self.executor.submit(self._guarded, lambda: work(self.user))
+        self.executor.submit(self._guarded, lambda: self._is_over() or work(self.user))
 
     def close(self) -> None:
-        """Send the spans that wait and end the helper."""
-        self.executor.shutdown(wait=True, cancel_futures=True)
-        self.spans.close()
+        """Explain for a moment more, then leave alone what was not begun; send the spans that wait and end the helper."""
+        began = time.monotonic()
+        self._ends_at = began + _LAST_MOMENT
+        self.executor.shutdown()
+        self.spans.close(min(_LAST_SPANS, _LAST_MOMENT + _LAST_SPANS - (time.monotonic() - began)))
         self.user.close()
 
     def _explain_all(self, source: Running, events: Iterable[SlowEvent]) -> None:
         offset = wall_offset()
         for event in events:
             self._taken += 1
-            if not self._guarded(lambda event=event: self._explain(source, event, offset)):  # type: ignore[misc]
+            if self._is_over() or not self._guarded(lambda event=event: self._explain(source, event, offset)):  # type: ignore[misc]
                 self.failed[source.name] += 1
 
     def _show_in_progress(self, source: Running, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
@@ -117,7 +122,12 @@ class Explainer:
         self.store.retain(found)
         offset = wall_offset()
         for event in events:
+            if self._is_over():
+                return
             self._guarded(lambda event=event: self.store.add(self._evidence(event, offset)))  # type: ignore[misc]
+
+    def _is_over(self) -> bool:
+        return time.monotonic() > self._ends_at
 
     def _guarded(self, work: Callable[[], object]) -> bool:
         """A bug in what is found out about one operation must not cost the others; return whether there was none."""
