@@ -54,6 +54,50 @@ OVERVIEW: dict[str, list[Panel]] = {
             {f"{{{{{q.OWNER}}}}}": q.top(q.lost(q.OWNER))},
         ),
     ],
+    "Waits": [
+        Panel(
+            "Waits by reason",
+            "Seconds that operations were off the CPU, a second, slow or not, by what they waited for. `runqueue` is waiting for a CPU.",
+            "s",
+            {"{{reason}}": q.waits("reason")},
+            stacked=True,
+        ),
+        Panel(
+            "Waits by owner",
+            f"Seconds that an owner's operations were off the CPU, a second: the {q.TOP} largest, by what they waited for.",
+            "s",
+            {f"{{{{{q.OWNER}}}}} {{{{reason}}}}": q.top(q.waits(f"{q.OWNER}, reason"))},
+        ),
+        Panel(
+            "Oldest in flight",
+            f"How long the oldest operation has been going on, of those past the agent's threshold: the {q.TOP} oldest. "
+            "A line that rises by a second each second hangs. The alert looks at 60 s.",
+            "s",
+            {f"{{{{{q.OWNER}}}}} {{{{operation}}}}": q.top(q.oldest(f"{q.OWNER}, operation"))},
+        ),
+    ],
+    "Evidence": [
+        Panel(
+            "Events of slow operations",
+            "Slow operations a second by what became of them as events: `emitted`, `suppressed` by their owner's rate, or lost to "
+            "a full ring. All of them are in the metrics.",
+            "ops",
+            {"{{outcome}}": q.EVENTS},
+            stacked=True,
+        ),
+        Panel(
+            "Suppressed",
+            "Slow operations a second above the rate of their owner (`events.rate`): they have no event.",
+            "ops",
+            {"{{instance}} {{probe}}": q.SUPPRESSED},
+        ),
+        Panel(
+            "Not explained",
+            "Events a second that are counted without stacks or a span, being more than `events.explained`.",
+            "ops",
+            {"{{instance}} {{probe}}": q.UNEXPLAINED},
+        ),
+    ],
     "Ledger": [
         Panel(
             "Outcomes of operations",

@@ -55,6 +55,16 @@ def by_probe(metric: str) -> str:
     return f"sum by (instance, probe) ({metric}{{{AGENT}}})"
 
 
+def waits(by: str) -> str:
+    """Seconds that operations were off the CPU, a second, slow or not."""
+    return rate("perflens_operation_wait_seconds_total", SLOW, by)
+
+
+def oldest(by: str) -> str:
+    """For how long the oldest operation has been in flight, of those past the agent's threshold."""
+    return f"max by ({by}) (perflens_oldest_in_flight_seconds{{{SLOW}}})"
+
+
 AGENTS = f"count(perflens_build_info{{{AGENT}}})"
 PROBES_NOT_ATTACHED = f"sum(1 - perflens_probe_attached{{{AGENT}}})"
 PROBE_ATTACHED = by_probe("perflens_probe_attached")
@@ -67,6 +77,10 @@ LEDGER_GAP = (
     f"{by_probe('perflens_probe_operations_entered_total')} - {by_probe('perflens_probe_operations_total')}"
     f" - {by_probe('perflens_probe_operations_in_flight')}"
 )
+EVENTS = rate("perflens_slow_events_total", AGENT, "outcome")
+SUPPRESSED = rate("perflens_slow_events_total", f'{AGENT}, outcome="suppressed"', "instance, probe")
+UNEXPLAINED = rate("perflens_slow_events_unexplained_total", AGENT, "instance, probe")
+
 MISSED = rate("perflens_probe_missed_total", AGENT, "instance, probe")
 
 CELLS_USED = f"{by_probe('perflens_cells_used')} / ({by_probe('perflens_cells_capacity')} > 0)"
