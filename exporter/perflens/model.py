@@ -298,6 +298,7 @@ class EvidenceCounts:
     frames: Mapping[str, int] = field(default_factory=dict)
     symbols: Mapping[str, int] = field(default_factory=dict)
     evicted: Mapping[str, int] = field(default_factory=dict)
+    process_events: Mapping[str, int] = field(default_factory=dict)
     processes: int = 0
 
 

@@ -141,6 +141,14 @@ def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
     evicted = _counter("evicted", "What a table of the last minutes had to give up before its time.", "table")
     for table, count in counts.evicted.items():
         evicted.add_metric((table,), count)
+    of_processes = _counter("process_events", "Processes and cgroups that came and went, by what became of the event.", "outcome")
+    for outcome in ("emitted", "ring_full"):
+        of_processes.add_metric((outcome,), counts.process_events.get(outcome, 0))
+    yield of_processes
+    for outcome, text in (("read", "Events of processes taken out of the ring."), ("undecodable", "Of these, not laid out as declared.")):
+        own = _counter(f"process_events_{outcome}", text)
+        own.add_metric((), counts.process_events.get(outcome, 0))
+        yield own
     processes = _gauge("processes", "Processes in the table of processes.")
     processes.add_metric((), counts.processes)
     yield from (created, spans, queued, frames, evicted, processes)

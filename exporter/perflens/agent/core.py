@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
+from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
-from perflens.agent.running import Running
+from perflens.agent.running import Running, RunningOperations, RunningProcesses
+from perflens.agent.status import evidence_counts, status
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore, OperationKey
 from perflens.aggregate.slowest import Slowest
@@ -30,26 +31,21 @@ from perflens.enrich.symbols.user import UserSymbols
 from perflens.enrich.wait_reasons import reason_of
 from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.otlp import spans
-from perflens.export.prometheus import families
-from perflens.export.prometheus.families import Column, Sample
-from perflens.export.prometheus.form import Render
-from perflens.export.prometheus.page import Collector, Page
+from perflens.export.prometheus.page import Page
 from perflens.http.access import Access
 from perflens.kernel.attached import Tuning
 from perflens.kernel.features import Host, mounts
 from perflens.logs import fields
 from perflens.model import (
-    SLOW_WIDTH,
     AgentStatus,
+    CgroupEvent,
     Evidence,
-    EvidenceCounts,
     Exemplar,
     Owner,
     ProbeState,
     SlowEvent,
 )
 from perflens.probe import Probe
-from perflens.selfmetrics import SelfMetrics
 
 __all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
 
@@ -79,10 +75,10 @@ class Agent:
         self._owners = Owners(tree)
         self._reloaded = (True, time.time())
         self._harvested_at = 0.0
-        self._read_cost = self._pending_cgroups = 0.0
+        self._read_cost = 0.0
         self.page = Page((), self.harvest)
         self._kernel_symbols = KernelSymbols(settings.path.procfs)
-        procfs = Procfs(settings.path.procfs if host.sees_all_processes else "")
+        self._procfs = procfs = Procfs(settings.path.procfs if host.sees_all_processes else "")
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
@@ -94,7 +90,7 @@ class Agent:
             rate=settings.events.explained,
         )
         processes = Processes(procfs, time.monotonic_ns)
-        self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer)
+        self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, self._owner_of_pid, self._name_cgroup)
         self.explainer.note = self.intake.note
         self.views = Views(self.intake, self.explainer, self.drainer, time.monotonic_ns, lambda: self.states, self._owners.known)
 
@@ -112,7 +108,8 @@ class Agent:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(self._cost_of_a_read() - before, 0.0)
-        self.page = Page(self._collectors(), self.harvest)
+        owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
+        self.page = Page(collectors(self.running, owner, self._read_cost, self.status), self.harvest)
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
@@ -123,10 +120,16 @@ class Agent:
         except (ProbeError, LayoutError) as error:
             _log.error("probe not attached", extra=fields(probe=name, reason=error.reason, cure=error.cure))
             return ProbeState(name, attached=False, reason=error.reason, cure=error.cure)
-        own = Running(name, probe, kernel, self._host.machine, self._owners, self.settings)
-        self.running.append(own)
-        self.intake.add(own)
-        _log.info("probe attached", extra=fields(probe=name, mechanism=kernel.mechanism, waits="yes" if kernel.has_waits else "no"))
+        if probe.has_durations:
+            operations = RunningOperations(name, probe, kernel, self._host.machine, self._owners, self.settings)
+            self.running.append(operations)
+            self.intake.add(operations)
+        else:
+            processes = RunningProcesses(name, probe, kernel, self._host.machine, self._owners, self.settings)
+            self.running.append(processes)
+            self.intake.add_processes(processes)
+        waits = {"waits": "yes" if kernel.has_waits else "no"} if probe.has_durations else {}
+        _log.info("probe attached", extra=fields(probe=name, mechanism=kernel.mechanism, **waits))
         return ProbeState(name, attached=True, mechanism=kernel.mechanism, waits=kernel.has_waits)
 
     def _cost_of_a_read(self) -> float:
@@ -149,6 +152,7 @@ class Agent:
         for own in self.running:
             own.family.recycle(now)
             own.family.expire(now - self.settings.series.expiry / _SECOND)
+        for own in self._operations:
             own.exemplars.prune(own.family.histograms, time.time() - _EXEMPLARS_KEPT)
             self._look_in_progress(own)
         for owner in self._owners.all_gone():
@@ -159,7 +163,19 @@ class Agent:
             for own in self.running:
                 own.kernel.tune({"filter_cgroup": ids})
 
-    def _look_in_progress(self, own: Running) -> None:
+    @property
+    def _operations(self) -> list[RunningOperations]:
+        return [own for own in self.running if isinstance(own, RunningOperations)]
+
+    def _owner_of_pid(self, pid: int) -> int:
+        path = self._procfs.cgroup(pid, on_v1=self._host.owner_by_memory)
+        return 0 if path is None else self._tree.id_of("".join(f"/{name}" for name in path))
+
+    def _name_cgroup(self, event: CgroupEvent) -> None:
+        if event.kind == "mkdir" and event.hierarchy == self._host.owner_hierarchy:
+            self._owners.tell(event.cgroup_id, event.path)
+
+    def _look_in_progress(self, own: RunningOperations) -> None:
         """Show what has been in flight for long; the walk over all threads is spared while the slots show nothing old."""
         events: list[SlowEvent] = []
         if own.kernel.slots.read(self.settings.events.in_progress_after).old:
@@ -180,7 +196,7 @@ class Agent:
 
     def _exported(self, pairs: Sequence[tuple[Evidence, Exemplar]]) -> None:
         """Show spans that a collector took as exemplars; the exporter's thread calls it."""
-        by_name = {own.name: own for own in self.running}
+        by_name = {own.name: own for own in self._operations}
         for evidence, exemplar in pairs:
             own = by_name.get(evidence.event.probe)
             if own:
@@ -188,59 +204,8 @@ class Agent:
 
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
-        tables = {f"perflens_{own.probe.histogram.name}": [own.family.histograms] for own in self.running}
-        tables["perflens_slow_operations_total"] = [own.family.slow for own in self.running]
-        return AgentStatus(
-            probes=tuple(self.states),
-            ledgers={own.name: own.ledger for own in self.running},
-            events={own.name: own.events for own in self.running},
-            unattributed={own.name: self._unattributed(own) for own in self.running},
-            evidence=self._evidence_counts(),
-            cells={own.name: (own.family.cells_used, own.kernel.usable) for own in self.running},
-            series={metric: sum(map(len, own)) for metric, own in tables.items()},
-            series_dropped={metric: sum(table.dropped for table in own) for metric, own in tables.items()},
-            series_expired={metric: sum(table.expired for table in own) for metric, own in tables.items()},
-            owners=len(self._owners),
-            owners_unnamed=self._owners.unnamed,
-            owners_cut=self._owners.cut,
-            reload_succeeded=self._reloaded[0],
-            reload_succeeded_at=self._reloaded[1],
-        )
-
-    @staticmethod
-    def _unattributed(own: Running) -> int:
-        return own.family.slow.total(SLOW_WIDTH + own.kernel.wait_reasons.index("unattributed"))
-
-    def _evidence_counts(self) -> EvidenceCounts:
-        intake, explainer, user = self.intake, self.explainer, self.explainer.user
-        names = [own.name for own in self.running]
-
-        def by_probe(counts: Counter[str]) -> dict[str, int]:
-            return {name: counts[name] for name in names}
-
-        return EvidenceCounts(
-            read=by_probe(intake.read),
-            explained=by_probe(explainer.explained),
-            unexplained={name: intake.unexplained[name] + explainer.failed[name] for name in names},
-            undecodable=by_probe(intake.undecodable),
-            spans=explainer.spans.counts(),
-            frames={"resolved": user.resolved, "unresolved": user.unresolved},
-            symbols={
-                "helper_restarts": user.helper_restarts,
-                "timeouts": user.timeouts,
-                "perf_maps_refused": user.perf_maps_refused,
-                "learn_skipped": user.learn_skipped,
-            },
-            evicted={
-                "evidence": explainer.store.evicted,
-                "stacks": explainer.stacks.evicted,
-                "slow_processes": intake.slowest.evicted,
-                "processes": intake.processes.evicted,
-                "timeline": intake.timeline.late,
-                "exemplars": sum(own.exemplars.dropped for own in self.running),
-            },
-            processes=intake.processes.living,
-        )
+        evidence = evidence_counts(self.running, self.intake, self.explainer)
+        return status(self.states, self.running, self._owners, evidence, self._reloaded)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""
@@ -275,56 +240,6 @@ class Agent:
         for own in self.running:
             own.kernel.close()
         self.running.clear()
-
-    def _collectors(self) -> list[Collector]:
-        owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
-        found = [
-            Collector(own.name, families.histogram_family(own.probe.histogram, own.family.histograms, owner, own.exemplars.of))
-            for own in self.running
-        ]
-        slow = families.slow_families({own.name: own.family.slow for own in self.running}, owner)
-        return [
-            *found,
-            Collector("slow_operations", slow),
-            Collector("waits", self._waits(owner)),
-            Collector("in_flight", self._in_flight(owner)),
-            Collector("overhead", self._overhead(owner)),
-            Collector("self", SelfMetrics(self.status).render),
-        ]
-
-    def _waits(self, owner: str) -> Render:
-        def column(own: Running, position: int, reason: str) -> Column:
-            return Column(
-                own.family.slow,
-                SLOW_WIDTH + position,
-                lambda key: (("probe", own.name), ("operation", key.operation), ("reason", reason), (owner, key.owner)),
-            )
-
-        columns = [column(own, at, reason) for own in self.running for at, reason in enumerate(own.kernel.wait_reasons)]
-        text = "Time that operations spent off the CPU, slow or not, by what they waited for."
-        return families.column_family("perflens_operation_wait_seconds_total", text, columns, nanoseconds=True, zeros=False)
-
-    def _in_flight(self, owner: str) -> Render:
-        def samples() -> Iterator[Sample]:
-            for own in self.running:
-                for key, age in own.longest().items():
-                    yield Sample((("probe", own.name), ("operation", key.operation), (owner, key.owner)), age)
-
-        text = "Age of the oldest operation in flight, of those past their threshold."
-        return families.gauge_family("perflens_oldest_in_flight_seconds", text, samples, nanoseconds=True)
-
-    def _overhead(self, owner: str) -> Render:
-        def samples() -> Iterator[Sample]:
-            counts: Counter[str] = Counter()
-            for own in self.running:
-                for key, count in own.family.histograms.items():
-                    counts[key.owner] += count
-            for name, count in sorted(counts.items()):
-                if count:
-                    yield Sample(((owner, name),), int(count * self._read_cost))
-
-        text = "Estimated time that measuring took: the cost of a read, measured at the start, for each operation."
-        return families.counter_family("perflens_overhead_seconds_total", text, samples, nanoseconds=True)
 
 
 def tree_of(host: Host, settings: Settings) -> CgroupTree:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 
-from perflens.agent.running import Running
+from perflens.agent.running import RunningOperations
 from perflens.aggregate.evidence import EvidenceStore, OperationKey
 from perflens.aggregate.stacks import Stacks
 from perflens.enrich.containers import container_of
@@ -88,13 +88,13 @@ class Explainer:
         """Let go of room that is not needed."""
         self._budget += room
 
-    def put(self, source: Running, events: Sequence[SlowEvent]) -> None:
+    def put(self, source: RunningOperations, events: Sequence[SlowEvent]) -> None:
         """Explain these events."""
         if events:
             self._put += len(events)
             self.executor.submit(self._explain_all, source, events)
 
-    def put_in_progress(self, source: Running, events: Sequence[SlowEvent], found: Collection[OperationKey]) -> None:
+    def put_in_progress(self, source: RunningOperations, events: Sequence[SlowEvent], found: Collection[OperationKey]) -> None:
         """Show these as what is in progress; what is not among ``found`` has ended."""
         self.executor.submit(self._show_in_progress, source, events, found)
 
@@ -110,14 +110,14 @@ class Explainer:
         self.spans.close(min(_LAST_SPANS, _LAST_MOMENT + _LAST_SPANS - (time.monotonic() - began)))
         self.user.close()
 
-    def _explain_all(self, source: Running, events: Iterable[SlowEvent]) -> None:
+    def _explain_all(self, source: RunningOperations, events: Iterable[SlowEvent]) -> None:
         offset = wall_offset()
         for event in events:
             self._taken += 1
             if self._is_over() or not self._guarded(lambda event=event: self._explain(source, event, offset)):  # type: ignore[misc]
                 self.failed[source.name] += 1
 
-    def _show_in_progress(self, source: Running, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
+    def _show_in_progress(self, source: RunningOperations, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
         self.kernel.rest()
         self.store.retain(found)
         offset = wall_offset()
@@ -138,7 +138,7 @@ class Explainer:
             return False
         return True
 
-    def _explain(self, source: Running, event: SlowEvent, offset: int) -> None:
+    def _explain(self, source: RunningOperations, event: SlowEvent, offset: int) -> None:
         evidence = self._evidence(event, offset)
         ids = self.spans.emit(evidence)
         if ids:

@@ -20,6 +20,6 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         operations = ", ".join(context.catalogue[name].operations) or "unknown: its object is missing, run make"
         print(f"{name}{'' if settings.probes[name].enabled else ' (off)'}: {probe.summary}")
         print(f"  operations: {operations}")
-        print(f"  metric:     perflens_{probe.histogram.name}")
+        print(f"  metrics:    {', '.join(f'perflens_{metric}' for metric in probe.metrics)}")
         print(f"  rungs:      {', '.join(f'{rung.name} (with waits)' if rung.waits else rung.name for rung in probe.rungs)}")
     return 0

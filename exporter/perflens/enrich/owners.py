@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from perflens.enrich.symbols.bounded import Bounded
 from perflens.enrich.units import shown, unit_of
 from perflens.model import Owner
 
 __all__ = ["Owners"]
 
 _CHECKED_AT_ONCE = 500
+_TOLD = 4_096
 
 
 class Tree(Protocol):
@@ -34,6 +36,7 @@ class Owners:
         self._known: dict[int, tuple[Owner, tuple[str, ...] | None]] = {}
         self._queue: deque[int] = deque()
         self._gone: set[int] = set()
+        self._told = Bounded[int, tuple[str, ...]](_TOLD)
         self.unnamed = self.cut = 0
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class Owners:
         """Return the owner; a path that is not complete is looked up in the tree."""
         known = self._known.get(cgroup_id)
         if known is None:
-            found = tuple(path) if complete else self._tree.find(cgroup_id)
+            found = tuple(path) if complete else self._told.get(cgroup_id) or self._tree.find(cgroup_id)
             known = (_owner(cgroup_id, found, path), found)
             self.unnamed += found is None
             self.cut += found is not None and known[0].unit.startswith("…")
@@ -53,6 +56,10 @@ class Owners:
             self._gone.discard(cgroup_id)
             self._queue.append(cgroup_id)
         return known[0]
+
+    def tell(self, cgroup_id: int, path: tuple[str, ...]) -> None:
+        """Take in the path of a cgroup that was made; any one thread may. It is asked for when the cgroup may be gone."""
+        self._told.put(cgroup_id, path)
 
     def known(self, cgroup_id: int) -> Owner | None:
         """Return an owner that was resolved before; any thread may ask."""

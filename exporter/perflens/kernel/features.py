@@ -10,7 +10,7 @@ from pathlib import Path
 
 from perflens.model import Mount
 
-__all__ = ["Host", "capabilities", "inspect", "memory_on_v1", "mounts", "possible_cpus"]
+__all__ = ["Host", "capabilities", "inspect", "memory_hierarchy", "memory_on_v1", "mounts", "possible_cpus"]
 
 _CAPABILITIES = {
     "CAP_DAC_READ_SEARCH": 2,
@@ -43,6 +43,7 @@ class Host:
     read_by_cast: bool
     traces_locks: bool
     owner_by_memory: bool
+    owner_hierarchy: int
     capabilities: frozenset[str]
     perf_event_paranoid: int | None
     lockdown: str
@@ -101,13 +102,18 @@ def mounts(mountinfo: str) -> tuple[Mount, ...]:
     return tuple(found)
 
 
-def memory_on_v1(cgroups: str) -> bool:
-    """Return whether the memory controller is on a cgroup v1 hierarchy, from the text of /proc/cgroups."""
+def memory_hierarchy(cgroups: str) -> int:
+    """Return the number of the cgroup v1 hierarchy that has the memory controller, 0 when v2 has it, from the text of /proc/cgroups."""
     for line in cgroups.splitlines():
         fields = line.split()
-        if len(fields) == 4 and fields[0] == "memory":
-            return fields[1] != "0" and fields[3] == "1"
-    return False
+        if len(fields) == 4 and fields[0] == "memory" and fields[3] == "1" and fields[1].isdecimal():
+            return int(fields[1])
+    return 0
+
+
+def memory_on_v1(cgroups: str) -> bool:
+    """Return whether the memory controller is on a cgroup v1 hierarchy, from the text of /proc/cgroups."""
+    return memory_hierarchy(cgroups) != 0
 
 
 def _knows(btf: Path, name: bytes) -> bool:
@@ -142,6 +148,7 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         read_by_cast=_knows(btf, b"bpf_rdonly_cast"),
         traces_locks=_knows(btf, b"btf_trace_contention_begin"),
         owner_by_memory=memory_on_v1(_text(proc / "cgroups")),
+        owner_hierarchy=memory_hierarchy(_text(proc / "cgroups")),
         capabilities=capabilities(_text(Path("/proc/self/status"))),
         perf_event_paranoid=_number(proc / "sys/kernel/perf_event_paranoid"),
         lockdown=_lockdown(_text(sys / "kernel/security/lockdown")),

@@ -19,7 +19,6 @@ PROBE = Probe(
         Rung("tp_btf", tuple(f"process_{hook}_tp_btf" for hook in _HOOKS)),
         Rung("raw_tp", tuple(f"process_{hook}_raw_tp" for hook in _HOOKS)),
     ),
-    enabled=False,
     cells=1_024,
     ring=1 << 20,
 )

@@ -11,7 +11,7 @@ from perflens.export.prometheus.text import TEXT
 from perflens.model import OTHER, Exemplar, SeriesKey
 from perflens.probe import Histogram
 
-__all__ = ["Column", "Sample", "Table", "column_family", "counter_family", "gauge_family", "histogram_family", "slow_families"]
+__all__ = ["Column", "Sample", "Table", "column_family", "counter_family", "gauge_family", "histogram_family", "slow_families", "together"]
 
 _SLOW = (
     ("perflens_slow_operations_total", "Operations that took at least the threshold.", False),
@@ -152,6 +152,12 @@ def slow_families(tables: Mapping[str, Table], owner_label: str) -> Render:
         column_family(name, text, [column(probe, table, position) for probe, table in tables.items()], nanoseconds=nanoseconds)
         for position, (name, text, nanoseconds) in enumerate(_SLOW)
     ]
+
+    return together(found)
+
+
+def together(found: Sequence[Render]) -> Render:
+    """Return what renders several families, one after the other."""
 
     def render(wanted: Wanted, form: Format = TEXT) -> Iterator[bytes]:
         for own in found:

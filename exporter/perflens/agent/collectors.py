@@ -1,0 +1,87 @@
+"""The families of the metrics page, over the accumulators of the probes that run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from perflens.agent.running import Running, RunningOperations
+from perflens.export.prometheus import families
+from perflens.export.prometheus.families import Column, Sample
+from perflens.export.prometheus.form import Render
+from perflens.export.prometheus.page import Collector
+from perflens.model import OTHER, SLOW_WIDTH, AgentStatus
+from perflens.probe import Counter as Declared
+from perflens.selfmetrics import SelfMetrics
+
+__all__ = ["collectors"]
+
+
+def collectors(
+    running: Sequence[Running], owner: str, nanoseconds_an_operation: float, status: Callable[[], AgentStatus]
+) -> list[Collector]:
+    """Return every collector; ``owner`` is the label of the owner's level, empty for none."""
+    slow = [own for own in running if isinstance(own, RunningOperations)]
+    return [
+        *(Collector(own.name, _own(own, owner)) for own in running),
+        Collector("slow_operations", families.slow_families({own.name: own.family.slow for own in slow}, owner)),
+        Collector("waits", _waits(slow, owner)),
+        Collector("in_flight", _in_flight(slow, owner)),
+        Collector("overhead", _overhead(slow, owner, nanoseconds_an_operation)),
+        Collector("self", SelfMetrics(status).render),
+    ]
+
+
+def _own(own: Running, owner: str) -> Render:
+    if isinstance(own, RunningOperations) and own.probe.histogram:
+        return families.histogram_family(own.probe.histogram, own.family.histograms, owner, own.exemplars.of)
+    found = [_counter(own, operation, counter, owner) for operation, counter in own.probe.counters.items()]
+    return families.together(found)
+
+
+def _counter(own: Running, operation: str, counter: Declared, owner: str) -> Render:
+    table = own.family.histograms
+
+    def samples() -> Iterator[Sample]:
+        for key, count in sorted(table.items()):
+            if key.operation == operation and (count or key.owner != OTHER):
+                yield Sample(((owner, key.owner),), count, table.created(key))
+
+    return families.counter_family(f"perflens_{counter.name}", counter.help, samples)
+
+
+def _waits(running: Sequence[RunningOperations], owner: str) -> Render:
+    def column(own: Running, position: int, reason: str) -> Column:
+        return Column(
+            own.family.slow,
+            SLOW_WIDTH + position,
+            lambda key: (("probe", own.name), ("operation", key.operation), ("reason", reason), (owner, key.owner)),
+        )
+
+    columns = [column(own, at, reason) for own in running for at, reason in enumerate(own.kernel.wait_reasons)]
+    text = "Time that operations spent off the CPU, slow or not, by what they waited for."
+    return families.column_family("perflens_operation_wait_seconds_total", text, columns, nanoseconds=True, zeros=False)
+
+
+def _in_flight(running: Sequence[RunningOperations], owner: str) -> Render:
+    def samples() -> Iterator[Sample]:
+        for own in running:
+            for key, age in own.longest().items():
+                yield Sample((("probe", own.name), ("operation", key.operation), (owner, key.owner)), age)
+
+    text = "Age of the oldest operation in flight, of those past their threshold."
+    return families.gauge_family("perflens_oldest_in_flight_seconds", text, samples, nanoseconds=True)
+
+
+def _overhead(running: Sequence[RunningOperations], owner: str, nanoseconds_an_operation: float) -> Render:
+    def samples() -> Iterator[Sample]:
+        counts: Counter[str] = Counter()
+        for own in running:
+            for key, count in own.family.histograms.items():
+                counts[key.owner] += count
+        for name, count in sorted(counts.items()):
+            if count:
+                yield Sample(((owner, name),), int(count * nanoseconds_an_operation))
+
+    text = "Estimated time that measuring took: the cost of a read, measured at the start, for each operation."
+    return families.counter_family("perflens_overhead_seconds_total", text, samples, nanoseconds=True)

@@ -1,0 +1,88 @@
+"""What the agent knows of itself, read off its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from perflens.agent.explainer import Explainer
+from perflens.agent.intake import Intake
+from perflens.agent.running import Running, RunningOperations
+from perflens.aggregate.series import SeriesTable
+from perflens.enrich.owners import Owners
+from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, ProbeState
+
+__all__ = ["evidence_counts", "status"]
+
+
+def status(
+    states: Sequence[ProbeState],
+    running: Sequence[Running],
+    owners: Owners,
+    evidence: EvidenceCounts,
+    reloaded: tuple[bool, float],
+) -> AgentStatus:
+    """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
+    slow = [own for own in running if isinstance(own, RunningOperations)]
+    tables = {f"perflens_{metric}": own.family.histograms for own in running for metric in own.probe.metrics[:1]}
+    return AgentStatus(
+        probes=tuple(states),
+        ledgers={own.name: own.ledger for own in running},
+        events={own.name: own.events for own in slow},
+        unattributed={own.name: _unattributed(own) for own in slow},
+        evidence=evidence,
+        cells={own.name: (own.family.cells_used, own.kernel.usable) for own in running},
+        series=_by_metric(tables, slow, len),
+        series_dropped=_by_metric(tables, slow, lambda table: table.dropped),
+        series_expired=_by_metric(tables, slow, lambda table: table.expired),
+        owners=len(owners),
+        owners_unnamed=owners.unnamed,
+        owners_cut=owners.cut,
+        reload_succeeded=reloaded[0],
+        reload_succeeded_at=reloaded[1],
+    )
+
+
+def _by_metric(tables: Mapping[str, SeriesTable], slow: Sequence[RunningOperations], count: Callable[[SeriesTable], int]) -> dict[str, int]:
+    found = {metric: count(table) for metric, table in tables.items()}
+    return {**found, "perflens_slow_operations_total": sum(count(own.family.slow) for own in slow)}
+
+
+def _unattributed(own: Running) -> int:
+    return own.family.slow.total(SLOW_WIDTH + own.kernel.wait_reasons.index("unattributed"))
+
+
+def evidence_counts(running: Sequence[Running], intake: Intake, explainer: Explainer) -> EvidenceCounts:
+    """Return what became of the events, of the spans and of what the tables of the last minutes hold."""
+    user = explainer.user
+    slow = [own for own in running if isinstance(own, RunningOperations)]
+    names = [own.name for own in slow]
+    processes = [own for own in running if own not in slow]
+    return EvidenceCounts(
+        read={name: intake.read[name] for name in names},
+        explained={name: explainer.explained[name] for name in names},
+        unexplained={name: intake.unexplained[name] + explainer.failed[name] for name in names},
+        undecodable={name: intake.undecodable[name] for name in names},
+        spans=explainer.spans.counts(),
+        frames={"resolved": user.resolved, "unresolved": user.unresolved},
+        symbols={
+            "helper_restarts": user.helper_restarts,
+            "timeouts": user.timeouts,
+            "perf_maps_refused": user.perf_maps_refused,
+            "learn_skipped": user.learn_skipped,
+        },
+        evicted={
+            "evidence": explainer.store.evicted,
+            "stacks": explainer.stacks.evicted,
+            "slow_processes": intake.slowest.evicted,
+            "processes": intake.processes.evicted,
+            "timeline": intake.timeline.late,
+            "exemplars": sum(own.exemplars.dropped for own in slow),
+        },
+        process_events={
+            "emitted": sum(own.events.emitted for own in processes),
+            "ring_full": sum(own.events.ring_full for own in processes),
+            "read": sum(intake.read[own.name] for own in processes),
+            "undecodable": sum(intake.undecodable[own.name] for own in processes),
+        },
+        processes=intake.processes.living,
+    )
