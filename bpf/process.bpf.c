@@ -64,6 +64,8 @@ struct cgroup_event {
 
 DECLARE_STRUCT(cgroup_event);
 
+_Static_assert(__builtin_offsetof(struct process_event, kind) == __builtin_offsetof(struct cgroup_event, kind), "it tells which one it is");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENTS_SIZE);

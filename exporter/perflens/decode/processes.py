@@ -36,8 +36,9 @@ class ProcessDecoder:
     def __init__(self, process: Layout, cgroup: Layout, kinds: Mapping[int, str]) -> None:
         numbers = {label: number for number, label in kinds.items()}
         missing = [kind for kind in (*_PROCESS_KINDS, *_CGROUP_KINDS) if kind not in numbers]
-        if missing or process["kind"] != cgroup["kind"]:
-            raise LayoutError(f"events of processes and cgroups cannot be told apart: no {', '.join(missing) or 'kind in one place'}")
+        if missing:
+            names = f"with {', '.join(missing)}"
+            raise LayoutError(f"the object has no enum {names}")
         self._process_kinds = {numbers[kind]: kind for kind in _PROCESS_KINDS}
         self._cgroup_kinds = {numbers[kind]: kind for kind in _CGROUP_KINDS}
         self._process, self._cgroup = process.unpacker(*_PROCESS), cgroup.unpacker(*_CGROUP)
