@@ -79,6 +79,8 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 	bpf_probe_read_kernel_str(name, size, READ((struct file_system_type *)object, name));
 }
 
+#define only_reads(operation) ((operation) == FILE_READ)
+
 #include "include/event.h"
 #include "include/filter.h"
 

@@ -333,7 +333,8 @@ static __always_inline void event_waiting(struct event *head, const struct op_sl
 
 	if (!slot->waited || !off || off > now)
 		return;
-	head->waiting_reason = slot->waking ? WAIT_RUNQUEUE : reason_of_sleep(taken, frames, slot);
+	/* a wake-up before it was off may be one that it has slept again since */
+	head->waiting_reason = slot->waking >= off ? WAIT_RUNQUEUE : reason_of_sleep(taken, frames, slot);
 	head->waiting = now - off;
 }
 

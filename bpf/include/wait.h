@@ -145,13 +145,17 @@ static __noinline int reason_of_sleep(const struct sleep *taken, __u32 frames, c
 #define THROTTLE_LEVELS 6
 #define THROTTLE_POLICIES 6
 
+#ifndef only_reads /* a family defines it before this header: whether an operation waits for no write */
+#define only_reads(operation) false
+#endif
+
 static __always_inline bool is_queued(struct list_head *queue)
 {
 	return READ(queue, next) != queue;
 }
 
-/* Whether a cgroup's data of the throttle policy on a device has I/O queued. */
-static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_data *data)
+/* Whether a cgroup's data of the throttle policy on a device has reads queued, or anything else that the operation may wait for. */
+static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_data *data, bool reads)
 {
 	void *place = (void *)group + bpf_core_field_offset(struct blkcg_gq, pd);
 
@@ -163,16 +167,16 @@ static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_dat
 			continue;
 		queues = (void *)own + bpf_core_field_offset(struct throtl_grp, service_queue) +
 			 bpf_core_field_offset(struct throtl_service_queue, queued);
-		return is_queued((void *)queues) || is_queued((void *)queues + THROTTLE_QUEUE_SIZE);
+		return is_queued((void *)queues) || (!reads && is_queued((void *)queues + THROTTLE_QUEUE_SIZE));
 	}
 	return false;
 }
 
 /*
- * Whether blk-throttle holds back I/O of the task's cgroup or of one above it. The policy's number is not known here: its
- * data is the one that points to the queue's throtl_data.
+ * Whether blk-throttle holds back I/O of the task's cgroup or of one above it; reads alone if the operation does nothing else.
+ * The policy's number is not known here: its data is the one that points to the queue's throtl_data.
  */
-static __noinline int is_throttled(struct task_struct *task)
+static __noinline int is_throttled(struct task_struct *task, bool reads)
 {
 	struct cgroup_subsys_state *css;
 	struct css_set *set = READ(task, cgroups);
@@ -189,7 +193,7 @@ static __noinline int is_throttled(struct task_struct *task)
 
 		node = READ(node, next);
 		for (int level = 0; level < THROTTLE_LEVELS && group && data; level++) {
-			if (holds_back(group, data))
+			if (holds_back(group, data, reads))
 				return 1;
 			group = READ(group, parent);
 		}
@@ -276,7 +280,7 @@ static __always_inline void wait_begin(struct op_slot *slot, struct task_struct 
 	if (runnable)
 		slot->waking = now;
 	else
-		slot->throttled = is_throttled(task);
+		slot->throttled = is_throttled(task, only_reads(slot->operation));
 }
 
 /*
@@ -411,7 +415,8 @@ static __always_inline void wait_wake(struct task_struct *task)
 {
 	struct op_slot *slot = slot_of(READ(task, pid));
 
-	if (slot && slot->waited)
+	/* One that is in the run queue already is not woken from a sleep: preempted on its way there, it never slept. */
+	if (slot && slot->waited && (!slot->off || slot->waking < slot->off))
 		slot->waking = bpf_ktime_get_ns();
 }
 
