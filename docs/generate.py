@@ -122,6 +122,14 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Events that are not laid out as the object says.",
         "The log line `an event cannot be decoded` has the first; [report it](troubleshooting.md#while-it-runs).",
     ),
+    'perflens_process_events_total{outcome="ring_full"}': (
+        "Processes or cgroups that came or went and of which the ring had no room to tell. The counters of processes have them all.",
+        "Give the agent a CPU: the ring holds a second of 4,000 processes. The tree of processes may lack some.",
+    ),
+    "perflens_process_events_undecodable_total": (
+        "Events of processes and cgroups that are not laid out as the object says.",
+        "The log line `an event cannot be decoded` has the first; [report it](troubleshooting.md#while-it-runs).",
+    ),
     'perflens_spans_total{outcome="failed"}': (
         "Spans of batches that did not arrive, or were queued at the end.",
         "Look after the collector: the log has its answer ([spans](spans.md#what-is-lost)).",

@@ -87,13 +87,17 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
         "perflens_operation_wait_seconds_total",
         "perflens_overhead_seconds_total",
         "perflens_probe_operations_entered_total",
+        "perflens_process_events_read_total",
+        "perflens_processes_executed_total",
+        "perflens_processes_exited_total",
+        "perflens_processes_forked_total",
         "perflens_slow_events_explained_total",
         "perflens_slow_events_read_total",
         "perflens_slow_operation_seconds_total",
         "perflens_slow_operations_total",
         "perflens_spans_made_total",
     }
-    for name, fine in (("slow_events", "emitted"), ("spans", "exported"), ("user_frames", "resolved")):
+    for name, fine in (("slow_events", "emitted"), ("process_events", "emitted"), ("spans", "exported"), ("user_frames", "resolved")):
         explained_of = {limit.split('"')[1] for limit in generate.LIMITS if limit.startswith(f"perflens_{name}_total{{")}
         assert {*families[f"perflens_{name}_total"].labels["outcome"]} == {*explained_of, fine}
     assert {*families["perflens_probe_operations_total"].labels["outcome"]} == {*outcomes, "aggregated"}

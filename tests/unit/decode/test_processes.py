@@ -39,7 +39,16 @@ def record(content: bytes) -> bytes:
 
 
 def process(label: str, pid: int = 7, comm: bytes = b"db", path: bytes = b"", **changed: int | bytes) -> bytes:
-    values = {"time": 11, "kind": NUMBERS[label], "pid": pid, "start": 70, "parent": 3, "parent_start": 30, "owner": 99, "comm": comm}
+    values: dict[str, int | bytes] = {
+        "time": 11,
+        "kind": NUMBERS[label],
+        "pid": pid,
+        "start": 70,
+        "parent": 3,
+        "parent_start": 30,
+        "owner": 99,
+        "comm": comm,
+    }
     return record(payload(PROCESS, {**values, **changed}, path))
 
 
