@@ -7,9 +7,11 @@ settings, the tables of docs/memory.md from the structs of the compiled object. 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -209,11 +211,14 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
 
 
 def rendered() -> str:
-    """Return the page of an agent that has seen one operation of each kind."""
+    """Return the page of an agent that has seen one operation of each kind, with every wait, and another one in flight."""
     made, cells = _agent()
     for own in cells.values():
         for operation in own.operations:
-            own.record(77, "ext4", operation, 10_000_000)
+            cell = own.record(77, "ext4", operation, 10_000_000)
+            for reason in own.wait_reasons:
+                own.wait(cell, reason, 1_000_000)
+            own.begin(os.getpid() + operation, 77, operation, time.monotonic_ns() - 10_000_000)
     try:
         return made.page.render(Query()).decode()
     finally:

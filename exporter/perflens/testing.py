@@ -39,11 +39,12 @@ class FakeLoaded(Loaded):
         self._lengths = {name: types.struct(value).size * count for name, (value, count) in arrays.items()}
         self._lengths[".bss"] = max(own.field.offset + own.field.size for own in types.variables.values() if own.section == ".bss")
         self._capacity = sizes.cells
+        self.named: dict[str, mmap.mmap] = {}
         self.index: dict[bytes, int] = {}
         self.free: deque[int] = deque()
 
     def memory(self, name: str) -> mmap.mmap:
-        mapped = mmap.mmap(-1, self._lengths[name])
+        mapped = self.named[name] = mmap.mmap(-1, self._lengths[name])
         self._memories.append(mapped)
         return mapped
 
@@ -87,7 +88,7 @@ class FakeCells(AttachedProbe):
         self._fake = FakeLoaded(types, sizes)
         super().__init__(self._fake, types, sizes, Rung("fake", ()), len(self.operations), procfs)
         self.set_thresholds([threshold] * len(self.operations))
-        self._cell, self._info = types.struct("cell"), types.struct("cell_info")
+        self._cell, self._info, self._slot = (types.struct(name) for name in ("cell", "cell_info", "op_slot"))
         self._numbers = {label: number for number, label in self._counters.items()}
         self._objects: dict[str, int] = {}
         self._next_shard = 0
@@ -116,6 +117,17 @@ class FakeCells(AttachedProbe):
             self._add("=I", self._cells, at + self._cell["slow"].offset, 1)
             self._add("=Q", self._cells, at + self._cell["slow_sum"].offset, ns)
         return index
+
+    def wait(self, cell: int, reason: str, ns: int) -> None:
+        """Add to the time that the operations of a cell spent off the CPU."""
+        at = cell * self._sizes.shards * self._cell.size + self._cell["wait"].offset
+        self._add("=Q", self._cells, at + 8 * self.wait_reasons.index(reason), ns)
+
+    def begin(self, tid: int, owner: int, operation: int, start: int) -> None:
+        """Put an operation in flight, as of ``start`` in ns of CLOCK_MONOTONIC."""
+        for name, value in {"tid": tid, "owner": owner, "operation": operation, "start": start}.items():
+            at = tid % self._sizes.slots * self._slot.size + self._slot[name].offset
+            struct.pack_into(f"={self._slot[name].code}", self._fake.named["slots"], at, value)
 
     def count(self, counter: str) -> None:
         """Add one to a counter of the ledger."""

@@ -15,7 +15,7 @@ import pytest
 
 from perflens.agent import Agent, running
 from perflens.agent.filters import cgroup_ids, tuning
-from perflens.agent.running import Running, event_budget, try_rungs
+from perflens.agent.running import RunningOperations, event_budget, try_rungs
 from perflens.config import Settings
 from perflens.config.settings import Events, Filter, OwnerSettings, Web
 from perflens.config.settings import Path as Paths
@@ -33,7 +33,6 @@ from tests.kernel.support import Page
 
 READ, WRITE = 0, 1
 SECOND = 10**9
-SLOT = object_types(object_path("file", inspect().machine)).struct("op_slot")
 
 
 class FakeTree:
@@ -65,7 +64,9 @@ class Own:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(running, "attach", attach)
             self.agent.start()
-        self.running: Running = self.agent.running[0]
+        (running_file,) = self.agent.running
+        assert isinstance(running_file, RunningOperations)
+        self.running = running_file
         self.family = self.running.family
 
     def maintain(self, times: int) -> None:
@@ -80,15 +81,7 @@ class Own:
         return Page(self.agent.page.render(Query()).decode())
 
     def begin(self, tid: int, operation: int, owner: int, age: float) -> None:
-        """Put an operation in flight, as the kernel side does at its entry."""
-        values = {"start": time.monotonic_ns() - int(age * SECOND), "owner": owner, "tid": tid, "operation": operation}
-        for name, value in values.items():
-            struct.pack_into(f"={SLOT[name].code}", self.cells.slots._memory, tid % 64 * SLOT.size + SLOT[name].offset, value)
-
-    def wait(self, cell: int, reason: str, ns: int) -> None:
-        """Add to the time off the CPU of a cell, as the kernel side does at the end of an operation."""
-        at = cell * self.cells._sizes.shards * self.cells._cell.size + self.cells._cell["wait"].offset
-        self.cells._add("=Q", self.cells._cells, at + 8 * self.cells.wait_reasons.index(reason), ns)
+        self.cells.begin(tid, owner, operation, time.monotonic_ns() - int(age * SECOND))
 
 
 Make = Callable[..., Own]
@@ -294,8 +287,8 @@ def test_waits(make: Make) -> None:
     """Time off the CPU is a counter by reason; a reason without time has no series; the page is the same twice."""
     made = make()
     cell = made.cells.record(77, "ext4", WRITE, 10_000_000)
-    made.wait(cell, "block_io", 7_000_001)
-    made.wait(cell, "unattributed", 1_000_000)
+    made.cells.wait(cell, "block_io", 7_000_001)
+    made.cells.wait(cell, "unattributed", 1_000_000)
     name = "perflens_operation_wait_seconds_total"
 
     for _ in range(2):
@@ -341,10 +334,11 @@ def test_oldest_in_flight_without_owners(make: Make) -> None:
     assert float(page.total("perflens_oldest_in_flight_seconds")) == pytest.approx(4, abs=0.5)
 
 
-def test_overhead(make: Make) -> None:
+def test_overhead(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate is the measured cost of a read for each operation of an owner."""
+    costs = iter((2_000.0, 2_500.0))  # before the programs are attached, and after
+    monkeypatch.setattr("perflens.agent.overhead.nanoseconds_a_read", lambda _: next(costs))
     made = make()
-    made.agent._read_cost = 500.0
     for owner, operations in ((77, 3), (88, 5)):
         for _ in range(operations):
             made.cells.record(owner, "ext4", READ, 1_000, path=(f"{owner}.service",))

@@ -17,7 +17,7 @@ from aiohttp.web import Application, Request
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
-from perflens.agent.running import Running
+from perflens.agent.running import RunningOperations
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore, OperationKey, Wanted
 from perflens.aggregate.slowest import Slowest
@@ -33,7 +33,7 @@ from perflens.http.access import Access
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
-from perflens.model import Evidence, Owner, ProbeState, ProcessKey, SlowEvent, UserFrame
+from perflens.model import CgroupEvent, Evidence, Owner, ProbeState, ProcessKey, SlowEvent, UserFrame
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 from tests.evidence import slow_event
@@ -109,9 +109,11 @@ class Own:
             lambda process: process.pid != 404,
             rate=rate,
         )
-        self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), Processes(Procfs(""), time.monotonic_ns), self.explainer)
+        self.cgroups: list[CgroupEvent] = []
+        processes = Processes(Procfs(""), time.monotonic_ns)
+        self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, lambda _: 7, self.cgroups.append)
         self.explainer.note = self.intake.note
-        self.source = Running("file", PROBE, self.cells, inspect().machine, Owners(FakeTree()), Settings())
+        self.source = RunningOperations("file", PROBE, self.cells, inspect().machine, Owners(FakeTree()), Settings())
         self.intake.add(self.source)
         self.drainer = ThreadPoolExecutor(max_workers=1)
         states = [ProbeState("file", attached=True, mechanism="fake")]
