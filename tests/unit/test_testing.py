@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
+from perflens.aggregate.family import Family
 from perflens.decode.cells import cell_info_decoder
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
-from perflens.model import CellInfo, bucket_bounds
+from perflens.model import CellInfo, SeriesKey, bucket_bounds
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 
@@ -72,3 +76,19 @@ def test_what_is_too_long_is_counted(cells: FakeCells) -> None:
 
     assert cells.counters()["overlong"] == 1
     assert cells.counters()["name_truncated"] == 1
+
+
+def test_wait_and_begin(cells: FakeCells) -> None:
+    """Time off the CPU goes to its reason, and an operation in flight to the slot of its thread."""
+    cell = cells.record(77, "ext4", 1, 1)
+    cells.wait(cell, "journal", 3)
+    cells.wait(cell, "journal", 4)
+    now = time.monotonic_ns()
+    cells.begin(os.getpid(), 77, 1, now - 10**9)
+    family = Family(cells, lambda *_: SeriesKey("write", "ext4", "a"), limit=10, has_owner=True)
+    family.harvest()
+    reading = cells.slots.read(10**6)
+
+    assert family.slow.total(2 + cells.wait_reasons.index("journal")) == 7
+    assert reading.in_flight == 1
+    assert [(own.tid, own.owner, own.operation, own.start) for own in reading.old] == [(os.getpid(), 77, 1, now - 10**9)]
