@@ -303,8 +303,8 @@ def test_slow_reads_beside_idle_readers(url: str, rung: str, tmp_path: Path, idl
     assert waiting == []
     assert len(readers) == idle
     assert sum(stack["count"] for stack in stacks) == READS
-    for event in found:
-        assert 0.15 < event["duration_seconds"] < 0.6
-        stack = functions(event["kernel_stack"])
-        named = [name for name in stack if name == "vfs_read" or name.endswith("iomap_dio_rw")]
-        assert bool(named) == (rung == "tp_btf"), event
+    assert 1.5 < sum(event["duration_seconds"] for event in found) < 4
+    named = [event for event in found if {"vfs_read", "iomap_dio_rw"} & set(functions(event["kernel_stack"]))]
+    known = [event for event in found if event["time"]["unattributed_ns"] < event["duration_ns"] // 2]
+    assert named == (known if rung == "tp_btf" else [])
+    assert len(known) >= READS - 2  # a host may hide what some of its processes do, a switch to ours included
