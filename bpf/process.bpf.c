@@ -271,8 +271,9 @@ static __noinline int cgroup_seen(__u32 kind, struct cgroup *cgroup, const char 
 	event->head.spare = 0;
 	event->head.cgroup = BPF_CORE_READ(cgroup, kn, id);
 	got = bpf_probe_read_kernel_str(event->path, sizeof(event->path), path);
-	length = got > 0 && got < CGROUP_PATH_SIZE ? got - 1 : 0;
-	length &= CGROUP_PATH_SIZE - 1;
+	length = got > 0 ? (got - 1) & (CGROUP_PATH_SIZE - 1) : 0;
+	if (length == CGROUP_PATH_SIZE - 1) /* it may have lost its end */
+		length = 0;
 	event->head.path_length = length;
 	emit(event, sizeof(event->head) + length);
 	return 0;

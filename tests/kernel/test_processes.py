@@ -20,7 +20,7 @@ from perflens.kernel.features import Host, inspect, memory_on_v1, mounts
 from perflens.layout import enum_labels
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, CgroupEvent, ProcessEvent
 from perflens.registry import discover
-from tests.kernel.support import Group, group, owner_tree, remove, wait
+from tests.kernel.support import Group, agent, closed_ledger, group, owner_tree, remove, scrape, wait
 
 PRIME = 1009
 DEPTH = 5
@@ -29,18 +29,20 @@ ROWS = 1_024
 
 PROBE = discover()["process"]
 UNTUNED = Tuning()
+EVENTS: tuple[tuple[str, dict[str, str]], ...] = (("total", {"outcome": "emitted"}), ("read_total", {}))
 
 
 class Watch:
     """The probe attached in this process, drained and counted by hand."""
 
-    def __init__(self, rung: str, host: Host, tuning: Tuning = UNTUNED) -> None:
+    def __init__(self, rung: str, host: Host, tuning: Tuning = UNTUNED, objects: Path | None = None) -> None:
         types = object_types(object_path("process", host.machine))
         self.operations = enum_labels(PROBE.operations, types.enum(PROBE.operations))
         kinds = enum_labels("process_event_kind", types.enum("process_event_kind"))
         self._decoder = ProcessDecoder(types.struct("process_event"), types.struct("cgroup_event"), kinds)
         self._info = cell_info_decoder(types.struct("cell_info"))
-        self.kernel = attach("process", PROBE, host, rung=rung, sizes=Sizes.of(host, 4_096), thresholds=[1] * 3, tuning=tuning)
+        sizes = Sizes.of(host, 4_096)
+        self.kernel = attach("process", PROBE, host, rung=rung, sizes=sizes, thresholds=[1] * 3, tuning=tuning, objects=objects)
         self._bindings = array("i", [-1]) * (2 * self.kernel.capacity)
         self._rows = array("Q", bytes(8 * HISTOGRAM_WIDTH * ROWS))
         self._slow = array("Q", bytes(8 * (SLOW_WIDTH + len(self.kernel.wait_reasons)) * ROWS))
@@ -179,6 +181,34 @@ def test_a_process_ends_once(watch: Watch, program: str, mode: str, expected: li
             assert {(event.process, event.comm) for event in events} == {(events[0].process, "processes")}
 
 
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An object to which every kernel looks as those before 6.16 do, whose tracepoint does not tell the last thread."""
+    machine = os.uname().machine
+    target = {"x86_64": "x86", "aarch64": "arm64"}[machine]
+    folder = tmp_path_factory.mktemp("objects") / machine
+    folder.mkdir()
+    headers = subprocess.run(["cc", "-print-multiarch"], capture_output=True, text=True, check=True).stdout.strip()
+    flags = ["-g", "-O2", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{headers}", f"-D__TARGET_ARCH_{target}"]
+    source = Path(__file__).parents[2] / "bpf/process.bpf.c"
+    subprocess.run(["clang", *flags, "-Dgroup_dead=no_such_member", "-c", source, "-o", folder / "process.bpf.o"], check=True)
+    return folder.parent
+
+
+def test_a_process_ends_once_on_older_kernels(rung: str, program: str, objects: Path) -> None:
+    """Threads that end together each may find themselves the last: one of them tells."""
+    watch = Watch(rung, inspect(), objects=objects)
+    with group("older") as own:
+        for mode in ("exec-in-thread", "first-thread-ends-first", *["end-together"] * 101):
+            run(own, program, mode)
+        counts, events = watch.counts(inode(own)), watch.told(inode(own))
+    watch.kernel.close()
+
+    assert counts == {"exec": 104, "exit": 103}
+    assert kinds(events) == counts
+    assert len({event.process for event in events if event.kind == "exit"}) == 103
+
+
 def test_the_chain_of_parents(watch: Watch, program: str) -> None:
     """A child, its child, and so on: each event names the process that began the one it tells of."""
     with group("chain") as own:
@@ -299,6 +329,41 @@ def test_what_is_filtered_is_told_and_not_counted(rung: str, program: str) -> No
     assert counts == [{"fork": 23, "exec": 24, "exit": 24}, {}]
     assert told == [counts[0], counts[0]]
     assert outcomes["filtered"] >= 71
+
+
+@pytest.fixture(scope="module")
+def own_url(rung: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An agent whose probe of processes is attached by one rung."""
+    with agent(tmp_path_factory.mktemp("agent"), f"--probes.process.attach={rung}", "--probes.strict") as found:
+        yield found.url
+
+
+def test_the_page_of_an_agent_has_the_exact_counts(own_url: str, program: str) -> None:
+    """From the kernel to the scrape: the owner's series, with no slow operation and no loss."""
+    with group("page") as own:
+        run(own, program, "fork-and-exec", PRIME)
+        page = closed_ledger(own_url)
+
+    names = ("forked", "executed", "exited")
+    assert [int(page.total(f"perflens_processes_{name}_total", unit=own.unit)) for name in names] == [PRIME, PRIME + 1, PRIME + 1]
+    assert not page.total("perflens_slow_operations_total", probe="process")
+    assert not page.total("perflens_process_events_total", outcome="ring_full")
+    assert not page.total("perflens_process_events_undecodable_total")
+
+
+def test_an_agent_reads_every_event_of_a_storm(own_url: str, program: str) -> None:
+    """Its own drain keeps up with 10,000 forks a second."""
+    with group("agent-storm") as own:
+        before = scrape(own_url)
+        wait(*[begin(own, program, "storm", RATE, RATE // 2) for _ in range(2)])
+        time.sleep(1)
+        page = closed_ledger(own_url)
+
+    assert page.total("perflens_processes_forked_total", unit=own.unit) == 2 * RATE
+    assert page.total("perflens_process_events_total", outcome="ring_full") == 0
+    emitted, read = (page.total(f"perflens_process_events_{name}", **wanted) for name, wanted in EVENTS)
+    assert emitted - before.total("perflens_process_events_total", outcome="emitted") > 4 * RATE
+    assert abs(emitted - read) < RATE // 10
 
 
 def test_a_storm_of_forks_loses_nothing(watch: Watch, program: str) -> None:
