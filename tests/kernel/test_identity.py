@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import struct
+import subprocess
 import threading
 import time
 from array import array
@@ -23,7 +24,7 @@ from perflens.kernel.features import inspect
 from perflens.layout import enum_labels
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, SlowEvent
 from perflens.registry import discover
-from tests.kernel.slow import Event, api, wait_for_events
+from tests.kernel.slow import Event, api, cold_file, in_group, program, release, throttled, until, wait_for_events
 from tests.kernel.support import Group, RunningAgent, agent, closed_ledger, group, owner_tree, remove, wait
 
 WRITES = 5
@@ -273,6 +274,40 @@ def test_threads_that_share_a_slot(rung: str, tmp_path: Path, slots: int) -> Non
     off = sum(event.duration - event.runqueue for event in mine)
     assert sum(event.unattributed for event in mine) < off // 10
     assert sum(sum(event.blocked.values()) for event in mine) > off // 2
+
+
+def test_threads_that_hang_in_one_slot(rung: str, tmp_path: Path) -> None:
+    """Operations in progress that share a slot are all told, with their own owner and stack, and all of them end."""
+    count = 6
+    probe = _Probe(rung, 2)
+    probe.kernel.tune({"in_progress_after": (100_000_000,)})
+    files = [cold_file(tmp_path) for _ in range(count)]
+    with throttled(tmp_path, reads=64 << 10) as slow:
+        own = program(tmp_path / "hangs")
+        readers = [subprocess.Popen(in_group(slow, own, file, "direct")) for file in files]
+        owner = next(folder for folder in slow.folders if folder.is_relative_to(owner_tree())).stat().st_ino
+        found: dict[int, SlowEvent] = {}
+
+        def all_hang() -> bool:
+            hanging = probe.decoder.several(probe.kernel.in_progress())
+            found.update({event.tid: event for event in hanging if event.owner_id == owner and event.in_progress})
+            return len(found) == count
+
+        until(all_hang)
+        overflowing = probe.kernel.overflowing
+        release(slow)
+        assert [reader.wait(20) for reader in readers] == [0] * count
+        until(lambda: not probe.kernel.overflowing)  # of nobody: with two slots others of the host share them too
+        probe.kernel.detach()
+        ended = [event for event in probe.events() if event.tid in found and event.duration > 100_000_000]
+    probe.kernel.close()
+
+    assert {event.process.pid: event.file.path for event in found.values()} == {
+        reader.pid: str(file) for reader, file in zip(readers, files, strict=True)
+    }
+    assert all(event.comm == "hangs" and event.kernel_stack and event.program == str(own) for event in found.values())
+    assert overflowing >= count - 2
+    assert {(event.tid, event.start) for event in ended} == {(event.tid, event.start) for event in found.values()}
 
 
 def _sane(event: SlowEvent) -> None:

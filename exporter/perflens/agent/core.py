@@ -178,7 +178,7 @@ class Agent:
     def _look_in_progress(self, own: RunningOperations) -> None:
         """Show what has been in flight for long; the walk over all threads is spared while the slots show nothing old."""
         events: list[SlowEvent] = []
-        if own.kernel.slots.read(self.settings.events.in_progress_after).old:
+        if own.kernel.slots.read(self.settings.events.in_progress_after).old or own.kernel.overflowing:
             try:
                 events = list(own.in_progress())
             except (ProbeError, ValueError) as error:

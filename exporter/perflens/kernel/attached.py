@@ -163,13 +163,22 @@ class AttachedProbe:
         counted = self.counters()
         return {name: counted[name] for name in _EVENTS}
 
+    @property
+    def overflowing(self) -> int:
+        """How many operations are in flight beside the slots, in threads whose slot another one had."""
+        return self._overflowing(self.counters())
+
+    @staticmethod
+    def _overflowing(counted: Mapping[str, int]) -> int:
+        return counted["overflow_entered"] - counted["overflow_left"]
+
     def ledger(self, slots: SlotsReading) -> tuple[int, dict[str, int], int, int, dict[str, int]]:
         """Return (entered, outcomes without the aggregated ones, in flight, missed, details)."""
         counted = self.counters()
         in_flight = slots.in_flight
         outcomes = {name: counted[name] for name in _OUTCOMES}
         outcomes["died"] += self.slots.died
-        in_flight += counted["overflow_entered"] - counted["overflow_left"]
+        in_flight += self._overflowing(counted)
         return counted["entered"] + slots.begun, outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
 
     def run(self, program: str, arguments: bytes) -> int:
