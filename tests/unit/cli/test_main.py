@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,16 +165,17 @@ CHECKED = [
 def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kallsyms: str, expected: str) -> None:
     """Each rung says whether it tells waits; hidden kernel symbols are a gap with its cure, and no failure."""
     (tmp_path / "kallsyms").write_text(kallsyms)
-    monkeypatch.setattr("perflens.cli.check.try_rungs", lambda *_: CHECKED)
+    monkeypatch.setattr("perflens.cli.check.try_rungs", lambda name, *_: [replace(own, name=name) for own in CHECKED])
     assert main(["check", f"--path.procfs={tmp_path}"]) == 0
 
-    assert capsys.readouterr().out.endswith(
+    text = (
         f"{expected}"
         "ok   file: tp_btf: attaches, with waits\n"
         "ok   file: raw_tp: attaches, without waits\n"
         "GAP  file: kprobe: the kernel says no\n"
         "     cure: ask it nicely\n"
     )
+    assert text in capsys.readouterr().out
 
 
 def test_probe_that_is_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +213,8 @@ def test_check_of_a_host_that_cannot(
         assert out.count("     cure: ") == len(gaps)
     missing = "CAP_BPF and CAP_PERFMON missing"
     hidden = "kernel symbols: hidden: waits have no reason, and kernel stacks no names"
-    assert gaps == ["BTF: none", "capabilities: none", hidden, f"file: tp_btf: {missing}", f"file: raw_tp: {missing}"]
+    rungs = [f"{name}: {rung}: {missing}" for name in ("file", "process") for rung in ("tp_btf", "raw_tp")]
+    assert gaps == ["BTF: none", "capabilities: none", hidden, *rungs]
 
 
 @pytest.mark.parametrize(
