@@ -97,7 +97,7 @@ class Agent:
     def start(self) -> None:
         """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
         tuning = filters.tuning(self.settings, self._tree)
-        before = self._cost_of_a_read()
+        before = overhead.nanoseconds_a_read()
         for name, probe in self._probes.items():
             if self.settings.probes[name].enabled and probe.enabled:
                 self.states.append(self._attach(name, probe, tuning))
@@ -107,7 +107,7 @@ class Agent:
         if self.running and not self._kernel_symbols.readable:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
-        self._read_cost = max(self._cost_of_a_read() - before, 0.0)
+        self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
         owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
         self.page = Page(collectors(self.running, owner, self._read_cost, self.status), self.harvest)
         failed = [state.name for state in self.states if not state.attached]
@@ -131,9 +131,6 @@ class Agent:
         waits = {"waits": "yes" if kernel.has_waits else "no"} if probe.has_durations else {}
         _log.info("probe attached", extra=fields(probe=name, mechanism=kernel.mechanism, **waits))
         return ProbeState(name, attached=True, mechanism=kernel.mechanism, waits=kernel.has_waits)
-
-    def _cost_of_a_read(self) -> float:
-        return overhead.nanoseconds_a_read(Path(__file__))
 
     def harvest(self) -> None:
         """Bring every accumulator up to date."""
