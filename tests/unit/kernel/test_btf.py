@@ -11,7 +11,9 @@ from perflens.kernel.btf import ObjectTypes, read_object
 from perflens.layout import Field
 from tests.unit.kernel.objects import ARRAY, CONST, FLOAT, PTR, TYPEDEF, UNION, VAR, VOLATILE, Btf, elf, object_file, real_object
 
-STRUCTS = frozenset({"cell", "cell_info", "cell_key", "ledger_shard", "op_slot"})
+STRUCTS = frozenset(
+    {"cell", "cell_info", "cell_key", "ledger_shard", "op_slot", "wait_frame", "event", "event_frame", "wait_interval"},
+)
 
 
 def read(tmp_path: Path, image: bytes, *structs: str) -> ObjectTypes:
@@ -25,12 +27,20 @@ def test_structs_of_a_real_object() -> None:
     types = read_object(real_object(), STRUCTS)
 
     assert {name: own.size for name, own in types.structs.items()} == {
-        "cell": 576,
+        "cell": 704,
         "cell_info": 792,
         "cell_key": 24,
-        "ledger_shard": 128,
-        "op_slot": 64,
+        "event": 176,
+        "event_frame": 32,
+        "ledger_shard": 192,
+        "op_slot": 128,
+        "wait_frame": 24,
+        "wait_interval": 32,
     }
+    assert {name: own.holes() for name, own in types.structs.items() if own.holes()} == {}
+    assert types.struct("op_slot")["file"].offset == 64
+    assert types.struct("cell")["wait"].count == 18
+    assert (types.struct("event")["result"].signed, types.struct("event_frame")["status"].signed) == (True, True)
     assert types.struct("cell")["bucket"].count == 129
     assert types.struct("cell_key")["owner"].typename == "pl_cgroup_id"
     assert types.struct("op_slot")["start"].typename == "pl_ktime_ns"

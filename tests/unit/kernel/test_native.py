@@ -16,14 +16,16 @@ from perflens.kernel import _native
 
 BUCKETS = 129
 ROW = 2 + BUCKETS + 33
-CELL, BUCKET_AT, SUM_AT, SLOW_AT, SLOW_SUM_AT = 576, 20, 0, 16, 8
+CELL, BUCKET_AT, SUM_AT, SLOW_AT, SLOW_SUM_AT, WAIT_AT = 576, 20, 0, 16, 8, 536
+WAITS = 3
+SLOW = 2 + WAITS
 KEY, STATE_AT = 24, 20
 SHARDS = 2
-LAYOUT = (CELL, BUCKET_AT, BUCKETS, SUM_AT, SLOW_AT, SLOW_SUM_AT, SHARDS, KEY, STATE_AT)
+LAYOUT = (CELL, BUCKET_AT, BUCKETS, SUM_AT, SLOW_AT, SLOW_SUM_AT, WAIT_AT, WAITS, SHARDS, KEY, STATE_AT)
 FREE, LIVE, DEAD = 0, 1, 2
-NAMES = ("cell", "bucket", "buckets", "sum", "slow", "slow_sum", "shards", "key", "state")
+NAMES = ("cell", "bucket", "buckets", "sum", "slow", "slow_sum", "wait", "waits", "shards", "key", "state")
 
-SLOT_LAYOUT = (64, 0, 8)
+SLOT_LAYOUT = (64, 0, 16, 8)
 
 PAGE = 4096
 BUSY, DISCARD = 1 << 31, 1 << 30
@@ -35,7 +37,7 @@ class Cells:
     def __init__(self, capacity: int, rows: int = 4) -> None:
         self.cells, self.keys = bytearray(CELL * SHARDS * capacity), bytearray(KEY * capacity)
         self.bindings = array("i", [-1]) * (2 * capacity)
-        self.rows, self.slow = array("Q", bytes(8 * ROW * rows)), array("Q", bytes(16 * rows))
+        self.rows, self.slow = array("Q", bytes(8 * ROW * rows)), array("Q", bytes(8 * SLOW * rows))
 
     def bind(self, cell: int, row: int, slow: int | None = None, state: int = LIVE) -> None:
         struct.pack_into("<I", self.keys, KEY * cell + STATE_AT, state)
@@ -47,11 +49,17 @@ class Cells:
             struct.pack_into("<I", self.cells, at + BUCKET_AT + 4 * bucket, count)
         struct.pack_into("<QQI", self.cells, at, total, slow_total, slow)
 
-    def harvest(self, layout: tuple[int, int, int, int, int, int, int, int, int] = LAYOUT) -> list[int]:
+    def wait(self, cell: int, shard: int, *ns: int) -> None:
+        struct.pack_into(f"<{WAITS}Q", self.cells, (cell * SHARDS + shard) * CELL + WAIT_AT, *ns)
+
+    def harvest(self, layout: tuple[int, int, int, int, int, int, int, int, int, int, int] = LAYOUT) -> list[int]:
         return _native.harvest(self.cells, self.keys, self.bindings, self.rows, self.slow, layout)
 
     def row(self, row: int) -> list[int]:
         return self.rows[row * ROW : (row + 1) * ROW].tolist()
+
+    def slow_row(self, row: int) -> list[int]:
+        return self.slow[row * SLOW : (row + 1) * SLOW].tolist()
 
 
 def expected_row(buckets: dict[int, int], total: int) -> list[int]:
@@ -71,9 +79,39 @@ def test_harvest_moves_every_count() -> None:
 
     assert own.harvest() == []
     assert own.row(2) == expected_row({0: 3, 1: 5, 4: 24, 5: 11, 128: 13}, 1000 + 2**40)
-    assert own.slow[6:8].tolist() == [3, 900 + 2**39]
+    assert own.slow_row(3) == [3, 900 + 2**39, 0, 0, 0]
     assert own.cells == bytes(len(own.cells))
     assert own.row(0) == own.row(1) == own.row(3) == [0] * ROW
+
+
+def test_waits_follow_the_slow_operations() -> None:
+    """Time off the CPU of all shards and of all cells of a slow row lands behind its count and sum, reason by reason."""
+    own = Cells(3)
+    for cell, slow in ((0, 2), (1, 2), (2, 3)):
+        own.bind(cell, row=cell, slow=slow)
+    own.wait(0, 0, 1, 20, 300)
+    own.wait(0, 1, 4_000, 0, 2**63)
+    own.wait(1, 1, 5, 0, 2**63 - 1)
+    own.wait(2, 0, 0, 0, 7)
+    own.add(0, 0, {0: 1}, total=9, slow=1, slow_total=9)
+
+    assert own.harvest() == []
+    assert [own.slow_row(row) for row in range(4)] == [[0] * SLOW, [0] * SLOW, [1, 9, 4_006, 20, 299], [0, 0, 0, 0, 7]]
+    assert own.cells == bytes(len(own.cells))
+
+
+def test_cells_without_waits() -> None:
+    """Of a layout without waits the slow rows are count and sum alone, and what lies where waits would be is not touched."""
+    own = Cells(2)
+    own.bind(0, row=0, slow=3)
+    own.add(0, 0, {0: 1}, total=9, slow=2, slow_total=8)
+    own.wait(0, 0, 1, 2, 3)
+    layout = list(LAYOUT)
+    layout[NAMES.index("waits")] = 0
+    own.harvest((*layout,))  # type: ignore[arg-type]
+
+    assert own.slow.tolist() == [0] * 6 + [2, 8] + [0] * 12
+    assert struct.unpack_from("<3Q", own.cells, WAIT_AT) == (1, 2, 3)
 
 
 def test_second_harvest_adds_nothing() -> None:
@@ -108,7 +146,7 @@ def test_full_words() -> None:
     own.harvest()
 
     assert own.row(0) == expected_row({0: 2 * (2**32 - 1)}, 1)
-    assert own.slow[:2].tolist() == [2**32 - 1, 2**64 - 1]
+    assert own.slow_row(0) == [2**32 - 1, 2**64 - 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("state", [LIVE, DEAD])
@@ -167,6 +205,11 @@ def test_row_out_of_range(row: int, slow: int) -> None:
         ("slow", -4),
         ("slow_sum", CELL - 4),
         ("slow_sum", -8),
+        ("wait", CELL - 8 * WAITS + 1),
+        ("wait", -8),
+        ("waits", -1),
+        ("waits", 6),
+        ("waits", 2**61),
         ("state", KEY),
         ("state", -4),
     ],
@@ -301,35 +344,58 @@ def test_writer_during_harvests_loses_nothing() -> None:
     word.release()
 
 
-def slots(entries: Iterable[tuple[int, int]]) -> bytearray:
-    return bytearray(b"".join(struct.pack("<QI52x", start, tid) for start, tid in entries))
+def slots(entries: Iterable[tuple[int, int]], begun: int = 0) -> bytearray:
+    return bytearray(b"".join(struct.pack("<QQI44x", start, begun, tid) for start, tid in entries))
 
 
 def test_scan() -> None:
-    """Operations in flight are counted, the oldest is told, and those from before a time are listed with their place."""
+    """Operations in flight are counted, and those from before a time are listed with their place."""
     memory = slots([(0, 5), (300, 6), (100, 7), (200, 2**32 - 1), (0, 0)])
 
-    assert _native.scan(memory, SLOT_LAYOUT, 201) == (3, 100, [(128, 100, 7), (192, 200, 2**32 - 1)])
-    assert _native.scan(memory, SLOT_LAYOUT, 0) == (3, 100, [])
-    assert _native.scan(memory, SLOT_LAYOUT, 100) == (3, 100, [])
+    assert _native.scan(memory, SLOT_LAYOUT, 201) == (3, 0, 0, [(128, 100, 7), (192, 200, 2**32 - 1)])
+    assert _native.scan(memory, SLOT_LAYOUT, 0) == (3, 0, 0, [])
+    assert _native.scan(memory, SLOT_LAYOUT, 100) == (3, 0, 0, [])
+
+
+def test_scan_sums_what_has_begun() -> None:
+    """Every slot tells how many operations it has begun, whether one is in flight or not; the sum wraps as unsigned numbers do."""
+    memory = slots([(0, 5)], 7) + slots([(300, 6)], 2**40) + slots([(0, 0)]) + slots([(1, 2)], 11)
+
+    assert _native.scan(memory, SLOT_LAYOUT, 0) == (2, 18 + 2**40, 0, [])
+    assert _native.scan(slots([(0, 1)] * 2, 2**63), SLOT_LAYOUT, 0) == (0, 0, 0, [])
 
 
 def test_scan_of_nothing() -> None:
     """No slots, or none in flight, are 0 operations; a rest that is no whole slot is not read."""
-    assert _native.scan(bytearray(), SLOT_LAYOUT, 10) == (0, 0, [])
-    assert _native.scan(slots([(0, 1)] * 3) + b"\xff" * 63, SLOT_LAYOUT, 10) == (0, 0, [])
+    assert _native.scan(bytearray(), SLOT_LAYOUT, 10) == (0, 0, 0, [])
+    assert _native.scan(slots([(0, 1)] * 3) + b"\xff" * 63, SLOT_LAYOUT, 10) == (0, 0, 0, [])
 
 
-def test_scan_list_is_cut() -> None:
-    """All operations are counted, the first 1,024 are listed."""
-    count, oldest, listed = _native.scan(slots((start, start) for start in range(1, 2001)), SLOT_LAYOUT, 5000)
+@pytest.mark.parametrize(("old", "listed", "unlisted"), [(1023, 1023, 0), (1024, 1024, 0), (1025, 1024, 1), (2000, 1024, 976)])
+def test_scan_list_is_cut(old: int, listed: int, unlisted: int) -> None:
+    """All operations are counted, the first 1,024 old ones are listed, and it is told how many are not."""
+    memory = slots((start, start) for start in range(1, old + 1)) + slots([(5000, 1), (6000, 2)], 3)
+    in_flight, begun, left_out, found = _native.scan(memory, SLOT_LAYOUT, 5000)
 
-    assert (count, oldest, len(listed), listed[-1]) == (2000, 1, 1024, (1023 * 64, 1024, 1024))
+    assert (in_flight, begun, left_out, len(found)) == (old + 2, 6, unlisted, listed)
+    assert found[-1] == ((listed - 1) * 64, listed, listed)
 
 
-@pytest.mark.parametrize("layout", [(0, 0, 8), (-64, 0, 8), (64, -1, 8), (64, 57, 8), (64, 0, 61), (64, 0, -1)])
-def test_scan_layout_that_is_not_sound(layout: tuple[int, int, int]) -> None:
-    """A start or a thread id outside of the slot is refused."""
+@pytest.mark.parametrize(
+    "layout",
+    [
+        (0, 0, 16, 8),
+        (-64, 0, 16, 8),
+        (64, -1, 16, 8),
+        (64, 57, 16, 8),
+        (64, 0, 61, 8),
+        (64, 0, -1, 8),
+        (64, 0, 16, 57),
+        (64, 0, 16, -8),
+    ],
+)
+def test_scan_layout_that_is_not_sound(layout: tuple[int, int, int, int]) -> None:
+    """A start, a thread id or a counter outside of the slot is refused."""
     with pytest.raises(ValueError, match="the layout of a slot is not sound"):
         _native.scan(slots([(1, 1)]), layout, 10)
 
