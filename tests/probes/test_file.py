@@ -10,6 +10,7 @@ from perflens.aggregate.family import Family
 from perflens.decode.cells import cell_info_decoder
 from perflens.enrich.units import unit_of
 from perflens.export.prometheus.families import histogram_family, slow_families
+from perflens.export.prometheus.text import TEXT
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.model import CellKey, SeriesKey
@@ -38,8 +39,9 @@ class Pipeline:
 
     def text(self) -> str:
         self.family.harvest()
-        histograms = histogram_family(PROBE.histogram, self.family.histograms, "unit")(lambda name: True)
-        return b"".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True))).decode()
+        assert PROBE.histogram
+        histograms = histogram_family(PROBE.histogram, self.family.histograms, "unit")(lambda name: True, TEXT)
+        return b"".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True, TEXT))).decode()
 
 
 @pytest.fixture

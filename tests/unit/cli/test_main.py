@@ -135,8 +135,12 @@ def test_probes(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == (
         "file: Reads, writes, syncs and copies of regular files and block devices.\n"
         "  operations: read, write, fsync, sync_range, copy\n"
-        "  metric:     perflens_file_operation_duration_seconds\n"
+        "  metrics:    perflens_file_operation_duration_seconds\n"
         "  rungs:      tp_btf (with waits), raw_tp (with waits)\n"
+        "process: Processes that begin, become another program and end; cgroups that are made and removed.\n"
+        "  operations: fork, exec, exit\n"
+        "  metrics:    perflens_processes_forked_total, perflens_processes_executed_total, perflens_processes_exited_total\n"
+        "  rungs:      tp_btf, raw_tp\n"
     )
 
 
