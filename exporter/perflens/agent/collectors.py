@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from perflens.agent.running import Running, RunningOperations
 from perflens.export.prometheus import families
-from perflens.export.prometheus.families import Column, Sample
-from perflens.export.prometheus.form import Render
+from perflens.export.prometheus.families import Sample, Wide
+from perflens.export.prometheus.form import Labels, Render
 from perflens.export.prometheus.page import Collector
-from perflens.model import OTHER, SLOW_WIDTH, AgentStatus
+from perflens.model import OTHER, SLOW_WIDTH, AgentStatus, SeriesKey
 from perflens.probe import Counter as Declared
 from perflens.selfmetrics import SelfMetrics
 
@@ -51,16 +51,16 @@ def _counter(own: Running, operation: str, counter: Declared, owner: str) -> Ren
 
 
 def _waits(running: Sequence[RunningOperations], owner: str) -> Render:
-    def column(own: Running, position: int, reason: str) -> Column:
-        return Column(
-            own.family.slow,
-            SLOW_WIDTH + position,
-            lambda key: (("probe", own.name), ("operation", key.operation), ("reason", reason), (owner, key.owner)),
-        )
+    def wide(own: Running) -> Wide:
+        reasons = own.kernel.wait_reasons
 
-    columns = [column(own, at, reason) for own in running for at, reason in enumerate(own.kernel.wait_reasons)]
+        def labels(key: SeriesKey, column: int) -> Labels:
+            return (("probe", own.name), ("operation", key.operation), ("reason", reasons[column]), (owner, key.owner))
+
+        return Wide(own.family.slow, SLOW_WIDTH, len(reasons), labels)
+
     text = "Time that operations spent off the CPU, slow or not, by what they waited for."
-    return families.column_family("perflens_operation_wait_seconds_total", text, columns, nanoseconds=True, zeros=False)
+    return families.wide_family("perflens_operation_wait_seconds_total", text, list(map(wide, running)), nanoseconds=True)
 
 
 def _in_flight(running: Sequence[RunningOperations], owner: str) -> Render:

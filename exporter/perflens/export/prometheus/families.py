@@ -11,7 +11,19 @@ from perflens.export.prometheus.text import TEXT
 from perflens.model import OTHER, Exemplar, SeriesKey
 from perflens.probe import Histogram
 
-__all__ = ["Column", "Sample", "Table", "column_family", "counter_family", "gauge_family", "histogram_family", "slow_families", "together"]
+__all__ = [
+    "Column",
+    "Sample",
+    "Table",
+    "Wide",
+    "column_family",
+    "counter_family",
+    "gauge_family",
+    "histogram_family",
+    "slow_families",
+    "together",
+    "wide_family",
+]
 
 _SLOW = (
     ("perflens_slow_operations_total", "Operations that took at least the threshold.", False),
@@ -45,6 +57,15 @@ class Column(NamedTuple):
     table: Table
     position: int
     labels: Callable[[SeriesKey], Labels]
+
+
+class Wide(NamedTuple):
+    """Counters of one family: ``columns`` columns of the rows of a table from ``first`` on, and the labels of a column's series."""
+
+    table: Table
+    first: int
+    columns: int
+    labels: Callable[[SeriesKey, int], Labels]
 
 
 class Sample(NamedTuple):
@@ -119,10 +140,10 @@ class _CounterRow(NamedTuple):
     is_other: bool
 
 
-def column_family(name: str, text: str, columns: Sequence[Column], *, nanoseconds: bool = False, zeros: bool = True) -> Render:
+def column_family(name: str, text: str, columns: Sequence[Column], *, nanoseconds: bool = False) -> Render:
     """Return what renders a counter that stands in columns of tables, ns as seconds if ``nanoseconds``.
 
-    An `other` series that is 0 is left out, and unless ``zeros`` any that is.
+    An `other` series that is 0 is left out.
     """
 
     def bind(form: Format) -> Iterator[_CounterRow]:
@@ -136,8 +157,32 @@ def column_family(name: str, text: str, columns: Sequence[Column], *, nanosecond
     def series(form: Format) -> Iterator[bytes]:
         for render, table, at, is_other in bound.of(form):
             value = table.data[at]
-            if value or (zeros and not is_other):
+            if value or not is_other:
                 yield render(value)
+
+    return _family(name, "counter", text, series)
+
+
+def wide_family(name: str, text: str, wides: Sequence[Wide], *, nanoseconds: bool = False) -> Render:
+    """Return what renders a counter that stands in many columns of which few count: what is 0 is left out, and bound to no labels."""
+    known: dict[Format, tuple[list[int], dict[tuple[int, int, int], SampleSeries]]] = {}
+
+    def series(form: Format) -> Iterator[bytes]:
+        writer = form.sample(name, "counter", nanoseconds=nanoseconds)
+        versions = [wide.table.version for wide in wides]
+        if known.get(form, ([], {}))[0] != versions:
+            known[form] = versions, {}
+        bound = known[form][1]
+        for number, (table, first, columns, labels) in enumerate(wides):
+            for key, row in sorted(table):
+                at = row * table.width + first
+                for column, value in enumerate(table.data[at : at + columns]):
+                    if value:
+                        place = number, row, column
+                        render = bound.get(place)
+                        if render is None:
+                            render = bound[place] = writer(labels(key, column), table.created(key))
+                        yield render(value)
 
     return _family(name, "counter", text, series)
 
