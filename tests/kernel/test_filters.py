@@ -67,6 +67,10 @@ def _filtering(folder: Path, rung: str, *flags: str) -> Iterator[RunningAgent]:
         yield running
 
 
+def _outcome(page: Page, name: str) -> int:
+    return int(page.total("perflens_probe_operations_total", probe="file", outcome=name))
+
+
 def _check(url: str, wanted: dict[str, int], unwanted: list[str], filtered: int) -> Page:
     """Only the writes of what is wanted are counted and shown; the others were turned away."""
     page = closed_ledger(url)
@@ -76,9 +80,9 @@ def _check(url: str, wanted: dict[str, int], unwanted: list[str], filtered: int)
     for unit in unwanted:
         assert page.count(unit, "write") == 0
         assert events(url, owner=unit) == []
-    assert page.outcome("filtered") >= filtered
+    assert _outcome(page, "filtered") >= filtered
     assert {event["owner"]["unit"] for event in events(url)} == {unit for unit, writes in wanted.items() if writes}
-    assert page.total("perflens_probe_operations_total", outcome="aggregated") == sum(wanted.values())
+    assert _outcome(page, "aggregated") == sum(wanted.values())
     return page
 
 
@@ -140,13 +144,16 @@ def test_by_cgroup(rung: str, tmp_path: Path, exists: bool) -> None:
         units = ["/" + str(folder.relative_to(owner_tree())) for folder in folders]
         after = closed_ledger(running.url)
         counts = [after.count(unit, "write") - before.count(unit, "write") for unit in units]
-        shown = [len(wait_for_events(running.url, OPERATIONS, owner=unit, operation="write")) for unit in units]
+        expected = [OPERATIONS + (0 if exists else probe), OPERATIONS, OPERATIONS]
+        shown = [
+            len(wait_for_events(running.url, number, owner=unit, operation="write")) for unit, number in zip(units, expected, strict=True)
+        ]
 
     assert counts == [OPERATIONS] * 3
-    assert shown == [OPERATIONS + (0 if exists else probe), OPERATIONS, OPERATIONS]
+    assert shown == expected
     assert after.count(others.unit, "write") == 0
-    assert after.outcome("filtered") - before.outcome("filtered") >= OPERATIONS
-    assert after.outcome("aggregated") - before.outcome("aggregated") == 3 * OPERATIONS
+    assert _outcome(after, "filtered") - _outcome(before, "filtered") >= OPERATIONS
+    assert _outcome(after, "aggregated") - _outcome(before, "aggregated") == 3 * OPERATIONS
 
 
 def test_by_a_cgroup_far_above(rung: str, tmp_path: Path) -> None:
@@ -164,7 +171,7 @@ def test_by_a_cgroup_far_above(rung: str, tmp_path: Path) -> None:
         found = wait_for_events(running.url, OPERATIONS, operation="write")
         page = closed_ledger(running.url)
 
-    assert page.outcome("aggregated") == len(found) == OPERATIONS
+    assert _outcome(page, "aggregated") == len(found) == OPERATIONS
 
 
 def _until_measured(url: str, own: Group, folder: Path) -> int:

@@ -290,9 +290,7 @@ def test_slow_reads_beside_idle_readers(url: str, rung: str, tmp_path: Path, idl
         wait_for_events(url, READS, owner=unit, operation="read", min_duration="5ms")
         page = closed_ledger(url)
         found = events(url, owner=unit, operation="read")
-        waiting = events(url, lambda event: event["process"]["pid"] in readers) + events(
-            url, lambda event: event["process"]["pid"] in readers, in_progress=True
-        )
+        waiting = [event for shown in (False, True) for event in events(url, in_progress=shown, min_duration="1s")]
     stacks = api(url, "stacks", owner=unit, operation="read")["stacks"]
 
     assert [(event["result"], event["file"]["path"], event["process"]["pid"]) for event in found] == [
@@ -300,11 +298,13 @@ def test_slow_reads_beside_idle_readers(url: str, rung: str, tmp_path: Path, idl
     ] * READS
     assert page.total("perflens_slow_operations_total", unit=unit) == READS
     assert page.slow(unit, "read") == READS
-    assert waiting == []
+    assert not readers & {event["process"]["pid"] for event in waiting}
     assert len(readers) == idle
     assert sum(stack["count"] for stack in stacks) == READS
     assert 1.5 < sum(event["duration_seconds"] for event in found) < 4
     named = [event for event in found if {"vfs_read", "iomap_dio_rw"} & set(functions(event["kernel_stack"]))]
     known = [event for event in found if event["time"]["unattributed_ns"] < event["duration_ns"] // 2]
-    assert named == (known if rung == "tp_btf" else [])
+    unnamed = [event for event in known if event not in named]
+    assert not unnamed or rung == "raw_tp", repr(unnamed)
+    assert not named or rung == "tp_btf"
     assert len(known) >= READS - 2  # a host may hide what some of its processes do, a switch to ours included
