@@ -196,21 +196,23 @@ static __noinline int wait_settle(struct op_slot *slot, struct cell *cell, __u64
 {
 	struct sleep *sleep = NULL;
 	__u32 tid = slot->tid;
+	__u64 on_cpu;
 
-	if (slot->off) { /* its switch-in was not seen */
-		slot->unattributed += now - slot->off;
-		slot->off = 0;
-	}
-	if (!cell)
-		return 0;
+	if (slot->off)
+		wait_unseen(slot, current_task(), now);
 	if (slot->noted)
 		sleep = bpf_map_lookup_elem(&sleeps, &tid);
-	if (sleep && sleep->start == slot->start) {
-		for (int i = 0; i < SLEEP_REASONS; i++) {
-			if (sleep->blocked[i])
-				__sync_fetch_and_add(&cell->wait[i], sleep->blocked[i]);
-		}
+	if (sleep && sleep->start != slot->start)
+		sleep = NULL;
+	on_cpu = now - slot->start - slot->runqueue - slot->unattributed - slot->unclassified;
+	for (int i = 0; sleep && i < SLEEP_REASONS; i++) {
+		on_cpu -= sleep->blocked[i];
+		if (cell && sleep->blocked[i])
+			__sync_fetch_and_add(&cell->wait[i], sleep->blocked[i]);
 	}
+	wait_correct(slot, queued_unseen(slot, current_task()), on_cpu);
+	if (!cell)
+		return 0;
 	__sync_fetch_and_add(&cell->wait[WAIT_UNCLASSIFIED], slot->unclassified);
 	__sync_fetch_and_add(&cell->wait[WAIT_RUNQUEUE], slot->runqueue);
 	__sync_fetch_and_add(&cell->wait[WAIT_UNATTRIBUTED], slot->unattributed);

@@ -30,7 +30,7 @@ struct op_slot {
 	__u64 runqueue;			/* ns */
 	__u64 unattributed;		/* ns */
 	__u64 unclassified;		/* ns asleep, not charged to a reason yet */
-	__u64 classified;		/* ns asleep, charged in the thread's entry of `sleeps` */
+	__u64 delay;			/* ns that the kernel had counted of the thread in run queues when it first left the CPU */
 	__u32 noted;			/* it has an entry of `sleeps` */
 	__u16 throttled;		/* when it last went to sleep its cgroup had I/O held back */
 	__u16 contended;		/* the reason of the lock that it waits for, or 0 */

@@ -177,6 +177,10 @@ struct mm_struct {
 	struct file *exe_file;
 };
 
+struct sched_info {
+	__u64 run_delay; /* missing without CONFIG_SCHED_INFO */
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -189,6 +193,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct css_set *cgroups;
+	struct sched_info sched_info;
 };
 
 struct task_struct___before_state_was_private {

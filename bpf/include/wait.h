@@ -11,6 +11,7 @@
 #include "op.h"
 
 #define SLEEP_MIN 1000000 /* ns */
+#define UNSEEN_MIN 500000 /* ns: the kernel's clock of its run queues is another one */
 #define SLEEPS_MAX 2048
 #define WAITS_MAX 8
 #define STACK_MAX 127
@@ -236,7 +237,6 @@ static __noinline int sleep_note(struct op_slot *slot, struct sleep *scratch, st
 		return 0;
 	if (reason < SLEEP_REASONS) {
 		own->blocked[reason] += slot->unclassified;
-		slot->classified += slot->unclassified;
 		slot->unclassified = 0;
 	}
 	if (took >= SLEEP_MIN) {
@@ -259,13 +259,58 @@ static __noinline int sleep_note(struct op_slot *slot, struct sleep *scratch, st
 }
 
 /* Clear the second line of a slot before its first use by an operation. */
-static __always_inline void wait_first(struct op_slot *slot)
+static __always_inline void wait_first(struct op_slot *slot, struct task_struct *task)
 {
 	if (slot->waited)
 		return;
-	slot->off = slot->waking = slot->runqueue = slot->unattributed = slot->unclassified = slot->classified = 0;
+	slot->delay = bpf_core_field_exists(task->sched_info.run_delay) ? READ(task, sched_info.run_delay) : 0;
+	slot->off = slot->waking = slot->runqueue = slot->unattributed = slot->unclassified = 0;
 	slot->noted = slot->throttled = slot->contended = 0;
 	slot->waited = 1;
+}
+
+/* What the kernel counted in run queues, since the thread first left the CPU, that is not in the slot yet. */
+static __always_inline __u64 queued_unseen(const struct op_slot *slot, struct task_struct *task)
+{
+	__u64 queued;
+
+	if (!bpf_core_field_exists(task->sched_info.run_delay))
+		return 0;
+	queued = READ(task, sched_info.run_delay) - slot->delay;
+	return queued > slot->runqueue ? queued - slot->runqueue : 0;
+}
+
+/*
+ * A thread that left the CPU at slot->off, and whose switch-in was not seen, is on it. From its wake-up on it was in a run queue
+ * for as long as the kernel counted, then on the CPU. Without a wake-up the rest could be either.
+ */
+static __noinline int wait_unseen(struct op_slot *slot, struct task_struct *task, __u64 now)
+{
+	__u64 left = now - slot->off, queued = queued_unseen(slot, task);
+
+	if (slot->waking >= slot->off) {
+		slot->unclassified += slot->waking - slot->off;
+		left = now - slot->waking;
+	}
+	if (queued > left)
+		queued = left;
+	slot->runqueue += queued;
+	if (slot->waking < slot->off)
+		slot->unattributed += left - queued;
+	slot->off = slot->waking = 0;
+	return 0;
+}
+
+/* Take time in run queues that was not seen as such from what is not attributed, then from what would be told as on the CPU. */
+static __always_inline void wait_correct(struct op_slot *slot, __u64 queued, __u64 on_cpu)
+{
+	__u64 moved = queued < slot->unattributed ? queued : slot->unattributed;
+
+	slot->unattributed -= moved;
+	slot->runqueue += moved;
+	queued -= moved;
+	if (queued >= UNSEEN_MIN) /* neither the switch-out was seen nor the switch-in */
+		slot->runqueue += queued < on_cpu ? queued : on_cpu;
 }
 
 /* A thread leaves the CPU; `runnable` unless it goes to sleep. */
@@ -273,9 +318,9 @@ static __always_inline void wait_begin(struct op_slot *slot, struct task_struct 
 {
 	__u64 now = bpf_ktime_get_ns();
 
-	wait_first(slot);
-	if (slot->off) /* its switch-in was not seen */
-		slot->unattributed += now - slot->off;
+	wait_first(slot, task);
+	if (slot->off)
+		wait_unseen(slot, task, now);
 	slot->off = now;
 	if (runnable)
 		slot->waking = now;
@@ -364,14 +409,15 @@ int wait_switch_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 /* The lock's own functions are not in a sleeping stack: the kernel leaves out what is part of the scheduler. */
 static __always_inline void lock_begin(__u32 flags)
 {
+	struct task_struct *task = current_task();
 	struct op_slot *slot;
 
 	if (flags & LCB_F_SPIN)
 		return;
-	slot = slot_of(thread_id(current_task()));
+	slot = slot_of(thread_id(task));
 	if (!slot)
 		return;
-	wait_first(slot);
+	wait_first(slot, task);
 	slot->contended = flags & LCB_F_PERCPU ? WAIT_FREEZE : WAIT_LOCK; /* in a file operation such a lock is that of a frozen file system */
 }
 
