@@ -13,7 +13,7 @@ from perflens.errors import LayoutError
 from perflens.probe import Probe
 from perflens.registry import discover
 
-__all__ = ["Context"]
+__all__ = ["Context", "operations_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,14 @@ class Context:
         return load(collected(arguments), self.environment, None, self.catalogue)
 
 
-def _catalogue(name: str, probe: Probe) -> Catalogue:
+def operations_named(name: str, probe: Probe) -> tuple[str, ...]:
+    """Return the names of a probe's operations, none when its object is missing."""
     try:
-        operations = tuple(operations_of(name, probe, platform.machine()).values())
+        return tuple(operations_of(name, probe, platform.machine()).values())
     except LayoutError:
-        operations = ()
-    return Catalogue(operations=operations, rungs=tuple(rung.name for rung in probe.rungs))
+        return ()
+
+
+def _catalogue(name: str, probe: Probe) -> Catalogue:
+    lasting = operations_named(name, probe) if probe.has_durations else ()  # what only counts has no threshold
+    return Catalogue(operations=lasting, rungs=tuple(rung.name for rung in probe.rungs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from perflens.cli.context import Context
+from perflens.cli.context import Context, operations_named
 
 __all__ = ["execute", "register"]
 
@@ -17,7 +17,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print one paragraph per probe."""
     settings = context.settings(arguments)
     for name, probe in context.probes.items():
-        operations = ", ".join(context.catalogue[name].operations) or "unknown: its object is missing, run make"
+        operations = ", ".join(operations_named(name, probe)) or "unknown: its object is missing, run make"
         print(f"{name}{'' if settings.probes[name].enabled else ' (off)'}: {probe.summary}")
         print(f"  operations: {operations}")
         print(f"  metrics:    {', '.join(f'perflens_{metric}' for metric in probe.metrics)}")

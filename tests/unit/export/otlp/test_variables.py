@@ -58,7 +58,7 @@ def test_where(endpoint: str, protocol: str, environment: dict[str, str], expect
 def test_numbers(text: str) -> None:
     """A number that is none is the default; a batch is never larger than the queue."""
     chosen = options("http://c", "auto", {"OTEL_BSP_MAX_QUEUE_SIZE": text, "OTEL_BSP_SCHEDULE_DELAY": text})
-    assert (chosen.queue, chosen.batch, chosen.delay) == (2_048, 512, 5_000)
+    assert (chosen.queue, chosen.batch, chosen.delay) == (512, 128, 5_000)
     small = options("http://c", "auto", {"OTEL_BSP_MAX_QUEUE_SIZE": "10"})
     assert (small.queue, small.batch) == (10, 10)
 
