@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import mmap
+import os
 import platform
 import struct
+import sys
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.btf import ObjectTypes
 from perflens.kernel.loader import Loaded
 from perflens.kernel.ring import Ring
 from perflens.layout import enum_labels
-from perflens.model import BUCKETS, bucket_bounds
+from perflens.model import BUCKETS, UserFrame, Wait, bucket_bounds
 from perflens.probe import Probe, Rung
 
 __all__ = ["FakeCells", "FakeLoaded"]
 
 _BOUNDS = bucket_bounds()
 _NAME_SIZE, _DEPTH = 256, 24  # OWNER_NAME_SIZE, by which the names' array is longer than a path, and OWNER_DEPTH of owner.h
+_RECORD = struct.Struct("=II")  # before each record of a ring: its length, and a page offset that user space has no use for
 
 
 class FakeLoaded(Loaded):
-    """The maps of an object in this process's memory: arrays of zeros, the hash of the cells and the queue of free ones."""
+    """The maps of an object in this process's memory: arrays of zeros, the hash of the cells and the queue of free ones.
+
+    ``forgotten`` are the threads whose sleeps were deleted; ``walked`` is what the iterator of the operations in progress gives.
+    """
 
     def __init__(self, types: ObjectTypes, sizes: Sizes) -> None:
         self._links, self._memories, self._handle = [], [], 0
@@ -42,6 +48,8 @@ class FakeLoaded(Loaded):
         self.named: dict[str, mmap.mmap] = {}
         self.index: dict[bytes, int] = {}
         self.free: deque[int] = deque()
+        self.forgotten: list[int] = []
+        self.walked = b""
 
     def memory(self, name: str) -> mmap.mmap:
         mapped = self.named[name] = mmap.mmap(-1, self._lengths[name])
@@ -61,8 +69,14 @@ class FakeLoaded(Loaded):
         return True
 
     def delete(self, map_name: str, key: bytes) -> bool:
+        if map_name == "sleeps":
+            self.forgotten += struct.unpack("=I", key)
+            return False
         assert map_name == "cell_index"
         return self.index.pop(key, None) is not None
+
+    def iterate(self, program: str) -> bytes:
+        return self.walked
 
     def missed(self) -> int:
         return 0
@@ -89,6 +103,7 @@ class FakeCells(AttachedProbe):
         super().__init__(self._fake, types, sizes, Rung("fake", ()), len(self.operations), procfs)
         self.set_thresholds([threshold] * len(self.operations))
         self._cell, self._info, self._slot = (types.struct(name) for name in ("cell", "cell_info", "op_slot"))
+        self._types = types
         self._numbers = {label: number for number, label in self._counters.items()}
         self._objects: dict[str, int] = {}
         self._next_shard = 0
@@ -124,10 +139,78 @@ class FakeCells(AttachedProbe):
         self._add("=Q", self._cells, at + 8 * self.wait_reasons.index(reason), ns)
 
     def begin(self, tid: int, owner: int, operation: int, start: int) -> None:
-        """Put an operation in flight, as of ``start`` in ns of CLOCK_MONOTONIC."""
-        for name, value in {"tid": tid, "owner": owner, "operation": operation, "start": start}.items():
-            at = tid % self._sizes.slots * self._slot.size + self._slot[name].offset
-            struct.pack_into(f"={self._slot[name].code}", self._fake.named["slots"], at, value)
+        """Put an operation in flight, as of ``start`` in ns of CLOCK_MONOTONIC; beside the slots when another thread has its slot."""
+        slots, at = self._fake.named["slots"], tid % self._sizes.slots * self._slot.size
+        own = self._slot.unpacker("start", "tid", "begun")
+        started, begun, has_it = own.unpack_from(slots, at)
+        if started and has_it != tid:
+            for counter in ("entered", "slot_collision", "overflow_entered"):
+                self.count(counter)
+            return
+        if started:
+            self.count("died")
+        for name, value in {"tid": tid, "owner": owner, "operation": operation, "begun": begun + 1, "start": start}.items():
+            struct.pack_into(f"={self._slot[name].code}", slots, at + self._slot[name].offset, value)
+
+    def event(
+        self,
+        *,
+        blocked: Mapping[str, int] | None = None,
+        waits: Sequence[Wait] = (),
+        kernel_stack: Sequence[int] = (),
+        user_stack: Sequence[UserFrame | None] = (),
+        program: Sequence[str] | None = None,
+        path: Sequence[str] | None = None,
+        **fields: int | str | bytes,
+    ) -> bytes:
+        """Return a ``struct event`` as the kernel side writes it; ``fields`` are its members by name, those of its parts too.
+
+        ``blocked`` is time asleep by reason. ``program`` and ``path`` are names from the root on: complete, unless a field says not.
+        A user frame of None is one whose place the kernel could not tell.
+        """
+        event = self._types.struct("event")
+        interval = self._types.struct("wait_interval").unpacker("off", "waking", "on", "reason")
+        frame = self._types.struct("event_frame").unpacker("status", "build_id", "offset")
+        names = [b"".join(os.fsencode(part) + b"\0" for part in reversed(own or ())) for own in (program, path)]
+        asleep = [(blocked or {}).get(reason, 0) for reason in self.wait_reasons[: self.wait_reasons.index("runqueue")]]
+        values: dict[str, int | str | bytes] = {
+            "noted": blocked is not None,
+            "waits": len(waits),
+            "waits_seen": len(waits),
+            "kernel_frames": len(kernel_stack),
+            "user_frames": len(user_stack),
+            "program_length": len(names[0]),
+            "program_complete": program is not None,
+            "path_length": len(names[1]),
+            "path_complete": path is not None,
+        }
+        payload = bytearray(event.size)
+        for name, value in {**values, **fields}.items():
+            packed = os.fsencode(value) if isinstance(value, str) else value
+            struct.pack_into(f"={event[name].code}", payload, event[name].offset, packed)
+        payload += struct.pack(f"={len(asleep)}Q", *asleep) if blocked is not None else b""
+        for wait in waits:
+            payload += interval.pack(wait.off, wait.waking, wait.on, self.wait_reasons.index(wait.reason))
+        payload += struct.pack(f"={len(kernel_stack)}Q", *kernel_stack)
+        for own in user_stack:  # the status is an enum bpf_stack_build_id_status of include/uapi/linux/bpf.h
+            payload += frame.pack(1 if own.build_id else 2, *own.build_id.ljust(20, b"\0"), own.offset) if own else bytes(frame.size)
+        return bytes(payload + names[0] + names[1])
+
+    def emit(self, record: bytes) -> bool:
+        """Put a record into the ring, as ``event`` makes them, and count what became of it; return whether there was room."""
+        producer, page = self.ring._producer, mmap.PAGESIZE
+        size = (len(producer) - page) // 2
+        taken, end = (int.from_bytes(own[:8], sys.byteorder) for own in (self.ring._consumer, producer))
+        whole = (_RECORD.pack(len(record), 0) + record).ljust(_RECORD.size + -(-len(record) // 8) * 8, b"\0")
+        if end + len(whole) - taken >= size:
+            self.count("ring_full")
+            return False
+        for offset, byte in enumerate(whole, end):  # the data is mapped twice, so that no record wraps
+            at = page + offset % size
+            producer[at] = producer[at + size] = byte
+        struct.pack_into("=Q", producer, 0, end + len(whole))
+        self.count("emitted")
+        return True
 
     def count(self, counter: str) -> None:
         """Add one to a counter of the ledger."""

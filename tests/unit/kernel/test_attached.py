@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from perflens.errors import ProbeError
-from perflens.kernel.attached import Sizes, attach, object_path
+from perflens.errors import LayoutError, ProbeError
+from perflens.kernel.attached import Sizes, Tuning, _candidates, _plan, attach, object_path, object_types
 from perflens.kernel.features import Host, inspect
+from perflens.kernel.loader import Plan
+from perflens.kernel.slots import SlotsReading
+from perflens.kernel.variables import knobs
 from perflens.model import BUCKETS, CellKey, bucket_bounds
+from perflens.probe import Probe, Rung
 from perflens.probes.file import PROBE
-from perflens.testing import FakeCells
+from perflens.probes.process import PROBE as COUNTERS
+from perflens.testing import FakeCells, FakeLoaded
+
+TYPES = object_types(object_path("file", inspect().machine))
+TP_BTF, RAW_TP = PROBE.rungs
 
 
 @pytest.fixture
@@ -40,6 +49,13 @@ def host(tmp_path: Path) -> Host:
 def test_sizes(host: Host, cpus: int, pid_max: int, expected: Sizes) -> None:
     """Slots and shards are powers of two that fit the host, and bounded."""
     assert Sizes.of(replace(host, possible_cpus=cpus, pid_max=pid_max), 64) == expected
+
+
+def test_sizes_of_a_probe_that_takes_less() -> None:
+    """A family of durations takes what there is; one that only counts takes the cells and the ring it declares, and one slot."""
+    assert Sizes(8_192, 65_536, 8).fit(PROBE) == Sizes(8_192, 65_536, 8, 1 << 24)
+    assert Sizes(8_192, 65_536, 8).fit(COUNTERS) == Sizes(COUNTERS.cells, 1, 8, COUNTERS.ring)
+    assert Sizes(64, 65_536, 8, 1 << 12).fit(COUNTERS) == Sizes(64, 1, 8, 1 << 12)
 
 
 def test_first_cells_are_the_other_cells(cells: FakeCells) -> None:
@@ -85,35 +101,236 @@ def test_ledger(cells: FakeCells) -> None:
         cells.count(counter)
     for counter in ("overflow_entered", "overflow_entered", "overflow_left"):
         cells.count(counter)
-    entered, outcomes, in_flight, missed, details = cells.ledger()
+    entered, outcomes, in_flight, missed, details = cells.ledger(SlotsReading(0, 0, 0, ()))
 
     assert entered == 3
     assert outcomes == {"blocking_peer": 1, "filtered": 1, "no_slot": 0, "died": 1}
     assert (in_flight, missed) == (1, 0)
-    assert details == {"overlong": 1, "no_cell": 0, "slot_collision": 0, "name_truncated": 0}
+    assert details == {"overlong": 1, "no_cell": 0, "slot_collision": 0, "name_truncated": 0, "sleep_not_noted": 0}
+    assert cells.overflowing == 1
+
+
+def test_ledger_and_slots(cells: FakeCells) -> None:
+    """What the slots have begun has entered, what is in them is in flight, and what was taken back from them died."""
+    cells.count("entered")
+    cells.count("overflow_entered")
+    cells.count("died")
+    cells.slots.died = 3
+    entered, outcomes, in_flight, _, _ = cells.ledger(SlotsReading(1_000, 20, 0, ()))
+
+    assert (entered, outcomes["died"], in_flight) == (1_001, 4, 21)
+
+
+def test_ledger_of_one_moment(cells: FakeCells) -> None:
+    """Operations that are begun, that share a slot or whose exit was not seen open no gap: entered = outcomes + in flight."""
+    for tid in (1, 2, 1, 2 + 64):
+        cells.begin(tid, 77, 0, time.monotonic_ns())
+    cells.count("filtered")
+    cells.count("entered")
+    entered, outcomes, in_flight, _, _ = cells.ledger(cells.slots.read())
+
+    assert (entered, outcomes, in_flight) == (5, {"blocking_peer": 0, "filtered": 1, "no_slot": 0, "died": 1}, 3)
+
+
+def test_events(cells: FakeCells) -> None:
+    """Each slow operation is an event that was emitted, or counted under the reason why not."""
+    for counter in ("emitted", "emitted", "emitted", "suppressed", "suppressed", "ring_full"):
+        cells.count(counter)
+
+    assert cells.events() == {"emitted": 3, "suppressed": 2, "ring_full": 1}
+
+
+def test_in_progress(cells: FakeCells) -> None:
+    """What the iterator wrote is handed on as it is."""
+    cells._fake.walked = b"some bytes"
+
+    assert cells.in_progress() == b"some bytes"
+
+
+def test_sleep_of_a_thread_that_is_gone(cells: FakeCells) -> None:
+    """With an operation that is taken back goes what the kernel noted of its sleep."""
+    cells.begin(2**22 + 1, 77, 0, time.monotonic_ns() - 20 * 10**9)
+
+    assert cells.slots.read()[:3] == (1, 0, 0)
+    assert cells._fake.forgotten == [2**22 + 1]
+
+
+def test_wait_reasons(cells: FakeCells) -> None:
+    """The reasons are those of the enum, in its order: those of a sleep, then the run queue, then what is not known."""
+    assert cells.wait_reasons[:3] == ("unclassified", "other", "block_io")
+    assert cells.wait_reasons[-3:] == ("cgroup_throttle", "runqueue", "unattributed")
+    assert len(set(cells.wait_reasons)) == len(cells.wait_reasons) == TYPES.struct("cell")["wait"].count
+
+
+def frames(cells: FakeCells) -> list[tuple[int, int, int]]:
+    return [own for own in struct.iter_unpack("=3Q", cells._frames) if any(own)]
+
+
+def test_wait_frames(cells: FakeCells) -> None:
+    """The table is sorted by address and names reasons by number; what is set later replaces what begins it."""
+    numbers = cells.wait_reasons.index
+    assert cells.set_wait_frames([(2**64 - 4096, 2**64 - 1, "journal"), (100, 200, "block_io"), (50, 60, "futex")]) == 0
+
+    assert frames(cells) == [(50, 60, numbers("futex")), (100, 200, numbers("block_io")), (2**64 - 4096, 2**64 - 1, numbers("journal"))]
+
+
+@pytest.mark.parametrize(("given", "without_room"), [(511, 0), (512, 0), (513, 1), (600, 88)])
+def test_wait_frames_that_find_no_room(cells: FakeCells, given: int, without_room: int) -> None:
+    """Of too many functions the first by address are kept, and it is told how many are not."""
+    assert cells.set_wait_frames([(10 * n, 10 * n + 9, "futex") for n in range(given, 0, -1)]) == without_room
+    assert [first for first, _, _ in frames(cells)] == [10 * n for n in range(1, min(given, 512) + 1)]
+
+
+def test_wait_frames_of_a_reason_that_does_not_exist(cells: FakeCells) -> None:
+    """A reason that the programs do not have is an error and not silence."""
+    with pytest.raises(KeyError, match="weather"):
+        cells.set_wait_frames([(1, 2, "weather")])
+
+
+def test_tune(cells: FakeCells) -> None:
+    """Variables are set by name; one that this probe does not have is left out, and constants do not change."""
+    cells.tune({"event_interval": [7], "nothing_like_it": [1], "user_frames": [3], "filter_pid": range(16)})
+
+    assert cells.variables.get("event_interval") == (7,)
+    assert cells.variables.get("filter_pid") == tuple(range(16))
 
 
 def test_thresholds_of_the_operations_that_do_not_exist(cells: FakeCells) -> None:
     """Operations beyond the last one are never slow."""
     cells.set_thresholds([1, 2, 3, 4, 5])
-    at = cells._thresholds.offset
 
-    assert struct.unpack_from("=8Q", cells._variables, at) == (1, 2, 3, 4, 5, *[2**63 - 1] * 3)
+    assert cells.variables.get("thresholds") == (1, 2, 3, 4, 5, *[2**63 - 1] * 3)
 
 
 def test_bounds_of_the_kernel_side() -> None:
     """The table that the programs get begins with the bounds; what a masked index may reach is beyond every value."""
-    from perflens.kernel.attached import _knobs, object_types
-
-    types = object_types(object_path("file", inspect().machine))
-    knobs = _knobs(types, inspect(), Sizes(64, 1024, 4))
-    table = struct.unpack("=132Q", knobs["bounds"])
+    table = struct.unpack("=132Q", knobs(TYPES, inspect(), {})["bounds"])
 
     assert table[:BUCKETS] == bucket_bounds()
     assert table[BUCKETS:] == (2**63 - 1,) * 3
-    assert knobs["shard_mask"] == struct.pack("=I", 3)
-    assert knobs["slot_mask"] == struct.pack("=I", 1023)
-    assert all(len(value) == types.variable(name).field.size for name, value in knobs.items())
+
+
+def test_constants_follow_from_the_host_the_sizes_and_the_settings(host: Host) -> None:
+    """Masks and the ring's quarter from the sizes, what the kernel can from the host, and what the settings say; each of its size."""
+    own = replace(host, read_by_cast=True, owner_by_memory=False)
+    plan = _plan(Path("x"), TYPES, own, Sizes(64, 1024, 4, 1 << 20), TP_BTF, (), {"user_frames": 127, "no_such_constant": 1})
+    values = {name: int.from_bytes(value, "little") for name, value in plan.knobs.items() if name != "bounds"}
+
+    assert values == {
+        "read_by_cast": 1,
+        "owner_by_memory": 0,
+        "shard_mask": 3,
+        "slot_mask": 1023,
+        "events_quarter": 1 << 18,
+        "user_frames": 127,
+    }
+    assert all(len(value) == TYPES.variable(name).field.size for name, value in plan.knobs.items())
+
+
+def test_plan_of_a_rung(host: Host) -> None:
+    """Attached are the programs of operations, then waits, then locks; loaded beside are the iterator and what is asked for."""
+    plan = _plan(Path("x"), TYPES, host, Sizes(64, 1024, 4, 1 << 20), TP_BTF, ("file_record",), {})
+
+    assert plan.attach == (*TP_BTF.programs, *TP_BTF.waits, *TP_BTF.locks)
+    assert plan.programs == (*plan.attach, "event_in_progress", "file_record")
+    assert plan.max_entries == {
+        "cells": 256,
+        "cell_keys": 64,
+        "cell_infos": 64,
+        "cell_index": 64,
+        "free_cells": 64,
+        "slots": 1024,
+        "ledger": 4,
+        "events": 1 << 20,
+    }
+
+
+def test_plan_of_a_probe_without_slots(host: Host) -> None:
+    """Where nothing lasts, the tables beside the slots have one entry each."""
+    beside = {"overflow_slots", "hints", "sleeps", "sleep_scratch", "wait_frames"}
+    plan = _plan(Path("x"), TYPES, host, Sizes(64, 1, 4, 1 << 12), TP_BTF, (), {})
+
+    assert {name for name, entries in plan.max_entries.items() if entries == 1} == {"slots", *beside}
+
+
+@pytest.mark.parametrize(
+    ("rung", "locks", "expected"),
+    [
+        ("auto", True, [TP_BTF, replace(TP_BTF, waits=(), locks=()), RAW_TP, replace(RAW_TP, waits=(), locks=())]),
+        ("auto", False, [own for full in PROBE.rungs for own in (replace(full, locks=()), replace(full, waits=(), locks=()))]),
+        ("raw_tp", True, [RAW_TP, replace(RAW_TP, waits=(), locks=())]),
+        ("fentry", True, []),
+    ],
+)
+def test_candidates(host: Host, rung: str, locks: bool, expected: list[Rung]) -> None:
+    """Each rung is tried with its waits before it is tried without; locks are left out where the kernel does not trace them."""
+    assert _candidates(PROBE, rung, replace(host, traces_locks=locks)) == expected
+
+
+def test_candidates_of_a_probe_without_waits(host: Host) -> None:
+    """A rung that tells no waits is tried once."""
+    assert _candidates(COUNTERS, "auto", replace(host, traces_locks=True)) == [replace(own, locks=()) for own in COUNTERS.rungs]
+
+
+class Refusing:
+    """In the place of ``load``: refuses the first plans, and then gives maps of this process's memory."""
+
+    def __init__(self, refused: int, probe: Probe = PROBE) -> None:
+        self.refused, self.probe = refused, probe
+        self.plans: list[Plan] = []
+        self.loaded: list[FakeLoaded] = []
+
+    def __call__(self, plan: Plan) -> FakeLoaded:
+        self.plans.append(plan)
+        if len(self.plans) <= self.refused:
+            raise ProbeError(f"the kernel refuses plan {len(self.plans)}", f"cure {len(self.plans)}")
+        self.loaded.append(FakeLoaded(TYPES, Sizes(64, 1024, 2, 1 << 16)))
+        self.loaded[0].attach = lambda: None  # type: ignore[method-assign]
+        return self.loaded[0]
+
+
+@pytest.mark.parametrize(
+    ("refused", "mechanism", "waits"), [(0, "tp_btf", True), (1, "tp_btf", False), (2, "raw_tp", True), (3, "raw_tp", False)]
+)
+def test_rung_that_works(host: Host, monkeypatch: pytest.MonkeyPatch, refused: int, mechanism: str, waits: bool) -> None:
+    """The first that the kernel takes is attached, with what was set before; it is told by which rung, and whether it tells waits."""
+    loading = Refusing(refused)
+    monkeypatch.setattr("perflens.kernel.attached.load", loading)
+    tuning = Tuning({"user_frames": 9}, {"event_interval": [5], "unknown": [1]})
+    probe = attach("file", PROBE, host, rung="auto", sizes=Sizes(64, 1024, 2, 1 << 16), thresholds=[7] * 5, tuning=tuning)
+
+    assert (probe.mechanism, probe.has_waits) == (mechanism, waits)
+    assert probe.variables.get("thresholds") == (7,) * 5 + (2**63 - 1,) * 3
+    assert probe.variables.get("event_interval") == (5,)
+    assert loading.plans[-1].knobs["user_frames"] == struct.pack("=I", 9)
+    probe.close()
+
+
+def test_no_rung_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every refusal is told in turn, with the last one's cure."""
+    monkeypatch.setattr("perflens.kernel.attached.load", Refusing(99))
+    error = attempt(host)
+
+    assert error.reason == "; ".join(f"{rung}: the kernel refuses plan {n}" for n, rung in enumerate(("tp_btf",) * 2 + ("raw_tp",) * 2, 1))
+    assert error.cure == "cure 4"
+
+
+def test_one_rung_that_does_not_attach_is_let_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was loaded for a rung that then does not attach is closed before the next is tried."""
+    loading = Refusing(0)
+    monkeypatch.setattr("perflens.kernel.attached.load", loading)
+    with pytest.raises(LayoutError, match="variable filter_pid cannot be set"):
+        attach(
+            "file",
+            PROBE,
+            host,
+            rung="raw_tp",
+            sizes=Sizes(64, 1024, 2, 1 << 16),
+            thresholds=[1] * 5,
+            tuning=Tuning(variables={"filter_pid": [1]}),
+        )
+
+    assert all(memory.closed for memory in loading.loaded[0].named.values())
 
 
 def attempt(host: Host, rung: str = "auto", objects: Path | None = None) -> ProbeError:
