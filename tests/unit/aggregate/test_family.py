@@ -38,7 +38,15 @@ class Own:
         return values(self.family.histograms, HISTOGRAM_WIDTH)
 
     def slow(self) -> dict[SeriesKey, tuple[int, int]]:
-        return values(self.family.slow, SLOW_WIDTH)
+        return values(self.family.slow, SLOW_WIDTH + len(self.cells.wait_reasons))
+
+    def waits(self) -> dict[SeriesKey, dict[str, int]]:
+        """Time off the CPU in ns by reason, of each series that has any."""
+        reasons, table = self.cells.wait_reasons, self.family.slow
+        width = SLOW_WIDTH + len(reasons)
+        rows = {key: table.data[row * width + SLOW_WIDTH : (row + 1) * width] for key, row in table}
+        found = {key: {reason: ns for reason, ns in zip(reasons, row, strict=True) if ns} for key, row in rows.items()}
+        return {key: own for key, own in found.items() if own}
 
 
 def values(table: SeriesTable, width: int) -> dict[SeriesKey, tuple[int, int]]:
@@ -93,6 +101,51 @@ def test_slow_operations_of_several_objects_are_one_series() -> None:
     own.family.harvest()
 
     assert own.slow() == {("read", "", "unit7"): (3, 3 * THRESHOLD)}
+
+
+def test_waits_of_every_operation() -> None:
+    """Time off the CPU is that of all operations, slow or not, of all objects; shards, cells and owners of one name are added up."""
+    own = Own()
+    ext4 = own.cells.record(71, "ext4", 0, 1_000)
+    xfs = own.cells.record(72, "xfs", 0, 1_000)
+    write = own.cells.record(71, "ext4", 1, THRESHOLD)
+    for cell, reason, ns in ((ext4, "block_io", 3), (xfs, "block_io", 4), (xfs, "unattributed", 2**40), (write, "unclassified", 9)):
+        own.cells.wait(cell, reason, ns)
+    own.family.harvest()
+    own.cells.wait(ext4, "runqueue", 5)
+    own.family.harvest()
+
+    assert own.waits() == {
+        ("read", "", "unit7"): {"block_io": 7, "runqueue": 5, "unattributed": 2**40},
+        ("write", "", "unit7"): {"unclassified": 9},
+    }
+    assert own.slow() == {("write", "", "unit7"): (1, THRESHOLD)}
+
+
+def test_waits_above_the_cap() -> None:
+    """Time off the CPU of operations without a series or a cell of their own is that of `other`."""
+    own = Own(limit=1, cells=RESERVED + 2)
+    for number, owner in enumerate((71, 81, 91)):
+        own.cells.wait(own.cells.record(owner, "ext4", 0, 1_000), "journal", 10**number)
+    own.family.harvest()
+
+    assert own.waits() == {("read", "", "unit7"): {"journal": 1}, ("read", "", OTHER): {"journal": 110}}
+
+
+def test_waits_of_a_cell_that_is_bound_anew() -> None:
+    """A cell that goes to another owner takes no time of the last one with it."""
+    own = Own(cells=RESERVED + 1)
+    cell = own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.cells.wait(cell, "lock", 7)
+    own.family.kill([71], now=0.0)
+    own.family.harvest()
+    own.family.harvest()
+    own.family.recycle(now=5.0)
+    own.cells.wait(own.cells.record(99, "xfs", 0, 1_000), "lock", 11)
+    own.family.harvest()
+
+    assert own.waits() == {("read", "", "unit7"): {"lock": 7}, ("read", "", "unit9"): {"lock": 11}}
 
 
 def test_no_free_cell() -> None:
