@@ -337,7 +337,7 @@ def test_oldest_in_flight_without_owners(make: Make) -> None:
 def test_overhead(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The estimate is the measured cost of a read for each operation of an owner."""
     costs = iter((2_000.0, 2_500.0))  # before the programs are attached, and after
-    monkeypatch.setattr("perflens.agent.overhead.nanoseconds_a_read", lambda _: next(costs))
+    monkeypatch.setattr("perflens.agent.overhead.nanoseconds_a_read", lambda: next(costs))
     made = make()
     for owner, operations in ((77, 3), (88, 5)):
         for _ in range(operations):
