@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,13 @@ from typing import NamedTuple
 
 import pytest
 
+from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.features import inspect
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
+from perflens.registry import discover
 from tests.kernel.faults import Disk, accounted, mounted, slow_disk, uncached
 from tests.kernel.slow import RATE, Event, cold_file, in_group, release, throttled, until, wait_for_events
-from tests.kernel.support import OPERATIONS, Page, RunningAgent, closed_ledger, group, scrape, wait
+from tests.kernel.support import OPERATIONS, Page, RunningAgent, closed_ledger, group, owner_tree, scrape, wait
 from tests.throttle import BLOCK
 
 MILLISECOND = 1_000_000
@@ -352,6 +357,48 @@ def test_ten_thousand_operations_asleep_at_once(running: RunningAgent, rung: str
     assert 0.9 * took < sum(waited.values()) <= took
     assert [accounted(event) for event in found] == [event["duration_ns"] for event in found]
     until(lambda: not _threads_in_sleeps(running))
+
+
+@pytest.mark.timeout(60)
+def test_operations_that_share_a_slot_are_accounted_for(rung: str, tmp_path: Path) -> None:
+    """With two slots for the whole host most writers are in the table beside them: what they waited for is told all the same."""
+    writers, writes = 7, 3
+    probe = attach("file", discover()["file"], inspect(), rung=rung, sizes=Sizes(256, 2, 2), thresholds=[1 << 40] * 5)
+    files = [os.open(tmp_path / f"file{number}", os.O_WRONLY | os.O_CREAT | os.O_DIRECT) for number in range(writers)]
+    block, width = mmap.mmap(-1, BLOCK), SLOW_WIDTH + len(probe.wait_reasons)
+    with throttled(tmp_path, writes=8 * RATE) as slow, group("launcher") as launcher:
+        owner = (owner_tree() / slow.name).stat().st_ino
+
+        def write(fd: int) -> None:
+            for procs in slow.procs:
+                Path(procs).write_text("0")
+            for number in range(writes):
+                os.pwrite(fd, block, number * BLOCK)
+
+        wait(*[launcher.run(lambda fd=fd: write(fd)) for fd in files])  # type: ignore[misc]
+        time.sleep(0.2)
+        probe.detach()
+    counters = probe.counters()
+    bindings = array("i", [-1]) * (2 * probe.capacity)
+    rows, waits = array("Q", bytes(8 * HISTOGRAM_WIDTH * 256)), array("Q", bytes(8 * width * 256))
+    cells = probe.harvest(bindings, rows, waits)
+    for number, cell in enumerate(cells):
+        bindings[2 * cell] = bindings[2 * cell + 1] = number
+    probe.harvest(bindings, rows, waits)
+    own = [number for number, cell in enumerate(cells) if (probe.key(cell).owner, probe.key(cell).operation) == (owner, 1)]
+    operations, took = (sum(rows[number * HISTOGRAM_WIDTH + column] for number in own) for column in (0, 1))
+    waited: Counter[str] = Counter()
+    for number in own:
+        waited.update(dict(zip(probe.wait_reasons, waits[number * width + SLOW_WIDTH : (number + 1) * width], strict=True)))
+    probe.close()
+    for fd in files:
+        os.close(fd)
+
+    assert operations == writers * writes, (counters, operations)
+    assert counters["slot_collision"] > 0
+    assert counters["overflow_entered"] == counters["overflow_left"]
+    assert 0.9 * took < waited.total() <= took
+    assert waited["cgroup_throttle"] >= 0.9 * waited.total()
 
 
 def test_a_reader_beside_a_throttled_writer_is_not_throttled(url: str, rung: str, tmp_path: Path, no_readahead: tuple[Path, Disk]) -> None:
