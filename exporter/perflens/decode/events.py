@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from perflens.layout import Layout
 from perflens.model import FileIdentity, ProcessKey, SlowEvent, UserFrame, Wait
@@ -16,6 +18,7 @@ _RECORD = struct.Struct("=II")
 _HEAD = ("start", "duration", "process_start", "pid", "operation")  # in the order of their offsets, as a Struct gives them
 _SECOND = 1_000_000_000
 _ENDLESS = 1 << 64
+_STACKS_KEPT = 256
 _SPARE = 256  # how many more than asked for are kept until the longest of them are chosen
 _BUILD_ID_VALID, _BUILD_ID_IP = 1, 2  # enum bpf_stack_build_id_status of include/uapi/linux/bpf.h
 _MINOR_BITS = 20  # MINORBITS of include/linux/kdev_t.h
@@ -71,9 +74,9 @@ class EventDecoder:
         self._names = tuple(own.name for own in order)
         self._whole = layouts.event.unpacker(*self._names)
         self._interval = layouts.interval.unpacker("off", "waking", "on", "reason")
-        self._frame = layouts.frame.unpacker("status", "offset")
-        self._build_id = layouts.frame["build_id"]
+        self._frame = _with_bytes(layouts.frame, "build_id").unpacker("status", "build_id", "offset")
         self._blocked = struct.Struct(f"={len(self._asleep)}Q")
+        self._user_stack = lru_cache(_STACKS_KEPT)(self._decode_user_stack)  # half the time of an event; the same ones come again
 
     def sums(self, batch: bytes | bytearray, used: int, most: int) -> Batch:
         """Sum up every record of a batch that the ring gave, and find the ``most`` longest. A storm is 200,000 events a second."""
@@ -119,18 +122,19 @@ class EventDecoder:
         return self.whole(batch, at + _RECORD.size, _RECORD.unpack_from(batch, at)[0])
 
     def whole(self, batch: bytes | bytearray, at: int, length: int) -> SlowEvent:
-        """Return the event at ``at``; UndecodableEvent when its parts do not fit its length."""
+        """Return the event at ``at``; UndecodableEvent when its parts do not fit its length, or its times its duration."""
         try:
-            return self._event(batch, at, at + length)
+            return self._event(bytes(batch[at : at + length]))
         except (struct.error, KeyError, IndexError) as error:
             raise UndecodableEvent(f"a record of {length} bytes: {error!r}") from error
 
     def several(self, records: bytes) -> Iterator[SlowEvent]:
-        """Yield events that follow each other without record headers."""
+        """Yield events that follow each other without record headers; UndecodableEvent at the first that is not whole."""
         at = 0
         while at < len(records):
-            own = dict(zip(self._names, self._whole.unpack_from(records, at), strict=True))
-            length = self._length(own)
+            if at + self._whole.size > len(records):
+                raise UndecodableEvent(f"a record of {len(records) - at} bytes")
+            length = self._length(self._members(records, at))
             yield self.whole(records, at, length)
             at += length
 
@@ -138,37 +142,45 @@ class EventDecoder:
         first = at + _RECORD.size + self._name.offset
         return _text(bytes(batch[first : first + self._name.size]))
 
+    def _members(self, records: bytes, at: int = 0) -> dict[str, Any]:
+        return dict(zip(self._names, self._whole.unpack_from(records, at), strict=True))
+
     def _length(self, own: Mapping[str, int]) -> int:
-        parts = own["noted"] * self._blocked.size + own["waits"] * self._interval.size + own["kernel_frames"] * 8
+        parts = bool(own["noted"]) * self._blocked.size + own["waits"] * self._interval.size + own["kernel_frames"] * 8
         return self._whole.size + parts + own["user_frames"] * self._frame.size + own["program_length"] + own["path_length"]
 
-    def _event(self, batch: bytes | bytearray, start: int, end: int) -> SlowEvent:
-        own = dict(zip(self._names, self._whole.unpack_from(batch, start), strict=True))
-        if start + self._length(own) > end:
+    def _event(self, record: bytes) -> SlowEvent:
+        own = self._members(record)
+        if self._length(own) > len(record):
             raise struct.error("its parts are longer than it")
-        at = start + self._whole.size
+        at = self._whole.size
         blocked: dict[str, int] = {}
         if own["noted"]:
-            found = self._blocked.unpack_from(batch, at)
+            found = self._blocked.unpack_from(record, at)
             blocked = {reason: ns for reason, ns in zip(self._asleep, found, strict=True) if ns}
             at += self._blocked.size
         _add(blocked, "unclassified", own["unclassified"])
-        waits = [self._wait(batch, at + i * self._interval.size) for i in range(own["waits"])]
-        at += own["waits"] * self._interval.size
-        kernel_stack = struct.unpack_from(f"={own['kernel_frames']}Q", batch, at)
-        at += own["kernel_frames"] * 8
-        user_stack = [self._user_frame(batch, at + i * self._frame.size) for i in range(own["user_frames"])]
-        at += own["user_frames"] * self._frame.size
-        program = _path(bytes(batch[at : at + own["program_length"]]))
-        at += own["program_length"]
+        end = at + own["waits"] * self._interval.size
+        intervals, reasons = self._interval.iter_unpack(record[at:end]), self._reasons
+        waits = tuple([Wait(off, waking, on, reasons[reason]) for off, waking, on, reason in intervals])
+        kernel_stack = struct.unpack_from(f"={own['kernel_frames']}Q", record, end)
+        at = end + own["kernel_frames"] * 8
+        end = at + own["user_frames"] * self._frame.size
+        user_stack = self._user_stack(record[at:end])
+        at = end + own["program_length"]
+        program = _path(record[end:at])
         runqueue = self._add_waiting(blocked, own)
+        off_cpu, in_progress = runqueue + own["unattributed"] + sum(blocked.values()), self._kinds[own["kind"]]
+        duration = max(own["duration"], off_cpu) if in_progress else own["duration"]  # its times went on while they were read
+        if off_cpu > duration:
+            raise struct.error("it was off the CPU for longer than it lasted")
         return SlowEvent(
             probe=self._probe,
             operation=self._operations[own["operation"]],
             object_name=_text(own["object"]) or "unknown",
-            in_progress=self._kinds[own["kind"]],
+            in_progress=in_progress,
             start=own["start"],
-            duration=own["duration"],
+            duration=duration,
             process=ProcessKey(own["pid"], own["process_start"]),
             parent_pid=own["parent"],
             tid=own["tid"],
@@ -176,35 +188,32 @@ class EventDecoder:
             process_name=_text(own["process_name"]),
             owner_id=own["owner"],
             result=own["result"],
-            file=_file(own, bytes(batch[at : at + own["path_length"]])),
-            on_cpu=max(own["duration"] - runqueue - own["unattributed"] - sum(blocked.values()), 0),
+            file=_file(own, record[at : at + own["path_length"]]),
+            on_cpu=duration - off_cpu,
             runqueue=runqueue,
             unattributed=own["unattributed"],
             blocked=blocked,
-            waits=tuple(waits),
+            waits=waits,
             waits_seen=own["waits_seen"],
             kernel_stack=kernel_stack,
-            user_stack=tuple(frame for frame in user_stack if frame is not None),
+            user_stack=user_stack,
             program=f"/{program}" if own["program_complete"] else "",
         )
 
-    def _wait(self, batch: bytes | bytearray, at: int) -> Wait:
-        off, waking, on, reason = self._interval.unpack_from(batch, at)
-        return Wait(off, waking, on, self._reasons[reason])
-
-    def _user_frame(self, batch: bytes | bytearray, at: int) -> UserFrame | None:
-        status, offset = self._frame.unpack_from(batch, at)
-        if status == _BUILD_ID_VALID:
-            first = at + self._build_id.offset
-            return UserFrame(bytes(batch[first : first + self._build_id.size]), offset)
-        return UserFrame(b"", offset) if status == _BUILD_ID_IP else None
+    def _decode_user_stack(self, frames: bytes) -> tuple[UserFrame, ...]:
+        return tuple(
+            [
+                UserFrame(build_id if status == _BUILD_ID_VALID else b"", offset)
+                for status, build_id, offset in self._frame.iter_unpack(frames)
+                if status in (_BUILD_ID_VALID, _BUILD_ID_IP)
+            ]
+        )
 
     def _add_waiting(self, blocked: dict[str, int], own: Mapping[str, int]) -> int:
         """Add the sleep that goes on to its reason; return the time in the run queue."""
-        reason = self._reasons[own["waiting_reason"]]
-        if reason == "runqueue":
+        if self._reasons[own["waiting_reason"]] == "runqueue":
             return own["runqueue"] + own["waiting"]
-        _add(blocked, reason, own["waiting"])
+        _add(blocked, self._asleep[own["waiting_reason"]], own["waiting"])
         return own["runqueue"]
 
 
@@ -221,12 +230,17 @@ def _short(batch: bytes | bytearray, at: int, used: int) -> Iterator[str]:
         at += _RECORD.size + (length + 7 & ~7)
 
 
+def _with_bytes(layout: Layout, name: str) -> Layout:
+    """Return a layout in which the array of this name is one value."""
+    return replace(layout, fields={**layout.fields, name: replace(layout[name], typename="char")})
+
+
 def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
 
 
 def _path(names: bytes) -> str:
-    return "/".join(os.fsdecode(part) for part in reversed(names.split(b"\0")[:-1]))
+    return os.fsdecode(b"/".join(names.split(b"\0")[-2::-1]))
 
 
 def _file(own: Mapping[str, int], names: bytes) -> FileIdentity:
