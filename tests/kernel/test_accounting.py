@@ -13,9 +13,9 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -222,17 +222,25 @@ def _maps(agent: RunningAgent, name: str) -> list[int]:
         pytest.skip("needs bpftool")
     own = set()
     for file in Path(f"/proc/{agent.process.pid}/fdinfo").iterdir():
-        if match := re.search(r"^map_id:\s*(\d+)$", file.read_text(), re.MULTILINE):
-            own.add(int(match[1]))
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if match := re.search(r"^map_id:\s*(\d+)$", file.read_text(), re.MULTILINE):
+                own.add(int(match[1]))
     listed = json.loads(subprocess.run(["bpftool", "--json", "map", "show"], capture_output=True, check=True).stdout)
     return [each["id"] for each in listed if each["id"] in own and each.get("name") == name]
 
 
+def _dump(number: int) -> list[dict[str, Any]]:
+    command = ["bpftool", "--json", "map", "dump", "id", str(number)]
+    found: list[dict[str, Any]] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return found
+
+
 def _threads_in_sleeps(agent: RunningAgent) -> set[int]:
-    """The threads that have an entry in the table of sleeps."""
-    (number,) = _maps(agent, "sleeps")
-    dumped = json.loads(subprocess.run(["bpftool", "--json", "map", "dump", "id", str(number)], capture_output=True, check=True).stdout)
-    return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in dumped if "key" in entry}
+    """The threads that have an entry in a table of sleeps; each probe has one."""
+    numbers = _maps(agent, "sleeps")
+    assert numbers
+    entries = [entry for number in numbers for entry in _dump(number) if "key" in entry]
+    return {int.from_bytes(bytes(int(byte, 16) for byte in entry["key"]), "little") for entry in entries}
 
 
 @pytest.mark.parametrize("how", ["direct", "cached"])
