@@ -31,16 +31,16 @@ def probe(rung: str) -> Iterator[AttachedProbe]:
 
 
 def harvested(probe: AttachedProbe) -> dict[CellKey, tuple[list[int], list[int]]]:
-    """Each cell in use with its histogram row and its slow row."""
-    bindings = array("i", [-1]) * (2 * probe.capacity)
-    rows, slow = array("Q", bytes(8 * HISTOGRAM_WIDTH * 64)), array("Q", bytes(8 * SLOW_WIDTH * 64))
+    """Each cell in use with its histogram row and its slow row: count, sum, and time off the CPU by reason."""
+    bindings, width = array("i", [-1]) * (2 * probe.capacity), SLOW_WIDTH + len(probe.wait_reasons)
+    rows, slow = array("Q", bytes(8 * HISTOGRAM_WIDTH * 64)), array("Q", bytes(8 * width * 64))
     found = {}
     for number, cell in enumerate(probe.harvest(bindings, rows, slow)):
         bindings[2 * cell] = bindings[2 * cell + 1] = number
         found[number] = probe.key(cell)
     assert not probe.harvest(bindings, rows, slow)
     return {
-        key: (list(rows[n * HISTOGRAM_WIDTH : (n + 1) * HISTOGRAM_WIDTH]), list(slow[n * SLOW_WIDTH : (n + 1) * SLOW_WIDTH]))
+        key: (list(rows[n * HISTOGRAM_WIDTH : (n + 1) * HISTOGRAM_WIDTH]), list(slow[n * width : (n + 1) * width]))
         for n, key in found.items()
     }
 
@@ -65,9 +65,10 @@ def test_each_bound_is_inclusive_and_each_sum_exact(probe: AttachedProbe) -> Non
     assert [expected[i] for i in range(BUCKETS)] == buckets
     assert [sum(n for i, n in expected.items() if (i + 3) // 4 == octave) for octave in range(len(octaves))] == octaves
     assert (len(values), sum(values)) == (count, total)
-    assert [sum(ns >= THRESHOLD for ns in values), sum(ns for ns in values if ns >= THRESHOLD)] == slow
+    assert [sum(ns >= THRESHOLD for ns in values), sum(ns for ns in values if ns >= THRESHOLD)] == slow[:SLOW_WIDTH]
+    assert slow[SLOW_WIDTH:] == [0] * len(probe.wait_reasons)
     above = sum(ns > bucket_bounds()[-1] for ns in values)
-    assert above == probe.ledger()[4]["overlong"]
+    assert above == probe.counters()["overlong"]
 
 
 def test_a_full_cell_table_counts_into_other(rung: str) -> None:
@@ -80,7 +81,7 @@ def test_a_full_cell_table_counts_into_other(rung: str) -> None:
             probe.run("file_record", struct.pack("=3Q", SYNC_RANGE, 1000, fs_type))
     rows = harvested(probe)
     ours = {key: row[0][0] for key, row in rows.items() if key.operation == SYNC_RANGE}
-    overflowed = probe.ledger()[4]["no_cell"]
+    overflowed = probe.counters()["no_cell"]
     probe.close()
 
     named = sum(count for key, count in ours.items() if key.owner)

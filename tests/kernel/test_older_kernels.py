@@ -19,7 +19,7 @@ def test_counts_without_typed_casts(rung: str, data_file: Path) -> None:
     host = replace(inspect(), read_by_cast=False)
     probe = attach("file", discover()["file"], host, rung=rung, sizes=Sizes.of(host, 256), thresholds=[1 << 40] * 5)
     bindings, fd = array("i", [-1]) * (2 * probe.capacity), os.open(data_file, os.O_RDONLY)
-    rows, slow = array("Q", bytes(8 * HISTOGRAM_WIDTH * 64)), array("Q", bytes(8 * SLOW_WIDTH * 64))
+    rows, slow = array("Q", bytes(8 * HISTOGRAM_WIDTH * 64)), array("Q", bytes(8 * (SLOW_WIDTH + len(probe.wait_reasons)) * 64))
     with group("probe-read") as own:
         wanted = own.folder.stat().st_ino
         wait(own.run(lambda: [os.pread(fd, 1, 0) for _ in range(1009)]))
