@@ -173,7 +173,7 @@ class EventDecoder:
         off_cpu, in_progress = runqueue + own["unattributed"] + sum(blocked.values()), self._kinds[own["kind"]]
         duration = max(own["duration"], off_cpu) if in_progress else own["duration"]  # its times went on while they were read
         if off_cpu > duration:
-            raise struct.error("it was off the CPU for longer than it lasted")
+            raise UndecodableEvent(f"a record of {len(record)} bytes: off the CPU for {off_cpu} ns of {duration}")
         return SlowEvent(
             probe=self._probe,
             operation=self._operations[own["operation"]],

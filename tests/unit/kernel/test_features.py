@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from perflens.kernel.features import Host, capabilities, inspect, memory_on_v1, mounts, possible_cpus
+from perflens.kernel.features import Host, capabilities, inspect, memory_hierarchy, memory_on_v1, mounts, possible_cpus
 from perflens.model import Mount
 
 HEADER = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
@@ -101,6 +101,13 @@ def test_memory_on_v1(lines: str, expected: bool) -> None:
     assert memory_on_v1(HEADER + lines) is expected
 
 
+def test_memory_hierarchy() -> None:
+    """The number of the v1 hierarchy that has the memory controller; 0 is that of v2."""
+    assert memory_hierarchy(HEADER + "cpuset\t3\t1\t1\nmemory\t12\t27\t1\n") == 12
+    assert memory_hierarchy(HEADER + "memory\t0\t27\t1\n") == 0
+    assert memory_hierarchy(HEADER + "memory\t4\t27\t0\n") == 0
+
+
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -114,12 +121,13 @@ def test_inspect(tmp_path: Path) -> None:
     write(proc / "sys/kernel/perf_event_paranoid", "-1\n")
     write(sys / "devices/system/cpu/possible", "0-7\n")
     write(sys / "kernel/security/lockdown", "none [integrity] confidentiality\n")
-    write(sys / "kernel/btf/vmlinux", "\0int\0bpf_rdonly_cast\0")
+    write(sys / "kernel/btf/vmlinux", "\0int\0bpf_rdonly_cast\0btf_trace_contention_begin\0")
     write(sys / "kernel/tracing/events/x", "")
     host = inspect(str(proc), str(sys), sys / "kernel/btf/vmlinux")
 
     assert (host.pid_max, host.perf_event_paranoid, host.possible_cpus, host.lockdown) == (32_768, -1, 8, "integrity")
-    assert (host.read_by_cast, host.owner_by_memory, host.tracefs) == (True, True, True)
+    assert (host.read_by_cast, host.traces_locks, host.owner_by_memory, host.tracefs) == (True, True, True, True)
+    assert (host.owner_hierarchy, host.sees_all_processes) == (4, True)
     assert host.btf == sys / "kernel/btf/vmlinux"
 
 
@@ -131,12 +139,24 @@ def test_function_that_the_kernel_does_not_have(tmp_path: Path, btf: str) -> Non
     assert inspect(str(tmp_path), str(tmp_path), tmp_path / "kernel/btf/vmlinux").read_by_cast is False
 
 
+@pytest.mark.parametrize(
+    ("btf", "expected"),
+    [("\0btf_trace_contention_begin\0", True), ("\0trace_contention_begin\0", False), ("\0btf_trace_contention_end\0", False), ("", False)],
+)
+def test_locks_that_the_kernel_traces(tmp_path: Path, btf: str, expected: bool) -> None:
+    """A kernel before 5.19 has no tracepoint where a lock is waited for."""
+    write(tmp_path / "kernel/btf/vmlinux", btf)
+
+    assert inspect(str(tmp_path), str(tmp_path), tmp_path / "kernel/btf/vmlinux").traces_locks is expected
+
+
 def test_inspect_of_nothing(tmp_path: Path) -> None:
     """A host that says nothing is described by the safe defaults, without an error."""
     host = inspect(str(tmp_path), str(tmp_path), tmp_path / "none")
 
     assert (host.pid_max, host.perf_event_paranoid, host.btf, host.lockdown) == (4_194_304, None, None, "none")
-    assert (host.read_by_cast, host.owner_by_memory, host.tracefs) == (False, False, False)
+    assert (host.read_by_cast, host.traces_locks, host.owner_by_memory, host.tracefs) == (False, False, False, False)
+    assert host.owner_hierarchy == 0
 
 
 @pytest.mark.parametrize(
