@@ -19,7 +19,7 @@ from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
 from perflens.agent.running import RunningOperations
 from perflens.agent.views import Views
-from perflens.aggregate.evidence import EvidenceStore, OperationKey, Wanted
+from perflens.aggregate.evidence import EvidenceStore, Wanted
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
@@ -280,16 +280,15 @@ def test_operations_in_progress(own: Own) -> None:
     """They are shown until a look finds them no more, and are neither spans nor in a sum."""
     end = time.monotonic_ns()
     events = [slow_event(pid=pid, in_progress=True, duration=2 * SECOND, end=end) for pid in (1, 2)]
-    keys = [OperationKey(event.probe, event.tid, event.start) for event in events]
 
-    def shown(some: list[SlowEvent], found: list[OperationKey]) -> list[int]:
-        own.explainer.put_in_progress(own.source, some, found)
+    def shown(some: list[SlowEvent]) -> list[int]:
+        own.explainer.put_in_progress(own.source, some)
         own.explained()
         return sorted(each.event.process.pid for each in own.explainer.store.in_progress(Wanted(), 10))
 
-    assert shown(events, keys) == [1, 2]
-    assert shown([], keys[:1]) == [1]
-    assert shown([], []) == []
+    assert shown(events) == [1, 2]
+    assert shown(events[:1]) == [1]
+    assert shown([]) == []
     assert (own.spans.emitted, own.counts()) == ([], (0, 0, 0, 0))
 
 
@@ -340,7 +339,7 @@ def fill(own: Own) -> None:
         own.emit(pid=pid, tid=pid, duration=ms * MS)
     own.explained()
     events = [slow_event(pid=101, in_progress=True, duration=9 * SECOND, end=time.monotonic_ns())]
-    own.explainer.put_in_progress(own.source, events, [OperationKey(event.probe, event.tid, event.start) for event in events])
+    own.explainer.put_in_progress(own.source, events)
     own.explained()
 
 

@@ -17,7 +17,7 @@ from perflens.agent.intake import Intake
 from perflens.agent.running import Running, RunningOperations, RunningProcesses
 from perflens.agent.status import evidence_counts, status
 from perflens.agent.views import Views
-from perflens.aggregate.evidence import EvidenceStore, OperationKey
+from perflens.aggregate.evidence import EvidenceStore
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
@@ -149,6 +149,7 @@ class Agent:
         for own in self.running:
             own.family.recycle(now)
             own.family.expire(now - self.settings.series.expiry / _SECOND)
+        self._kernel_symbols.rest()
         for own in self._operations:
             own.exemplars.prune(own.family.histograms, time.time() - _EXEMPLARS_KEPT)
             self._look_in_progress(own)
@@ -180,7 +181,9 @@ class Agent:
                 events = list(own.in_progress())
             except (ProbeError, ValueError) as error:
                 _log.warning("operations in progress cannot be shown", extra=fields(probe=own.name, reason=str(error)))
-        self.explainer.put_in_progress(own, events, {OperationKey(event.probe, event.tid, event.start) for event in events})
+        if events or own.is_shown:
+            self.explainer.put_in_progress(own, events)
+        own.is_shown = bool(events)
 
     def _name_owner(self, owner_id: int) -> Owner:
         """Return an owner; one that is new is bound by a harvest first, which knows its path though it may be gone."""

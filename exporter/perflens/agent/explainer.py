@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -94,13 +94,9 @@ class Explainer:
             self._put += len(events)
             self.executor.submit(self._explain_all, source, events)
 
-    def put_in_progress(self, source: RunningOperations, events: Sequence[SlowEvent], found: Collection[OperationKey]) -> None:
-        """Show these as what is in progress; what is not among ``found`` has ended."""
-        self.executor.submit(self._show_in_progress, source, events, found)
-
-    def learn(self, work: Callable[[UserSymbols], object]) -> None:
-        """Let the symbols look at a process while it lives."""
-        self.executor.submit(self._guarded, lambda: self._is_over() or work(self.user))
+    def put_in_progress(self, source: RunningOperations, events: Sequence[SlowEvent]) -> None:
+        """Show these as what is in progress of this probe; what is not among them has ended."""
+        self.executor.submit(self._show_in_progress, source, events)
 
     def close(self) -> None:
         """Explain for a moment more, then leave alone what was not begun; send the spans that wait and end the helper."""
@@ -117,9 +113,8 @@ class Explainer:
             if self._is_over() or not self._guarded(lambda event=event: self._explain(source, event, offset)):  # type: ignore[misc]
                 self.failed[source.name] += 1
 
-    def _show_in_progress(self, source: RunningOperations, events: Iterable[SlowEvent], found: Collection[OperationKey]) -> None:
-        self.kernel.rest()
-        self.store.retain(found)
+    def _show_in_progress(self, source: RunningOperations, events: Sequence[SlowEvent]) -> None:
+        self.store.retain(source.name, {OperationKey(event.probe, event.tid, event.start) for event in events})
         offset = wall_offset()
         for event in events:
             if self._is_over():

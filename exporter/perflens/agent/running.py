@@ -99,6 +99,7 @@ class RunningOperations(Running):
     def __init__(self, name: str, probe: Probe, kernel: AttachedProbe, machine: str, owners: Owners, settings: Settings) -> None:
         super().__init__(name, probe, kernel, machine, owners, settings)
         self.exemplars = Exemplars(settings.series.limit)
+        self.is_shown = False  # whether operations in progress are shown
         structs = (self.types.struct(struct) for struct in ("event", "wait_interval", "event_frame"))
         kinds = enum_labels("event_kind", self.types.enum("event_kind"))
         self.decoder = EventDecoder(name, EventLayouts(*structs), self.operations, kernel.wait_reasons, kinds)

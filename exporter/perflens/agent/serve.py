@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import signal
 import time
 from collections.abc import Awaitable, Callable
 
 from perflens.agent.core import Agent
+from perflens.agent.ticker import Ticker, guarded
 from perflens.config import Settings
 from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
@@ -24,7 +24,6 @@ __all__ = ["serve"]
 _log = logging.getLogger("perflens")
 
 _MAINTENANCE = 2.0
-_DRAIN = 0.25
 
 
 async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
@@ -56,7 +55,11 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         ready.set()
         for own in bound:
             _log.info(f"listening on http://{sockets.url_host(own)}{web.telemetry_path}")
-        await asyncio.gather(_maintain(ended, agent), _drain(ended, agent))
+        ticker = Ticker(agent.intake, [own.kernel.ring for own in agent.running], agent.drainer)
+        try:
+            await _maintain(ended, agent)
+        finally:
+            await ticker.stop()
     finally:
         await _shut_down(agent, runner)
 
@@ -76,32 +79,7 @@ def _metrics(agent: Agent) -> Callable[[server.Scrape], Awaitable[server.Answer]
 async def _maintain(ended: asyncio.Event, agent: Agent) -> None:
     loop = asyncio.get_running_loop()
     while not await _within(ended, _MAINTENANCE):
-        await loop.run_in_executor(agent.worker, _guarded, agent.maintain)
-
-
-async def _drain(ended: asyncio.Event, agent: Agent) -> None:
-    """Drain each ring a few times a second, and at once when the kernel side says that it fills."""
-    loop = asyncio.get_running_loop()
-    filling = asyncio.Event()
-    rings = [own.kernel.ring for own in agent.running]
-    with select.epoll() as wake:
-        for ring in rings:
-            wake.register(ring.fd, select.EPOLLIN | select.EPOLLET)  # level-triggered, whatever is in the ring would wake
-
-        def on_wake() -> None:
-            wake.poll(0)
-            filling.set()
-
-        loop.add_reader(wake.fileno(), on_wake)
-        try:
-            while not ended.is_set():
-                await _either(ended, filling, _DRAIN)
-                filling.clear()
-                if any(ring.has_data for ring in rings) or agent.intake.has_news:
-                    await loop.run_in_executor(agent.drainer, _guarded, agent.intake.drain)
-        finally:
-            loop.remove_reader(wake.fileno())
-        await loop.run_in_executor(agent.drainer, _guarded, agent.intake.drain)
+        await loop.run_in_executor(agent.worker, guarded, agent.maintain)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:
@@ -109,23 +87,6 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
         return await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
         return False
-
-
-async def _either(ended: asyncio.Event, filling: asyncio.Event, seconds: float) -> None:
-    waiting = [asyncio.ensure_future(event.wait()) for event in (ended, filling)]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-
-
-def _guarded(work: Callable[[], None]) -> None:
-    """A bug in the upkeep must not end the agent: its numbers go on, and the log says it."""
-    try:
-        work()
-    except Exception:
-        _log.exception("upkeep failed")
 
 
 async def _shut_down(agent: Agent, runner: server.Runner) -> None:

@@ -92,9 +92,9 @@ class EvidenceStore:
         """Forget an operation in progress: it has ended."""
         self._in_progress.pop(key, None)
 
-    def retain(self, keys: Collection[OperationKey]) -> None:
-        """Forget the operations in progress but these, which a scan has just found."""
-        for key in [key for key in self._in_progress if key not in keys]:
+    def retain(self, probe: str, keys: Collection[OperationKey]) -> None:
+        """Forget the operations of a probe in progress but these, which a scan has just found."""
+        for key in [key for key in self._in_progress if key.probe == probe and key not in keys]:
             del self._in_progress[key]
 
     def recent(self, wanted: Wanted, limit: int) -> list[Evidence]:

@@ -132,7 +132,7 @@ def test_in_progress_ends_without_evidence(clock: Clock) -> None:
     for one in stuck:
         store.add(one)
     store.ended(key_of(stuck[0]))
-    store.retain({key_of(stuck[0]), key_of(stuck[1])})
+    store.retain("file", {key_of(stuck[0]), key_of(stuck[1])})
     assert store.in_progress(Wanted(), 10) == [stuck[1]]
     clock.ns += 61 * SECOND
     assert store.in_progress(Wanted(), 10) == []
