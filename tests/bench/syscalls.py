@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from functools import partial
 from pathlib import Path
 
-from perflens.kernel.attached import AttachedProbe, Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import AttachedProbe, Sizes
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Loaded, Plan, load
 from perflens.probe import Probe

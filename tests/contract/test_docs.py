@@ -20,7 +20,8 @@ from docs import generate
 from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
-from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes
 from perflens.kernel.features import inspect
 from perflens.registry import discover
 from tests.kernel.support import agent, closed_ledger, group, scrape, wait

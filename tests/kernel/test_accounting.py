@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes
 from perflens.kernel.features import inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
 from perflens.registry import discover

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from perflens.kernel.attached import AttachedProbe, Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import AttachedProbe, Sizes
 from perflens.kernel.features import inspect
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, SLOW_WIDTH, CellKey, bucket_bounds
 from perflens.registry import discover

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from perflens.decode.events import EventDecoder, EventLayouts
-from perflens.kernel.attached import AttachedProbe, Sizes, attach, object_path, object_types
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.layout import enum_labels
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, SlowEvent

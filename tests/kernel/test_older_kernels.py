@@ -7,7 +7,8 @@ from array import array
 from dataclasses import replace
 from pathlib import Path
 
-from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes
 from perflens.kernel.features import inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
 from perflens.registry import discover

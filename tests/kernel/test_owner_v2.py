@@ -11,7 +11,8 @@ import pytest
 
 from perflens.decode.cells import cell_info_decoder
 from perflens.enrich.cgroups import CgroupTree
-from perflens.kernel.attached import Sizes, attach, object_path, object_types
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import inspect, mounts
 from perflens.registry import discover
 from tests.kernel.support import Group, remove, wait

@@ -15,7 +15,8 @@ import pytest
 
 from perflens.decode.cells import cell_info_decoder
 from perflens.decode.processes import ProcessBatch, ProcessDecoder
-from perflens.kernel.attached import Sizes, Tuning, attach, object_path, object_types
+from perflens.kernel.attach import Tuning, attach
+from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect, memory_on_v1, mounts
 from perflens.layout import enum_labels
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, CgroupEvent, ProcessEvent

@@ -8,7 +8,8 @@ import time
 from array import array
 from pathlib import Path
 
-from perflens.kernel.attached import AttachedProbe, Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import AttachedProbe, Sizes
 from perflens.kernel.features import inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
 from perflens.registry import discover

@@ -11,7 +11,8 @@ import pytest
 
 from perflens.enrich.symbols.kallsyms import KernelSymbols, stem
 from perflens.enrich.wait_reasons import FUNCTIONS, reason_of
-from perflens.kernel.attached import Sizes, attach
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes
 from perflens.kernel.features import inspect
 from perflens.registry import discover
 

@@ -22,7 +22,8 @@ from perflens.config.settings import Path as Paths
 from perflens.errors import ConfigError, ProbeError, Problem
 from perflens.export.prometheus.page import Query
 from perflens.http.access import Client
-from perflens.kernel.attached import Tuning, object_path, object_types
+from perflens.kernel.attach import Tuning
+from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.logs import LineHandler
 from perflens.model import Exemplar, Owner, ProbeState

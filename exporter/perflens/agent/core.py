@@ -33,7 +33,7 @@ from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.otlp import spans
 from perflens.export.prometheus.page import Page
 from perflens.http.access import Access
-from perflens.kernel.attached import Tuning
+from perflens.kernel.attach import Tuning
 from perflens.kernel.features import Host, mounts
 from perflens.logs import fields
 from perflens.model import (

@@ -7,7 +7,7 @@ import struct
 
 from perflens.config import Settings
 from perflens.enrich.cgroups import CgroupTree
-from perflens.kernel.attached import Tuning
+from perflens.kernel.attach import Tuning
 
 __all__ = ["cgroup_ids", "tuning"]
 

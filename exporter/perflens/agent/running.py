@@ -13,7 +13,8 @@ from perflens.decode.events import EventDecoder, EventLayouts
 from perflens.decode.processes import ProcessDecoder
 from perflens.enrich.owners import Owners
 from perflens.errors import LayoutError, ProbeError
-from perflens.kernel.attached import AttachedProbe, Sizes, Tuning, attach, object_path, object_types
+from perflens.kernel.attach import Tuning, attach
+from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.features import Host
 from perflens.kernel.slots import SlotReading
 from perflens.layout import enum_labels

@@ -151,6 +151,7 @@ def event(evidence: Evidence) -> Json:
         "result": None if own.in_progress else own.result,
         "process": _key(own.process),
         "process_name": own.process_name,
+        "program": own.program,
         "parent_pid": own.parent_pid,
         "tid": own.tid,
         "comm": own.comm,

@@ -62,6 +62,7 @@ _SCHEMAS: Mapping[str, Schema] = {
         result=_noted({"type": ["integer", "null"]}, "What the call returned: bytes, or the negative errno; null when it is in progress."),
         process=_ref("ProcessKey"),
         process_name=_TEXT,
+        program=_noted(_TEXT, "The path of what the process runs, as its mount namespace has it; empty when it is not known whole."),
         parent_pid=_INTEGER,
         tid=_INTEGER,
         comm=_noted(_TEXT, "The thread's name."),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from perflens.errors import LayoutError, ProbeError
-from perflens.kernel.attached import Sizes, Tuning, _candidates, _plan, attach, object_path, object_types
+from perflens.kernel.attach import Tuning, _candidates, _plan, attach
+from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Plan
 from perflens.kernel.slots import SlotsReading
@@ -295,7 +296,7 @@ class Refusing:
 def test_rung_that_works(host: Host, monkeypatch: pytest.MonkeyPatch, refused: int, mechanism: str, waits: bool) -> None:
     """The first that the kernel takes is attached, with what was set before; it is told by which rung, and whether it tells waits."""
     loading = Refusing(refused)
-    monkeypatch.setattr("perflens.kernel.attached.load", loading)
+    monkeypatch.setattr("perflens.kernel.attach.load", loading)
     tuning = Tuning({"user_frames": 9}, {"event_interval": [5], "unknown": [1]})
     probe = attach("file", PROBE, host, rung="auto", sizes=Sizes(64, 1024, 2, 1 << 16), thresholds=[7] * 5, tuning=tuning)
 
@@ -308,7 +309,7 @@ def test_rung_that_works(host: Host, monkeypatch: pytest.MonkeyPatch, refused: i
 
 def test_no_rung_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every refusal is told in turn, with the last one's cure."""
-    monkeypatch.setattr("perflens.kernel.attached.load", Refusing(99))
+    monkeypatch.setattr("perflens.kernel.attach.load", Refusing(99))
     error = attempt(host)
 
     assert error.reason == "; ".join(f"{rung}: the kernel refuses plan {n}" for n, rung in enumerate(("tp_btf",) * 2 + ("raw_tp",) * 2, 1))
@@ -318,7 +319,7 @@ def test_no_rung_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_rung_that_does_not_attach_is_let_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was loaded for a rung that then does not attach is closed before the next is tried."""
     loading = Refusing(0)
-    monkeypatch.setattr("perflens.kernel.attached.load", loading)
+    monkeypatch.setattr("perflens.kernel.attach.load", loading)
     with pytest.raises(LayoutError, match="variable filter_pid cannot be set"):
         attach(
             "file",

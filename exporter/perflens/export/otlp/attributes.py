@@ -59,6 +59,8 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
     }
     if event.process.start:
         found["process.creation.time"] = clock.creation_time(event.process.start)
+    if event.program:
+        found["process.executable.path"] = cleaned(event.program, _LONGEST_PATH)
     if evidence.container_id:
         found["container.id"] = cleaned(evidence.container_id, _LONGEST_PATH)
     for reason, blocked in event.blocked.items():
