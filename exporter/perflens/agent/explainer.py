@@ -26,6 +26,7 @@ _log = logging.getLogger("perflens")
 
 _SECOND = 1_000_000_000
 _MOST_PENDING = 2_000
+_STACKS_SHARED = 512
 _LAST_MOMENT, _LAST_SPANS = 0.5, 3.0  # s
 
 
@@ -73,6 +74,7 @@ class Explainer:
         self._name_owner, self._runs = name_owner, runs
         self._budget, self._filled_at = float(rate), time.monotonic()
         self._put = self._taken = 0  # each changed by one thread only
+        self._same = lru_cache(_STACKS_SHARED)(lambda stack: stack)
         self._ends_at = math.inf
 
     def room(self, wanted: int) -> int:
@@ -144,14 +146,15 @@ class Explainer:
         self.note(evidence)
 
     def _evidence(self, event: SlowEvent, offset: int) -> Evidence:
+        """The addresses are let go for the names, and stacks that are the same are one in memory: they are most of what evidence takes."""
         owner = self._name_owner(event.owner_id)
         return Evidence(
-            event=event,
+            event=replace(event, kernel_stack=(), user_stack=()),
             owner=owner,
             container_id=_container(owner.path),
             wall_start=event.start + offset,
-            kernel_stack=tuple(map(self.kernel.name, event.kernel_stack)),
-            user_stack=self._user_stack(event),
+            kernel_stack=self._same(tuple(map(self.kernel.name, event.kernel_stack))),
+            user_stack=self._same(self._user_stack(event)),
         )
 
     def _user_stack(self, event: SlowEvent) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Query
 from perflens.http import api, server, sockets
 from perflens.http.flight import SingleFlight
-from perflens.kernel.heap import give_back_large_blocks
+from perflens.kernel.heap import give_back_large_blocks, trim
 from perflens.logs import fields
 
 __all__ = ["serve"]
@@ -52,6 +52,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     runner = await server.start(server.application(endpoints, {"/api": views}), bound)
     try:
         await loop.run_in_executor(agent.worker, agent.start)
+        trim()
         ready.set()
         for own in bound:
             _log.info(f"listening on http://{sockets.url_host(own)}{web.telemetry_path}")

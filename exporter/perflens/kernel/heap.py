@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 
-__all__ = ["give_back_large_blocks"]
+__all__ = ["give_back_large_blocks", "trim"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _MIB = 1 << 20
@@ -21,3 +22,11 @@ def give_back_large_blocks() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MIB)
         mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
         mallopt(_M_ARENA_MAX, 1)
+
+
+def trim() -> None:
+    """Give back what the start has left behind: the garbage of imports and of what was read once."""
+    gc.collect()
+    release = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if release is not None:
+        release(0)
