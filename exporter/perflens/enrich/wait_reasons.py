@@ -27,7 +27,8 @@ _BY_REASON: Mapping[str, str] = MappingProxyType(
         "remote": """
             request_wait_answer __fuse_simple_request fuse_simple_request fuse_send_write rpc_wait_bit_killable
             rpc_execute __rpc_execute nfs_wait_bit_killable nfs_wait_on_request nfs_wait_client_init_complete nfs4_wait_bit_killable
-            wait_for_response cifs_send_recv smb_send_recv compound_send_recv p9_client_rpc ceph_mdsc_wait_request
+            wait_for_response cifs_send_recv smb_send_recv compound_send_recv p9_client_rpc p9_client_zc_rpc
+            p9_virtio_request p9_virtio_zc_request ceph_mdsc_wait_request
             ceph_osdc_wait_request wait_request_timeout wait_for_connected afs_make_call virtio_fs_enqueue_req
         """,
         "writeback": """
