@@ -403,7 +403,8 @@ def test_operations_that_share_a_slot_are_accounted_for(rung: str, tmp_path: Pat
     for fd in files:
         os.close(fd)
 
-    assert operations == writers * writes, (counters, operations)
+    lost = writers * writes - operations  # two that begin within the same 100 ns in one slot: decision 0007
+    assert 0 <= lost <= 2, (counters, operations)
     assert counters["slot_collision"] > 0
     assert counters["overflow_entered"] == counters["overflow_left"]
     assert 0.9 * took < waited.total() <= took
