@@ -8,6 +8,8 @@
 #include "include/compat.h"
 #include "include/ledger.h"
 #include "include/owner.h"
+#include "include/syscalls.h"
+#include "include/throttled.h"
 
 enum file_operation {
 	FILE_READ,
@@ -19,58 +21,16 @@ enum file_operation {
 
 DECLARE_ENUM(file_operation);
 
-/* How a system call names its files; 0 is no call of this family. */
-enum file_form {
-	FORM_NONE,
-	FORM_READ,
-	FORM_WRITE,
-	FORM_FSYNC,
-	FORM_SYNC_RANGE,
-	FORM_COPY_FIRST_TO_THIRD,
-	FORM_COPY_SECOND_TO_FIRST,
-};
+#define FORM_OF(number, function, form) [number] = form,
+#define COMPAT_FORM_OF(number, function, form) [number] = COMPAT | form,
 
-#define SYSCALLS_MAX 512
-#define COMPAT 0x80 /* the number is of the 32-bit table: of this family no number is in both */
-
-/* System call numbers are an ABI: arch/x86/entry/syscalls/, include/uapi/asm-generic/unistd.h, arch/arm/tools/syscall.tbl. */
-#if defined(__TARGET_ARCH_x86)
 static const __u8 forms[SYSCALLS_MAX] = {
-	[0 /* read */] = FORM_READ, [17 /* pread64 */] = FORM_READ, [19 /* readv */] = FORM_READ,
-	[295 /* preadv */] = FORM_READ, [327 /* preadv2 */] = FORM_READ,
-	[1 /* write */] = FORM_WRITE, [18 /* pwrite64 */] = FORM_WRITE, [20 /* writev */] = FORM_WRITE,
-	[296 /* pwritev */] = FORM_WRITE, [328 /* pwritev2 */] = FORM_WRITE,
-	[74 /* fsync */] = FORM_FSYNC, [75 /* fdatasync */] = FORM_FSYNC, [277 /* sync_file_range */] = FORM_SYNC_RANGE,
-	[326 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [275 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
-	[40 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
-	/* of 32-bit callers */
-	[3 /* read */] = COMPAT | FORM_READ, [180 /* pread64 */] = COMPAT | FORM_READ, [145 /* readv */] = COMPAT | FORM_READ,
-	[333 /* preadv */] = COMPAT | FORM_READ, [378 /* preadv2 */] = COMPAT | FORM_READ,
-	[4 /* write */] = COMPAT | FORM_WRITE, [181 /* pwrite64 */] = COMPAT | FORM_WRITE, [146 /* writev */] = COMPAT | FORM_WRITE,
-	[334 /* pwritev */] = COMPAT | FORM_WRITE, [379 /* pwritev2 */] = COMPAT | FORM_WRITE,
-	[118 /* fsync */] = COMPAT | FORM_FSYNC, [148 /* fdatasync */] = COMPAT | FORM_FSYNC, [314 /* sync_file_range */] = COMPAT | FORM_SYNC_RANGE,
-	[377 /* copy_file_range */] = COMPAT | FORM_COPY_FIRST_TO_THIRD, [313 /* splice */] = COMPAT | FORM_COPY_FIRST_TO_THIRD,
-	[187 /* sendfile */] = COMPAT | FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = COMPAT | FORM_COPY_SECOND_TO_FIRST,
+	EACH_SYSCALL(FORM_OF)
+	EACH_CONDITIONAL_SYSCALL(FORM_OF)
+	EACH_COMPAT_SYSCALL(COMPAT_FORM_OF)
+	EACH_CONDITIONAL_COMPAT_SYSCALL(COMPAT_FORM_OF)
+	EACH_COMPAT_SYSCALL_OF_64_BIT(COMPAT_FORM_OF)
 };
-#elif defined(__TARGET_ARCH_arm64)
-static const __u8 forms[SYSCALLS_MAX] = {
-	[63 /* read */] = FORM_READ, [67 /* pread64 */] = FORM_READ, [65 /* readv */] = FORM_READ,
-	[69 /* preadv */] = FORM_READ, [286 /* preadv2 */] = FORM_READ,
-	[64 /* write */] = FORM_WRITE, [68 /* pwrite64 */] = FORM_WRITE, [66 /* writev */] = FORM_WRITE,
-	[70 /* pwritev */] = FORM_WRITE, [287 /* pwritev2 */] = FORM_WRITE,
-	[82 /* fsync */] = FORM_FSYNC, [83 /* fdatasync */] = FORM_FSYNC, [84 /* sync_file_range */] = FORM_SYNC_RANGE,
-	[285 /* copy_file_range */] = FORM_COPY_FIRST_TO_THIRD, [76 /* splice */] = FORM_COPY_FIRST_TO_THIRD,
-	[71 /* sendfile */] = FORM_COPY_SECOND_TO_FIRST,
-	/* of 32-bit callers */
-	[3 /* read */] = COMPAT | FORM_READ, [180 /* pread64 */] = COMPAT | FORM_READ, [145 /* readv */] = COMPAT | FORM_READ,
-	[361 /* preadv */] = COMPAT | FORM_READ, [392 /* preadv2 */] = COMPAT | FORM_READ,
-	[4 /* write */] = COMPAT | FORM_WRITE, [181 /* pwrite64 */] = COMPAT | FORM_WRITE, [146 /* writev */] = COMPAT | FORM_WRITE,
-	[362 /* pwritev */] = COMPAT | FORM_WRITE, [393 /* pwritev2 */] = COMPAT | FORM_WRITE,
-	[118 /* fsync */] = COMPAT | FORM_FSYNC, [148 /* fdatasync */] = COMPAT | FORM_FSYNC, [341 /* sync_file_range2 */] = COMPAT | FORM_SYNC_RANGE,
-	[391 /* copy_file_range */] = COMPAT | FORM_COPY_FIRST_TO_THIRD, [340 /* splice */] = COMPAT | FORM_COPY_FIRST_TO_THIRD,
-	[187 /* sendfile */] = COMPAT | FORM_COPY_SECOND_TO_FIRST, [239 /* sendfile64 */] = COMPAT | FORM_COPY_SECOND_TO_FIRST,
-};
-#endif
 
 bool compat_seen = false; /* until then the exit of close, stat … , whose numbers are in the 32-bit table, looks for no slot */
 
@@ -80,6 +40,14 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 }
 
 #define only_reads(operation) ((operation) == FILE_READ)
+
+const volatile bool notes_held = false; /* for the block family, whose requests they become */
+
+#define at_sleep(task)                                                                                                           \
+	({                                                                                                                       \
+		if (notes_held && task_state(task))                                                                              \
+			throttled_look(task);                                                                                    \
+	})
 
 #include "include/event.h"
 #include "include/filter.h"
@@ -156,17 +124,20 @@ static __always_inline int file_enter(struct pt_regs *regs, unsigned long number
 	return 0;
 }
 
-static __always_inline int file_exit(void *ctx, struct pt_regs *regs, long result)
+static __always_inline int file_end(void *ctx, struct op_slot *slot, long result)
 {
-	unsigned long number = syscall_number(regs);
-	struct op_slot *slot;
-
-	if (number >= SYSCALLS_MAX || !forms[number] || ((forms[number] & COMPAT) && !compat_seen))
-		return 0;
-	slot = slot_find((__u64)regs);
 	if (slot) /* else a peer, or entered before the programs were attached */
 		operation_over(ctx, slot, slot->object, result);
 	return 0;
+}
+
+static __always_inline int file_exit(void *ctx, struct pt_regs *regs, long result)
+{
+	unsigned long number = syscall_number(regs);
+
+	if (number >= SYSCALLS_MAX || !forms[number] || ((forms[number] & COMPAT) && !compat_seen))
+		return 0;
+	return file_end(ctx, slot_find((__u64)regs), result);
 }
 
 SEC("tp_btf/sys_enter")
@@ -191,6 +162,81 @@ SEC("raw_tp/sys_exit")
 int file_exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
 	return file_exit(ctx, (struct pt_regs *)ctx->args[0], ctx->args[1]);
+}
+
+/*
+ * The functions of the system calls themselves: other calls pay nothing. Each goes on in the one program that does the work, so that
+ * it is verified once and not for each function.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} file_enters SEC(".maps"), file_exits SEC(".maps");
+
+#define TRACED(name, function)                                                                                                   \
+	SEC("fexit/" function)                                                                                                   \
+	int file_exit_fentry_##name(__u64 *ctx)                                                                                  \
+	{                                                                                                                        \
+		bpf_tail_call_static(ctx, &file_exits, 0);                                                                       \
+		return 0;                                                                                                        \
+	}                                                                                                                        \
+	SEC("fentry/" function)                                                                                                  \
+	int file_enter_fentry_##name(__u64 *ctx)                                                                                 \
+	{                                                                                                                        \
+		bpf_tail_call_static(ctx, &file_enters, 0);                                                                      \
+		return 0;                                                                                                        \
+	}
+
+#define TRACED_ALONE(name, function, word)                                                                                       \
+	SEC("fexit/" function)                                                                                                   \
+	int file_exit_##name(__u64 *ctx)                                                                                         \
+	{                                                                                                                        \
+		return file_exit(ctx, (struct pt_regs *)word(ctx, 0), word(ctx, 1));                                             \
+	}                                                                                                                        \
+	SEC("fentry/" function)                                                                                                  \
+	int file_enter_##name(__u64 *ctx)                                                                                        \
+	{                                                                                                                        \
+		struct pt_regs *regs = (struct pt_regs *)word(ctx, 0);                                                           \
+		return file_enter(regs, syscall_number(regs));                                                                   \
+	}
+
+#define WORD_OF(ctx, index) (ctx)[index]
+
+/* A function of another prototype cannot share programs, and its argument may be of a type that the verifier lets nobody load. */
+static __always_inline __u64 word_read(__u64 *ctx, int index)
+{
+	__u64 word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), &ctx[index]);
+	return word;
+}
+
+#define TRACED_64(number, function, form) TRACED(64_##number, #function)
+#define TRACED_32(number, function, form) TRACED(32_##number, #function)
+#define TRACED_64_ALONE(number, function, form) TRACED_ALONE(fentry_64_##number, #function, word_read)
+#define TRACED_32_ALONE(number, function, form) TRACED_ALONE(fentry_32_##number, #function, word_read)
+
+EACH_SYSCALL(TRACED_64)
+EACH_COMPAT_SYSCALL(TRACED_32)
+EACH_CONDITIONAL_SYSCALL(TRACED_64_ALONE)
+EACH_CONDITIONAL_COMPAT_SYSCALL(TRACED_32_ALONE)
+TRACED_ALONE(fentry, FIRST_SYSCALL, WORD_OF)
+
+/* Attached to the same functions. The registers of the caller are the function's argument; at its return they are not at hand. */
+SEC("kretprobe")
+int file_exit_kprobe(__u64 *registers)
+{
+	return file_end(registers, slot_of(thread_id(current_task())), registers[REGISTER_RESULT]);
+}
+
+SEC("kprobe")
+int file_enter_kprobe(__u64 *registers)
+{
+	struct pt_regs *regs = (struct pt_regs *)registers[REGISTER_ARGUMENT];
+
+	return file_enter(regs, syscall_number(regs));
 }
 
 /* Never attached: run by BPF_PROG_TEST_RUN with {operation, ns, object} to prove the buckets of the loaded object. */

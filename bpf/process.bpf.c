@@ -22,13 +22,12 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 	*name = 0;
 }
 
-#include "include/filter.h"
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wunused-function" /* wait_settle: nothing waits here */
-#include "include/hist.h"
-#pragma clang diagnostic pop
+#define EVENTS_SIZE (1 << 20)
 
-#define EVENTS_SIZE (1 << 20) /* the agent sets it */
+#include "include/filter.h"
+#include "include/hist.h"
+#include "include/ring.h"
+
 #define PROGRAM_PATH_SIZE 256 /* powers of two: lengths are masked with them */
 #define CGROUP_PATH_SIZE 1024 /* TRACE_CGROUP_PATH_LEN of kernel/cgroup/cgroup-internal.h: there is no longer one */
 #define ENDED_MAX 1024
@@ -65,14 +64,6 @@ struct cgroup_event {
 DECLARE_STRUCT(cgroup_event);
 
 _Static_assert(__builtin_offsetof(struct process_event, kind) == __builtin_offsetof(struct cgroup_event, kind), "it tells which one it is");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, EVENTS_SIZE);
-} events SEC(".maps");
-
-const volatile __u32 events_quarter = EVENTS_SIZE / 4;
-__u32 woken = 0; /* the agent was told that the ring fills; it clears this when it has drained */
 
 struct process_buffer {
 	struct process_event head;
@@ -170,20 +161,6 @@ static __always_inline bool ends_process(struct task_struct *task, __u64 group_d
 	return ends_first(task);
 }
 
-/* As owner_of(), for a task that this program may know by its address alone. */
-static __always_inline __u64 owner_id_of(struct task_struct *task)
-{
-	struct css_set *set = BPF_CORE_READ(task, cgroups);
-
-	if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
-		struct cgroup_subsys_state *css;
-
-		bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
-		return BPF_CORE_READ(css, cgroup, kn, id);
-	}
-	return BPF_CORE_READ(set, dfl_cgrp, kn, id);
-}
-
 /* What is filtered is not counted and told nevertheless: the tree of processes has to be whole. */
 static __noinline int count_process(__u32 operation, __u64 owner)
 {
@@ -198,23 +175,12 @@ static __noinline int count_process(__u32 operation, __u64 owner)
 	return 0;
 }
 
-static __always_inline void emit(void *event, __u32 size)
-{
-	__u64 flags = BPF_RB_NO_WAKEUP;
-
-	if (!woken && bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= events_quarter) {
-		woken = 1;
-		flags = BPF_RB_FORCE_WAKEUP;
-	}
-	count(bpf_ringbuf_output(&events, event, size, flags) ? LEDGER_RING_FULL : LEDGER_EMITTED);
-}
-
 /* Count what a process does, `operation`, and tell it; `program` is the path in the kernel's memory or NULL. */
 static __noinline int process_seen(__u32 operation, struct task_struct *task, const char *program)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader), *parent = BPF_CORE_READ(leader, real_parent, group_leader);
 	struct process_buffer *event = bpf_map_lookup_elem(&process_buffers, &operation);
-	__u64 owner = owner_id_of(task);
+	__u64 owner = BPF_CORE_READ(owner_of_untyped(task), id);
 	__u32 length = 0;
 	long got;
 

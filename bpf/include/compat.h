@@ -11,24 +11,46 @@
  */
 const volatile bool read_by_cast = false;
 
+/* Objects for kernels without BTF of their own (WITHOUT_KERNEL_BTF) use nothing that the kernel types, and name no function of it. */
+#ifdef WITHOUT_KERNEL_BTF
+#define HAS_TYPED_TASK false
+#define bpf_rdonly_cast(object, btf_id) ((void *)(object)) /* read_by_cast is never set there */
+#define READ(pointer, field) BPF_CORE_READ((pointer), field)
+#else
+#define HAS_TYPED_TASK bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
 extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 #define READ(pointer, field)                                                                                                     \
 	(read_by_cast ? ((typeof(pointer))bpf_rdonly_cast((pointer), bpf_core_type_id_kernel(typeof(*(pointer)))))->field           \
 		      : BPF_CORE_READ((pointer), field))
+#endif
 
 /* bpf_get_current_task_btf (3ca1032ab7ab, 5.11) types the current task without a cast. */
 static __always_inline struct task_struct *current_task(void)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+	if (HAS_TYPED_TASK)
 		return (struct task_struct *)bpf_get_current_task_btf();
 	return (struct task_struct *)bpf_get_current_task();
+}
+
+/* Copy a task's name, 16 bytes: two loads where the task is typed by a cast, in place of a helper's call. */
+static __always_inline void copy_comm(char *to, struct task_struct *task)
+{
+	if (read_by_cast) {
+		struct task_struct *typed = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+		const __u64 *from = (const __u64 *)&typed->comm;
+
+		((__u64 *)to)[0] = from[0];
+		((__u64 *)to)[1] = from[1];
+	} else {
+		bpf_probe_read_kernel(to, 16, (void *)task + bpf_core_field_offset(struct task_struct, comm));
+	}
 }
 
 /* The thread id of the current task: a load where the task is typed, a helper's call (10 ns) where it is not. */
 static __always_inline __u32 thread_id(struct task_struct *task)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+	if (HAS_TYPED_TASK)
 		return task->pid;
 	return (__u32)bpf_get_current_pid_tgid();
 }
@@ -43,6 +65,17 @@ static __always_inline long task_state(struct task_struct *task)
 	return READ(task, __state);
 }
 
+/*
+ * Whether the stack of another task can be walked: with a kretprobe on it the kernel warns, if the task runs meanwhile, or is about to
+ * (73f9b911faa7, "kprobes: Use rethook for kretprobe if possible", 5.18; rethook_find_ret_addr).
+ */
+static __always_inline bool is_walkable(struct task_struct *task)
+{
+	struct task_struct___with_rethooks *with = (void *)task;
+
+	return !bpf_core_field_exists(with->rethooks) || !BPF_CORE_READ(with, rethooks.first);
+}
+
 /* kernfs_node::parent became __parent, read under RCU (741c10b096bc, "kernfs: Use RCU to access kernfs_node::parent", 6.15). */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *node)
 {
@@ -54,6 +87,9 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 }
 
 #if defined(__TARGET_ARCH_x86)
+
+#define REGISTER_ARGUMENT 14 /* di and ax in struct pt_regs of arch/x86/include/uapi/asm/ptrace.h, in words */
+#define REGISTER_RESULT 10
 
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: a 32-bit system call is running */
 
@@ -80,6 +116,9 @@ static __always_inline __u64 syscall_argument(struct pt_regs *regs, int index, b
 }
 
 #elif defined(__TARGET_ARCH_arm64)
+
+#define REGISTER_ARGUMENT 0 /* x0, in struct user_pt_regs of arch/arm64/include/uapi/asm/ptrace.h */
+#define REGISTER_RESULT 0
 
 #define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h */
 

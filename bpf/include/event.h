@@ -6,28 +6,22 @@
 #ifndef PERFLENS_EVENT_H
 #define PERFLENS_EVENT_H
 
+#define HAS_WAITS
+#include "budget.h"
 #include "hist.h"
+#include "request.h"
+#include "ring.h"
+#include "wait.h"
 
-#define EVENTS_SIZE (16 << 20) /* the agent sets it */
-#define EVENT_PATH_SIZE 1024   /* power of two: offsets are masked with it */
-#define EVENT_NAME_SIZE 256    /* NAME_MAX and a NUL */
+#define EVENT_PATH_SIZE 1024 /* power of two: offsets are masked with it */
+#define EVENT_NAME_SIZE 256  /* NAME_MAX and a NUL */
 #define EVENT_DEPTH 32
-#define BUDGETS_MAX 4096
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, EVENTS_SIZE);
-} events SEC(".maps");
 
 /* Frames of a user stack; the agent sets it, at most STACK_MAX. */
 const volatile __u32 user_frames = 20;
 const volatile __u32 kernel_frames = 20;
-const volatile __u32 events_quarter = EVENTS_SIZE / 4;
 
-__u64 event_interval = 0; /* ns of an owner's budget that an event takes, 0: no limit; the agent changes both at any time */
-__u64 event_burst = 0;	  /* ns that an owner may be ahead */
 __u64 in_progress_after = 0; /* ns; the agent sets it */
-__u32 woken = 0; /* the agent was told that the ring fills; it clears this when it has drained */
 
 enum event_kind { EVENT_ENDED, EVENT_IN_PROGRESS };
 
@@ -42,8 +36,8 @@ struct event_frame { /* struct bpf_stack_build_id of include/uapi/linux/bpf.h */
 DECLARE_STRUCT(event_frame);
 
 /*
- * Followed by, each in turn: if `noted` SLEEP_REASONS u64 of ns asleep by reason, `waits` struct wait_interval, `kernel_frames`
- * u64 addresses, `user_frames` struct event_frame, `program_length` bytes of the path of what the process runs and `path_length` bytes
+ * Followed by, each in turn: if `noted` SLEEP_REASONS u64 of ns asleep by reason, `waits` struct wait_interval, `requests` struct
+ * request_note, `kernel_frames` u64 addresses, `user_frames` struct event_frame, `program_length` bytes of the path of what the process runs and `path_length` bytes
  * of the file's, leaf first, each name ended by NUL.
  */
 struct event {
@@ -70,6 +64,9 @@ struct event {
 	__u16 path_complete;
 	__u16 program_length;
 	__u16 program_complete;
+	__u16 requests;
+	__u16 spare;
+	__u32 requests_seen;
 	__u32 waits_seen;
 	__u32 used; /* bytes that follow; kept here and not in a register, so that the verifier does not follow its every value */
 	__u32 waiting_reason; /* in progress: of the sleep that goes on */
@@ -83,6 +80,7 @@ struct event {
 #define TAIL_MASK 8191
 
 struct event_buffer {
+	__u64 claims; /* who reads 1 after adding 1 has the buffer: programs of several functions may preempt each other */
 	struct event head;
 	char tail[TAIL_MASK + 1 + 4096];
 };
@@ -93,34 +91,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct event_buffer);
 } event_buffers SEC(".maps");
-
-/* When each owner's budget is used up to: a leaky bucket in one word. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, BUDGETS_MAX);
-	__type(key, pl_cgroup_id);
-	__type(value, __u64);
-} event_budgets SEC(".maps");
-
-static __always_inline bool is_within_budget(pl_cgroup_id owner, __u64 now)
-{
-	__u64 *until, next = now + event_interval;
-
-	if (!event_interval)
-		return true;
-	until = bpf_map_lookup_elem(&event_budgets, &owner);
-	if (!until) {
-		bpf_map_update_elem(&event_budgets, &owner, &next, BPF_ANY);
-		return true;
-	}
-	if (*until > now + event_burst)
-		return false;
-	if (*until < now)
-		*until = next;
-	else
-		__sync_fetch_and_add(until, event_interval);
-	return true;
-}
 
 struct path_walk {
 	struct dentry *dentry;
@@ -206,6 +176,23 @@ static __always_inline void event_task(struct event *head, struct task_struct *t
 	BPF_CORE_READ_INTO(&head->process_name, leader, comm);
 }
 
+/* What the block family noted of the operation. */
+static __always_inline void event_requests(struct event_buffer *event, const struct op_slot *slot)
+{
+	__u32 at = event->head.used, tid = slot->tid;
+	struct thread_requests *own = bpf_map_lookup_elem(&thread_requests, &tid);
+	__u32 seen;
+
+	if (!own || own->operation_start != slot->start)
+		return;
+	event->head.requests_seen = seen = own->seen;
+	if (seen > NOTES_MAX)
+		seen = NOTES_MAX;
+	event->head.requests = seen;
+	bpf_probe_read_kernel(&event->tail[at & TAIL_MASK], sizeof(own->note), own->note); /* all: before 6.8 the verifier loses the bound of `seen` */
+	event->head.used = at + seen * sizeof(struct request_note);
+}
+
 /* The header and the waits. */
 static __always_inline void event_begin(struct event_buffer *event, struct op_slot *slot, struct task_struct *task)
 {
@@ -220,6 +207,7 @@ static __always_inline void event_begin(struct event_buffer *event, struct op_sl
 	head->runqueue = head->unattributed = head->unclassified = 0;
 	head->noted = head->waits = head->waits_seen = head->kernel_frames = head->waiting_reason = 0;
 	head->waiting = 0;
+	head->requests = head->requests_seen = 0;
 	object_name(head->object, sizeof(head->object), slot->object);
 	event_task(head, task);
 	event_file(event, slot->file);
@@ -270,14 +258,6 @@ static __always_inline __u32 event_size(const struct event_buffer *event)
 	return sizeof(event->head) + (used < TAIL_MASK ? used : TAIL_MASK);
 }
 
-static __always_inline __u64 wake_flags(void)
-{
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < events_quarter || woken)
-		return BPF_RB_NO_WAKEUP;
-	woken = 1;
-	return BPF_RB_FORCE_WAKEUP;
-}
-
 struct operation_end {
 	pl_ktime_ns time;
 	__s64 result;
@@ -296,27 +276,67 @@ static __noinline int event_emit(void *ctx, struct op_slot *slot, const struct o
 		count(LEDGER_SUPPRESSED);
 		return 0;
 	}
+	__sync_fetch_and_add(&event->claims, 1);
+	if (*(volatile __u64 *)&event->claims != 1) {
+		__sync_fetch_and_add(&event->claims, -1);
+		count(LEDGER_BUFFER_BUSY);
+		return 0;
+	}
 	event_begin(event, slot, current_task());
 	event->head.kind = EVENT_ENDED;
 	event->head.duration = end->time - slot->start;
 	event->head.result = end->result;
+	event_requests(event, slot);
 	sleep = event->head.noted ? bpf_map_lookup_elem(&sleeps, &tid) : NULL;
 	if (sleep)
 		event_kernel_stack(event, sleep->stack, sleep->frames);
 	event_user_stack(event, ctx);
 	event_paths(event, current_task(), slot->file);
-	count(bpf_ringbuf_output(&events, event, event_size(event), wake_flags()) ? LEDGER_RING_FULL : LEDGER_EMITTED);
+	emit(&event->head, event_size(event));
+	__sync_fetch_and_add(&event->claims, -1);
+	return 0;
+}
+
+/* Add what an operation that ended at `now` waited for to its cell. */
+static __noinline int wait_settle(struct op_slot *slot, struct cell *cell, __u64 now)
+{
+	struct sleep *sleep = NULL;
+	__u32 tid = slot->tid;
+	__u64 on_cpu;
+
+	if (slot->off)
+		wait_unseen(slot, current_task(), now);
+	if (slot->noted)
+		sleep = bpf_map_lookup_elem(&sleeps, &tid);
+	if (sleep && sleep->start != slot->start)
+		sleep = NULL;
+	on_cpu = now - slot->start - slot->runqueue - slot->unattributed - slot->unclassified;
+	for (int i = 0; sleep && i < SLEEP_REASONS; i++) {
+		on_cpu -= sleep->blocked[i];
+		if (cell && sleep->blocked[i])
+			__sync_fetch_and_add(&cell->wait[i], sleep->blocked[i]);
+	}
+	wait_correct(slot, queued_unseen(slot, current_task()), on_cpu);
+	if (!cell)
+		return 0;
+	__sync_fetch_and_add(&cell->wait[WAIT_UNCLASSIFIED], slot->unclassified);
+	__sync_fetch_and_add(&cell->wait[WAIT_RUNQUEUE], slot->runqueue);
+	__sync_fetch_and_add(&cell->wait[WAIT_UNATTRIBUTED], slot->unattributed);
 	return 0;
 }
 
 /* The operation of the current thread is over: aggregate it, emit it if it is slow, and let its slot go. */
 static __always_inline void operation_over(void *ctx, struct op_slot *slot, __u64 object, __s64 result)
 {
-	struct operation_end end = {.time = bpf_ktime_get_ns(), .result = result};
+	struct operation_end end = {.result = result};
 	__u32 operation = slot->operation & (OPERATIONS_MAX - 1), tid = slot->tid;
-	__u64 ns = end.time - slot->start;
-	struct cell *cell = record(operation, slot->owner, object, ns, &slot->cell[operation]);
+	struct cell *cell;
+	__u64 ns;
 
+	slot->over = 1;
+	end.time = bpf_ktime_get_ns();
+	ns = end.time - slot->start;
+	cell = record(operation, slot->owner, object, ns, &slot->cell[operation]);
 	if (slot->waited)
 		wait_settle(slot, cell, end.time);
 	if (ns >= thresholds[operation])
@@ -337,6 +357,8 @@ static __always_inline void event_waiting(struct event *head, const struct op_sl
 	head->waiting_reason = slot->waking >= off ? WAIT_RUNQUEUE : reason_of_sleep(taken, frames, slot);
 	head->waiting = now - off;
 }
+
+#ifndef WITHOUT_KERNEL_BTF
 
 /* Each operation that has been in flight for long enough, as an event of EVENT_IN_PROGRESS. */
 SEC("iter/task")
@@ -364,15 +386,17 @@ int event_in_progress(struct bpf_iter__task *ctx)
 	event->head.kind = EVENT_IN_PROGRESS;
 	event->head.duration = now - start;
 	event->head.result = 0;
-	got = bpf_get_task_stack(task, scratch->stack, sizeof(scratch->stack), 0);
+	got = is_walkable(task) ? bpf_get_task_stack(task, scratch->stack, sizeof(scratch->stack), 0) : 0;
 	frames = got > 0 ? got / sizeof(__u64) : 0;
 	event_kernel_stack(event, scratch->stack, frames);
 	event_waiting(&event->head, slot, scratch, frames, now);
 	event->head.user_frames = 0; /* the kernel walks no other process's user stack */
 	event_paths(event, task, slot->file);
 	if (slot->start == start)
-		bpf_seq_write(ctx->meta->seq, event, event_size(event));
+		bpf_seq_write(ctx->meta->seq, &event->head, event_size(event));
 	return 0;
 }
+
+#endif
 
 #endif

@@ -16,10 +16,8 @@ __u32 filter_pid[FILTERS_MAX] = {};
 __u64 filter_comm[2 * FILTERS_MAX] = {}; /* 16 bytes each */
 __u64 filter_cgroup[FILTERS_MAX] = {}; /* kernfs ids; 0 where the cgroup does not exist yet */
 
-static __always_inline bool is_wanted_pid(struct task_struct *task)
+static __always_inline bool is_wanted_pid(__u32 pid)
 {
-	__u32 pid = READ(task, tgid);
-
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (filter_pid[i] == pid)
 			return true;
@@ -27,17 +25,15 @@ static __always_inline bool is_wanted_pid(struct task_struct *task)
 	return false;
 }
 
-static __always_inline bool is_wanted_comm(struct task_struct *task)
+static __always_inline bool is_wanted_comm(const char *name)
 {
 	__u64 comm[2] = {};
 	bool ended = false;
 
-	bpf_get_current_comm(comm, sizeof(comm));
 	for (int i = 0; i < 16; i++) { /* what follows the NUL may be anything */
-		if (ended)
-			((char *)comm)[i] = 0;
-		else
-			ended = !((char *)comm)[i];
+		ended = ended || !name[i];
+		if (!ended)
+			((char *)comm)[i] = name[i];
 	}
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (filter_comm[2 * i] == comm[0] && filter_comm[2 * i + 1] == comm[1])
@@ -46,10 +42,8 @@ static __always_inline bool is_wanted_comm(struct task_struct *task)
 	return false;
 }
 
-static __always_inline bool is_wanted_cgroup(struct task_struct *task)
+static __always_inline bool is_wanted_cgroup(struct kernfs_node *node)
 {
-	struct kernfs_node *node = owner_of(task);
-
 	for (int level = 0; level < FILTER_DEPTH && node; level++) {
 		__u64 id = BPF_CORE_READ(node, id);
 
@@ -62,23 +56,26 @@ static __always_inline bool is_wanted_cgroup(struct task_struct *task)
 	return false;
 }
 
-static __noinline int passes_filters(struct task_struct *task)
+/* Each kind of filter that is set must let pass what a process did for the cgroup of `node`. */
+static __noinline int passes_filters_of(__u32 pid, const char *name, struct kernfs_node *node)
 {
-	if (filter_pids && !is_wanted_pid(task))
+	if (filter_pids && !is_wanted_pid(pid))
 		return 0;
-	if (filter_comms && !is_wanted_comm(task))
+	if (filter_comms && !is_wanted_comm(name))
 		return 0;
-	if (filter_cgroups && !is_wanted_cgroup(task))
+	if (filter_cgroups && !is_wanted_cgroup(node))
 		return 0;
 	return 1;
 }
 
-/* Each kind of filter that is set must let the task pass. */
 static __always_inline bool is_filtered(struct task_struct *task)
 {
+	char name[16] = {};
+
 	if (!filter_pids && !filter_comms && !filter_cgroups)
 		return false;
-	return !passes_filters(task);
+	bpf_get_current_comm(name, sizeof(name));
+	return !passes_filters_of(READ(task, tgid), name, owner_of(task));
 }
 
 #endif

@@ -6,28 +6,32 @@
 #ifndef PERFLENS_HIST_H
 #define PERFLENS_HIST_H
 
+#include "bucket.h"
+#include "op.h"
 #include "owner.h"
-#include "wait.h"
+#ifdef HAS_WAITS /* a family whose cells tell what its operations waited for defines it before this header */
+#include "reason.h"
+#endif
 
-#define CELLS_MAX 4096 /* the agent sets the configured number; the first OPERATIONS_MAX are the `other` cells */
+#ifndef PARTS /* likewise one that splits each operation: cells are numbered part * OPERATIONS_MAX + operation */
+#define PARTS 1
+#endif
 
-/*
- * bounds[0] is 2^-20 s (the native zero bucket), then four buckets an octave up to 2^12 s: native schema 2.
- * bounds[i] = floor(10^9 * 2^((i - 80) / 4)) ns, upper-inclusive; the agent writes the table.
- */
-#define BUCKETS 129
+#define CELL_NUMBERS (PARTS * OPERATIONS_MAX)
+#define CELLS_MAX 4096 /* the agent sets the configured number; the first CELL_NUMBERS are the `other` cells */
 
-const volatile __u64 bounds[BUCKETS + 3] = {}; /* three more, which a masked index may reach */
+const volatile __u64 bounds[BOUNDS] = {}; /* see bucket.h; the agent sets it */
 __u64 thresholds[OPERATIONS_MAX] = {}; /* ns, by operation; the agent changes them while the programs run */
 
 struct cell {
 	__u64 sum;	/* ns */
 	__u64 slow_sum;	/* ns, of the operations from the threshold on */
+#ifdef HAS_WAITS
 	__u64 wait[WAIT_REASONS]; /* ns off the CPU, of all operations */
+#endif
 	__u32 slow;
 	__u32 bucket[BUCKETS];
-	__u32 spare[6]; /* whole cache lines */
-};
+} __attribute__((aligned(64)));
 
 enum cell_state { CELL_FREE, CELL_LIVE, CELL_DEAD };
 
@@ -41,7 +45,7 @@ struct cell_key {
 };
 
 struct cell_info {
-	char object[16];
+	char object[32]; /* DISK_NAME_LEN of include/linux/blkdev.h; names of file systems are shorter */
 	struct owner_path owner;
 };
 
@@ -82,48 +86,9 @@ struct {
 	__type(value, __u32);
 } free_cells SEC(".maps");
 
-/* 1 when value > bound, for values below 2^63: without a branch, which neither the CPU nor the verifier has to follow. */
-static __always_inline __u32 above(__u64 value, __u64 bound)
+/* Take a free cell for `key`; its owner's path is that of `owner` if it is still of this id, its object's name that of `named`. */
+static __noinline __u32 cell_claim(struct cell_key *key, struct kernfs_node *owner, __u64 named)
 {
-	return (bound - value) >> 63;
-}
-
-static __always_inline __u32 floor_log2(__u64 value)
-{
-	__u32 log = above(value, 0xffffffff) << 5, step;
-
-	value >>= log;
-	step = above(value, 0xffff) << 4;
-	value >>= step, log |= step;
-	step = above(value, 0xff) << 3;
-	value >>= step, log |= step;
-	step = above(value, 0xf) << 2;
-	value >>= step, log |= step;
-	step = above(value, 3) << 1;
-	value >>= step, log |= step;
-	return log | above(value, 1);
-}
-
-/*
- * The first bucket whose bound is not below `ns`; BUCKETS when there is none.
- * 2^e ns lies above bounds[4e - 40] and 2^(e+1) ns not above bounds[4e - 35], so four compares end the search.
- */
-static __always_inline __u32 bucket_of(__u64 ns)
-{
-	__u32 octave, at;
-
-	if (ns < 1024)
-		return above(ns, bounds[0]);
-	if (ns > bounds[BUCKETS - 1])
-		return BUCKETS;
-	octave = floor_log2(ns);
-	at = (4 * octave - 39) & 127; /* 1 to 125; the mask is for the verifier */
-	return at + above(ns, bounds[at]) + above(ns, bounds[at + 1]) + above(ns, bounds[at + 2]) + above(ns, bounds[at + 3]);
-}
-
-static __noinline __u32 cell_claim(struct cell_key *key)
-{
-	struct kernfs_node *owner = current_owner();
 	struct cell_info *info;
 	struct cell_key *own;
 	__u32 index, *known;
@@ -137,9 +102,9 @@ static __noinline __u32 cell_claim(struct cell_key *key)
 	own = bpf_map_lookup_elem(&cell_keys, &index);
 	if (!info || !own)
 		goto none;
-	object_name(info->object, sizeof(info->object), key->object);
+	object_name(info->object, sizeof(info->object), named);
 	info->owner.length = info->owner.complete = 0;
-	if (BPF_CORE_READ(owner, id) == key->owner) /* else the thread was moved meanwhile: the agent looks the path up */
+	if (owner && BPF_CORE_READ(owner, id) == key->owner) /* else the thread was moved meanwhile: the agent looks the path up */
 		read_owner_path(&info->owner, owner);
 	own->owner = key->owner;
 	own->object = key->object;
@@ -155,68 +120,64 @@ static __noinline __u32 cell_claim(struct cell_key *key)
 	return index;
 none:
 	count(LEDGER_NO_CELL);
-	return key->operation & (OPERATIONS_MAX - 1);
+	return key->operation < CELL_NUMBERS ? key->operation : 0;
 }
 
-/* Aggregate one operation and return its cell; `last` remembers the cell for the next one. */
-static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, __u16 *last)
+/* Whether a cell is the one of these three. */
+static __always_inline bool is_cell_of(__u32 index, __u32 number, pl_cgroup_id owner, __u64 object)
 {
-	__u32 index = *last, bucket, at;
 	struct cell_key *own = bpf_map_lookup_elem(&cell_keys, &index);
-	struct cell *cell;
 
-	operation &= OPERATIONS_MAX - 1;
-	if (!own || own->state != CELL_LIVE || own->owner != owner || own->object != object || own->operation != operation) {
-		struct cell_key key = {.owner = owner, .object = object, .operation = operation, .state = CELL_LIVE};
+	return own && own->state == CELL_LIVE && own->owner == owner && own->object == object && own->operation == number;
+}
 
-		index = *last = cell_claim(&key);
-	}
-	at = index * (shard_mask + 1) + (bpf_get_smp_processor_id() & shard_mask);
-	cell = bpf_map_lookup_elem(&cells, &at);
-	if (!cell)
-		return NULL;
-	bucket = bucket_of(ns);
+/* This CPU's shard of a cell. */
+static __always_inline struct cell *cell_at(__u32 index)
+{
+	__u32 at = index * (shard_mask + 1) + (bpf_get_smp_processor_id() & shard_mask);
+
+	return bpf_map_lookup_elem(&cells, &at);
+}
+
+static __always_inline void cell_count(struct cell *cell, __u64 ns)
+{
+	__u32 bucket = bucket_in(bounds, ns);
+
 	if (bucket >= BUCKETS) {
 		bucket = BUCKETS - 1;
 		count(LEDGER_OVERLONG);
 	}
 	__sync_fetch_and_add(&cell->bucket[bucket], 1);
 	if (__builtin_constant_p(ns) && !ns) /* what only counts: clang makes an atomic OR of adding 0, which 5.10 does not have */
-		return cell;
+		return;
 	__sync_fetch_and_add(&cell->sum, ns);
-	if (ns >= thresholds[operation]) {
-		__sync_fetch_and_add(&cell->slow, 1);
-		__sync_fetch_and_add(&cell->slow_sum, ns);
-	}
-	return cell;
 }
 
-/* Add what an operation that ended at `now` waited for to its cell. */
-static __noinline int wait_settle(struct op_slot *slot, struct cell *cell, __u64 now)
+static __always_inline void cell_count_slow(struct cell *cell, __u64 ns)
 {
-	struct sleep *sleep = NULL;
-	__u32 tid = slot->tid;
-	__u64 on_cpu;
+	__sync_fetch_and_add(&cell->slow, 1);
+	__sync_fetch_and_add(&cell->slow_sum, ns);
+}
 
-	if (slot->off)
-		wait_unseen(slot, current_task(), now);
-	if (slot->noted)
-		sleep = bpf_map_lookup_elem(&sleeps, &tid);
-	if (sleep && sleep->start != slot->start)
-		sleep = NULL;
-	on_cpu = now - slot->start - slot->runqueue - slot->unattributed - slot->unclassified;
-	for (int i = 0; sleep && i < SLEEP_REASONS; i++) {
-		on_cpu -= sleep->blocked[i];
-		if (cell && sleep->blocked[i])
-			__sync_fetch_and_add(&cell->wait[i], sleep->blocked[i]);
+/* Aggregate one operation and return its cell; `last` remembers the cell for the next one. */
+static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, __u16 *last)
+{
+	__u32 index = *last;
+	struct cell *cell;
+
+	operation &= OPERATIONS_MAX - 1;
+	if (!is_cell_of(index, operation, owner, object)) {
+		struct cell_key key = {.owner = owner, .object = object, .operation = operation, .state = CELL_LIVE};
+
+		index = *last = cell_claim(&key, current_owner(), object);
 	}
-	wait_correct(slot, queued_unseen(slot, current_task()), on_cpu);
+	cell = cell_at(index);
 	if (!cell)
-		return 0;
-	__sync_fetch_and_add(&cell->wait[WAIT_UNCLASSIFIED], slot->unclassified);
-	__sync_fetch_and_add(&cell->wait[WAIT_RUNQUEUE], slot->runqueue);
-	__sync_fetch_and_add(&cell->wait[WAIT_UNATTRIBUTED], slot->unattributed);
-	return 0;
+		return NULL;
+	cell_count(cell, ns);
+	if (ns >= thresholds[operation] && !(__builtin_constant_p(ns) && !ns))
+		cell_count_slow(cell, ns);
+	return cell;
 }
 
 #endif

@@ -22,17 +22,27 @@ enum ledger_counter {
 	LEDGER_OVERFLOW_ENTERED,
 	LEDGER_OVERFLOW_LEFT,
 	LEDGER_NAME_TRUNCATED,	/* an owner's path longer than OWNER_PATH_SIZE */
-	LEDGER_EMITTED,		/* slow operations = emitted + suppressed + ring_full */
+	LEDGER_EMITTED,		/* slow operations = these four */
 	LEDGER_SUPPRESSED,	/* over the owner's rate */
 	LEDGER_RING_FULL,
+	LEDGER_BUFFER_BUSY,	/* preempted in the middle of another one on this CPU */
 	LEDGER_SLEEP_NOT_NOTED,	/* table of sleeps full: its time stays unclassified */
+	LEDGER_MERGED,		/* a request that went into another one */
+	LEDGER_REQUEUED,	/* issues of a request after its first */
+	LEDGER_HELD_UNKNOWN,	/* a request whose submission was not seen: held for 0 ns */
+	LEDGER_LAYER_NOT_NOTED,	/* table of what is in stacked devices full: not in their histogram */
+	LEDGER_BY_SUBMITTER,	/* how the owner of a request was found */
+	LEDGER_BY_BLKCG,
+	LEDGER_BY_MEMCG,
+	LEDGER_BY_FLUSH,
+	LEDGER_BY_UNKNOWN,
 	LEDGER_COUNTERS,
 };
 
 DECLARE_ENUM(ledger_counter);
 
 struct ledger_shard {
-	__u64 counter[24]; /* whole cache lines */
+	__u64 counter[32]; /* whole cache lines */
 };
 
 struct {

@@ -11,17 +11,21 @@
 #define OPERATIONS_MAX 8
 #define CPUS_MAX 1024 /* hints wrap above it */
 
+#define TAKEN_OVER (1ULL << 63)
+
 const volatile __u32 slot_mask = SLOTS_MAX - 1;
+const volatile bool shared_slots = true; /* the host has more thread ids than slots */
 
 struct op_slot {
-	pl_ktime_ns start;		/* 0: no operation in flight; only its thread writes, the agent reclaims */
+	pl_ktime_ns start;		/* 0: no operation in flight; only its thread writes, the agent reclaims by exchange */
 	__u64 frame;			/* of the thread's registers: tells its exit without a look at the task */
 	pl_cgroup_id owner;
 	__u64 object;
 	__u64 begun;			/* operations of this slot since the start; a counter of its own needs no atomic */
 	__u32 tid;
 	__u16 operation;
-	__u16 waited;			/* the second line is valid */
+	__u8 waited;			/* the second line is valid */
+	__u8 over;			/* its end is being counted: what its thread waits for now is not its own any more */
 	__u16 cell[OPERATIONS_MAX];	/* the thread's last cell of each operation, 0: none */
 	/* second cache line: waits, see wait.h */
 	struct file *file;
@@ -31,8 +35,9 @@ struct op_slot {
 	__u64 unattributed;		/* ns */
 	__u64 unclassified;		/* ns asleep, not charged to a reason yet */
 	__u64 delay;			/* ns that the kernel had counted of the thread in run queues when it first left the CPU */
-	__u32 noted;			/* it has an entry of `sleeps` */
-	__u16 throttled;		/* when it last went to sleep its cgroup had I/O held back */
+	__u32 claims;			/* threads that hold the slot or try to; not of this operation alone. 0: slots are not shared, or it is free */
+	__u8 noted;			/* it has an entry of `sleeps` */
+	__u8 throttled;			/* when it last went to sleep its cgroup had I/O held back */
 	__u16 contended;		/* the reason of the lock that it waits for, or 0 */
 };
 
@@ -95,6 +100,43 @@ struct beginning {
 	__u16 operation;
 };
 
+/*
+ * The slot's operation is of the thread that begins another one: its exit was not seen. The agent may be giving the slot back:
+ * who changes `start` first has the operation's end to count, and its claim to withdraw.
+ */
+static __noinline int slot_take_over(struct op_slot *slot)
+{
+	__sync_fetch_and_add(&slot->start, TAKEN_OVER);
+	if (slot->start == TAKEN_OVER)
+		return 0;
+	count(LEDGER_DIED);
+	if (shared_slots)
+		__sync_fetch_and_add(&slot->claims, -1);
+	return 0;
+}
+
+/*
+ * Whether the thread has the slot to itself until slot_end(). Of those that claim it at once at most one finds its claim alone:
+ * each adds before it looks (BPF before 5.12 has no add that returns what was there, and no exchange).
+ */
+static __always_inline bool slot_take(struct op_slot *slot, __u32 tid)
+{
+	if (shared_slots) {
+		__sync_fetch_and_add(&slot->claims, 1);
+		if (slot->claims == 1)
+			return true;
+	} else if (!slot->start) {
+		return true;
+	}
+	if (slot->start && slot->tid == tid) {
+		slot_take_over(slot);
+		return true;
+	}
+	if (shared_slots)
+		__sync_fetch_and_add(&slot->claims, -1);
+	return false;
+}
+
 /* Begin an operation of the current thread, `tid`; `slot` is slot_at(tid). */
 static __always_inline void slot_begin(struct op_slot *slot, __u32 tid, const struct beginning *op)
 {
@@ -102,20 +144,17 @@ static __always_inline void slot_begin(struct op_slot *slot, __u32 tid, const st
 	struct kernfs_node *owner = op->owner;
 	__u32 *hint;
 
-	if (slot->start) {
-		if (slot->tid != tid) {
-			struct op_slot other = {.frame = op->frame, .object = op->object, .tid = tid, .operation = op->operation, .file = op->file};
+	if (!slot_take(slot, tid)) {
+		struct op_slot other = {.frame = op->frame, .object = op->object, .tid = tid, .operation = op->operation, .file = op->file};
 
-			other.owner = READ(owner, id);
-			other.start = bpf_ktime_get_ns();
-			slot_begin_overflow(&other);
-			return;
-		}
-		count(LEDGER_DIED); /* its exit was not seen */
+		other.owner = READ(owner, id);
+		other.start = bpf_ktime_get_ns();
+		slot_begin_overflow(&other);
+		return;
 	}
 	slot->tid = tid;
 	slot->operation = op->operation;
-	slot->waited = 0;
+	slot->waited = slot->over = 0;
 	slot->frame = op->frame;
 	slot->owner = READ(owner, id);
 	slot->object = op->object;
@@ -157,12 +196,17 @@ static __always_inline struct op_slot *slot_find(__u64 frame)
 
 static __always_inline void slot_end(struct op_slot *slot)
 {
+	bool is_claimed = shared_slots && slot->claims; /* not in the overflow table */
 	__u32 tid = slot->tid;
 
 	slot->start = 0;
+	if (is_claimed)
+		__sync_fetch_and_add(&slot->claims, -1);
 	if (overflow_in_flight && !bpf_map_delete_elem(&overflow_slots, &tid)) {
 		__sync_fetch_and_add(&overflow_in_flight, -1);
 		count(LEDGER_OVERFLOW_LEFT);
+		if (is_claimed)
+			count(LEDGER_DIED); /* an earlier one of the thread, whose exit was not seen */
 	}
 }
 

@@ -5,6 +5,7 @@
 
 #include "compat.h"
 #include "ledger.h"
+#include "pseudo.h"
 
 /* On hosts whose memory controller is on cgroup v1 the owner is its cgroup, else the one of the v2 tree. */
 const volatile bool owner_by_memory = false;
@@ -19,21 +20,27 @@ struct owner_path {
 	char names[OWNER_PATH_SIZE + OWNER_NAME_SIZE];
 };
 
-static __always_inline struct kernfs_node *owner_of(struct task_struct *task)
+/* The owner of a task that the program knows by its address alone. */
+static __always_inline struct kernfs_node *owner_of_untyped(struct task_struct *task)
 {
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
-			return task->cgroups->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]->cgroup->kn;
-		return task->cgroups->dfl_cgrp->kn;
-	}
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+
 	if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
 		struct cgroup_subsys_state *css;
-		struct css_set *set = BPF_CORE_READ(task, cgroups);
 
 		bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]);
 		return BPF_CORE_READ(css, cgroup, kn);
 	}
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+	return BPF_CORE_READ(set, dfl_cgrp, kn);
+}
+
+static __always_inline struct kernfs_node *owner_of(struct task_struct *task)
+{
+	if (!HAS_TYPED_TASK)
+		return owner_of_untyped(task);
+	if (owner_by_memory && bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return task->cgroups->subsys[bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id)]->cgroup->kn;
+	return task->cgroups->dfl_cgrp->kn;
 }
 
 static __always_inline struct kernfs_node *current_owner(void)
@@ -73,7 +80,7 @@ static __always_inline struct file *current_file(struct task_struct *task, __u32
 	struct list_head *place; /* any struct that begins with a pointer: a cast needs a type of the kernel's BTF */
 	struct fdtable *table;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+	if (HAS_TYPED_TASK)
 		table = task->files->fdt;
 	else
 		table = BPF_CORE_READ(task, files, fdt);
@@ -87,48 +94,6 @@ static __always_inline struct file *current_file(struct task_struct *task, __u32
 #define S_IFREG 0100000
 #define S_IFBLK 0060000
 #define S_IFDIR 0040000
-
-/* Magic numbers of include/uapi/linux/magic.h and of the file systems' own sources: no storage behind these. */
-static __always_inline bool is_pseudo(__u32 magic)
-{
-	switch (magic) {
-	case 0x00009fa0: /* proc */
-	case 0x62656572: /* sysfs */
-	case 0x74726163: /* tracefs */
-	case 0x64626720: /* debugfs */
-	case 0x0027e0eb: /* cgroup */
-	case 0x63677270: /* cgroup2 */
-	case 0x73636673: /* securityfs */
-	case 0xf97cff8c: /* selinuxfs */
-	case 0x43415d53: /* smackfs */
-	case 0x6165676c: /* pstore */
-	case 0xde5e81e4: /* efivarfs */
-	case 0x62656570: /* configfs */
-	case 0xcafe4a11: /* bpf */
-	case 0x00001cd1: /* devpts */
-	case 0x6e736673: /* nsfs */
-	case 0x50494446: /* pidfs */
-	case 0x534f434b: /* sockfs */
-	case 0x50495045: /* pipefs */
-	case 0x19800202: /* mqueue */
-	case 0x6c6f6f70: /* binder */
-	case 0x65735543: /* fusectl */
-	case 0x67596969: /* rpc_pipefs */
-	case 0x6e667364: /* nfsd */
-	case 0x42494e4d: /* binfmt_misc */
-	case 0x00000187: /* autofs */
-	case 0x07655821: /* resctrl */
-	case 0x00009fa2: /* usbdevfs */
-	case 0x0a647361: /* functionfs */
-	case 0x444d4142: /* dma-buf */
-	case 0x454d444d: /* devmem */
-	case 0x09041934: /* anon_inode */
-	case 0xabba1974: /* xenfs */
-		return true;
-	default:
-		return false;
-	}
-}
 
 /*
  * The super block of a file that is storage (a regular file, folder or block device), else NULL: a peer.

@@ -161,9 +161,12 @@ struct request_queue {
 
 struct blkg_policy_data;
 
+struct blkcg;
+
 struct blkcg_gq {
 	struct request_queue *q;
 	struct hlist_node blkcg_node;
+	struct blkcg *blkcg;
 	struct blkcg_gq *parent;
 	struct blkg_policy_data *pd[6];
 };
@@ -194,6 +197,14 @@ struct task_struct {
 	struct files_struct *files;
 	struct css_set *cgroups;
 	struct sched_info sched_info;
+};
+
+struct llist_head {
+	void *first;
+};
+
+struct task_struct___with_rethooks {
+	struct llist_head rethooks;
 };
 
 struct task_struct___before_state_was_private {

@@ -9,6 +9,7 @@
 #define PERFLENS_WAIT_H
 
 #include "op.h"
+#include "reason.h"
 
 #define SLEEP_MIN 1000000 /* ns */
 #define UNSEEN_MIN 500000 /* ns: the kernel's clock of its run queues is another one */
@@ -18,33 +19,6 @@
 #define THROTTLE_QUEUE_SIZE 16 /* sizeof(struct list_head) of the kernel; ours has its first member only */
 #define WAIT_FRAMES_MAX 512 /* power of two */
 #define CLASSIFIED_FRAMES 32
-
-/* The agent's table of functions names these (wait_reasons.py); what a higher number names wins over what a lower one does. */
-enum wait_reason {
-	WAIT_UNCLASSIFIED,	/* less than SLEEP_MIN in all, or no stack */
-	WAIT_OTHER,		/* a stack without a function of the table */
-	WAIT_BLOCK_IO,
-	WAIT_LOCK,
-	WAIT_FUTEX,
-	WAIT_REMOTE,
-	WAIT_WRITEBACK,
-	WAIT_TAG,
-	WAIT_FLUSH,
-	WAIT_JOURNAL,
-	WAIT_SWAPIN,
-	WAIT_DIRTY_THROTTLE,
-	WAIT_RECLAIM,
-	WAIT_MEMCG_HIGH,
-	WAIT_FREEZE,
-	WAIT_CGROUP_THROTTLE,
-	WAIT_RUNQUEUE,		/* runnable, without a CPU */
-	WAIT_UNATTRIBUTED,	/* a switch or a wake-up was not seen */
-	WAIT_REASONS,
-};
-
-DECLARE_ENUM(wait_reason);
-
-#define SLEEP_REASONS WAIT_RUNQUEUE /* those before it */
 
 struct wait_interval {
 	pl_ktime_ns off;
@@ -74,10 +48,15 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2); /* at a switch, and of a look at what is in progress */
+	__uint(max_entries, 3); /* at a switch, of a look at what is in progress, and of what was not seen */
 	__type(key, __u32);
 	__type(value, struct sleep);
 } sleep_scratch SEC(".maps");
+
+static __always_inline struct sleep *scratch_of_sleep(__u32 use)
+{
+	return bpf_map_lookup_elem(&sleep_scratch, &use);
+}
 
 /* Functions in which a sleep has a reason, sorted; the agent fills them in from the kernel's symbols. */
 struct wait_frame {
@@ -155,8 +134,11 @@ static __always_inline bool is_queued(struct list_head *queue)
 	return READ(queue, next) != queue;
 }
 
-/* Whether a cgroup's data of the throttle policy on a device has reads queued, or anything else that the operation may wait for. */
-static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_data *data, bool reads)
+/*
+ * Whether a cgroup's data (struct blkcg_gq) of the throttle policy on a device (struct throtl_data) has reads queued, or anything else
+ * that the operation may wait for. Verified by itself, and not for each level of each device.
+ */
+__noinline int holds_back(__u64 group, __u64 data, __u32 reads)
 {
 	void *place = (void *)group + bpf_core_field_offset(struct blkcg_gq, pd);
 
@@ -164,7 +146,7 @@ static __always_inline bool holds_back(struct blkcg_gq *group, struct throtl_dat
 		struct list_head *queues;
 		struct throtl_grp *own;
 
-		if (bpf_probe_read_kernel(&own, sizeof(own), place) || !own || READ(own, td) != data)
+		if (bpf_probe_read_kernel(&own, sizeof(own), place) || !own || (__u64)READ(own, td) != data)
 			continue;
 		queues = (void *)own + bpf_core_field_offset(struct throtl_grp, service_queue) +
 			 bpf_core_field_offset(struct throtl_service_queue, queued);
@@ -186,17 +168,17 @@ static __noinline int is_throttled(struct task_struct *task, bool reads)
 	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id) || !bpf_core_type_exists(struct throtl_grp))
 		return 0;
 	bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id)]);
-	node = READ((struct blkcg *)css, blkg_list.first);
+	node = BPF_CORE_READ((struct blkcg *)css, blkg_list.first); /* numbers to the verifier, where READ() gives pointers */
 	for (int device = 0; device < THROTTLE_DEVICES && node; device++) {
 		struct blkcg_gq *group = (void *)node - bpf_core_field_offset(struct blkcg_gq, blkcg_node);
 		struct request_queue *queue = READ(group, q);
-		struct throtl_data *data = READ(queue, td);
+		struct throtl_data *data = BPF_CORE_READ(queue, td);
 
-		node = READ(node, next);
+		node = BPF_CORE_READ(node, next);
 		for (int level = 0; level < THROTTLE_LEVELS && group && data; level++) {
-			if (holds_back(group, data, reads))
+			if (holds_back((__u64)group, (__u64)data, reads))
 				return 1;
-			group = READ(group, parent);
+			group = BPF_CORE_READ(group, parent);
 		}
 	}
 	return 0;
@@ -219,7 +201,10 @@ static __always_inline struct sleep *sleep_of(struct op_slot *slot, struct sleep
 		return NULL;
 	}
 	slot->noted = 1;
-	return bpf_map_lookup_elem(&sleeps, &tid);
+	own = bpf_map_lookup_elem(&sleeps, &tid);
+	if (own) /* a program that was preempted here may have had another one write the scratch: of all that is in it only this differs */
+		own->start = slot->start;
+	return own;
 }
 
 /* Charge the sleep so far to the reason of the stack in `scratch` (of `frames`, 0: none), and keep what the event will show. */
@@ -282,22 +267,29 @@ static __always_inline __u64 queued_unseen(const struct op_slot *slot, struct ta
 
 /*
  * A thread that left the CPU at slot->off, and whose switch-in was not seen, is on it. From its wake-up on it was in a run queue
- * for as long as the kernel counted, then on the CPU. Without a wake-up the rest could be either.
+ * for as long as the kernel counted, then on the CPU. Without a wake-up the rest could be either. The stack of the sleep is gone;
+ * that its cgroup was throttled is known.
  */
 static __noinline int wait_unseen(struct op_slot *slot, struct task_struct *task, __u64 now)
 {
+	struct wait_interval wait = {.off = slot->off, .waking = slot->waking};
 	__u64 left = now - slot->off, queued = queued_unseen(slot, task);
+	bool woken = slot->waking >= slot->off;
+	struct sleep *scratch = scratch_of_sleep(2);
 
-	if (slot->waking >= slot->off) {
-		slot->unclassified += slot->waking - slot->off;
+	if (woken)
 		left = now - slot->waking;
-	}
 	if (queued > left)
 		queued = left;
+	wait.on = slot->waking + queued;
 	slot->runqueue += queued;
-	if (slot->waking < slot->off)
+	if (woken)
+		slot->unclassified += slot->waking - slot->off;
+	else
 		slot->unattributed += left - queued;
 	slot->off = slot->waking = 0;
+	if (woken && scratch && slot->unclassified >= SLEEP_MIN)
+		sleep_note(slot, scratch, &wait, 0);
 	return 0;
 }
 
@@ -351,17 +343,18 @@ static __always_inline bool wait_end(struct op_slot *slot, struct wait_interval 
 	return wait->on - wait->off >= SLEEP_MIN || slot->unclassified >= SLEEP_MIN;
 }
 
-static __always_inline struct sleep *scratch_of_sleep(__u32 use)
-{
-	return bpf_map_lookup_elem(&sleep_scratch, &use);
-}
+#ifndef at_sleep /* a family may define it before this header: what else is done with a thread that goes to sleep */
+#define at_sleep(task) ((void)0)
+#endif
 
 static __always_inline void wait_leave(bool preempted, struct task_struct *prev)
 {
 	struct op_slot *slot = slot_of(READ(prev, pid));
 
-	if (slot)
+	if (slot && !slot->over)
 		wait_begin(slot, prev, preempted || !task_state(prev));
+	if (!preempted)
+		at_sleep(prev);
 }
 
 SEC("tp_btf/sched_switch")
@@ -380,7 +373,7 @@ int wait_switch_tp_btf(__u64 *ctx)
 	scratch = scratch_of_sleep(0);
 	if (!scratch)
 		return 0;
-	bytes = bpf_get_task_stack(next, scratch->stack, sizeof(scratch->stack), 0);
+	bytes = is_walkable(next) ? bpf_get_task_stack(next, scratch->stack, sizeof(scratch->stack), 0) : 0;
 	sleep_note(slot, scratch, &wait, bytes > 0 ? bytes / sizeof(__u64) : 0);
 	return 0;
 }
