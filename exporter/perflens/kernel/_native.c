@@ -204,26 +204,32 @@ static PyObject *scan(PyObject *module, PyObject *args)
 	return listed ? Py_BuildValue("(nKnN)", in_flight, begun, unlisted, listed) : NULL;
 }
 
-/* Clear the word at `offset` if it still holds `expected`: how the slot of a thread that is gone is given back. */
+/*
+ * Clear the start at `offset` if it still holds `expected`, and withdraw the operation's claim if slots are shared (else there is none):
+ * how the slot of a thread that is gone is given back. The claim goes last: until then nobody else takes the slot.
+ */
 static PyObject *reclaim(PyObject *module, PyObject *args)
 {
 	PyObject *slots_object;
 	Buffers b = {.used = 0};
-	Py_ssize_t offset;
+	Py_ssize_t offset, claims_offset;
 	unsigned long long value;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "OnK", &slots_object, &offset, &value))
+	if (!PyArg_ParseTuple(args, "OnnK", &slots_object, &offset, &claims_offset, &value))
 		return NULL;
 	char *slots = buffer(&b, slots_object, true);
 	uint64_t expected = value;
 
 	if (!slots)
 		return NULL;
-	if (offset < 0 || offset % 8 || offset + 8 > length(&b, 0))
+	if (offset % 8 || !fits(offset, 8, length(&b, 0)) || claims_offset % 4 || !fits(claims_offset, 4, length(&b, 0)))
 		return refuse(&b, "the offset is outside of the slots");
 	bool cleared = __atomic_compare_exchange_n((uint64_t *)(slots + offset), &expected, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	uint32_t *claims = (uint32_t *)(slots + claims_offset);
 
+	if (cleared && __atomic_load_n(claims, __ATOMIC_RELAXED))
+		__atomic_fetch_sub(claims, 1, __ATOMIC_RELEASE);
 	return release(&b, PyBool_FromLong(cleared));
 }
 

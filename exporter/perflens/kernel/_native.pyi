@@ -28,8 +28,11 @@ def scan(slots: _Memory, layout: tuple[int, int, int, int], before: int, /) -> t
     ``layout`` is (slot size, start offset, tid offset, begun offset). The list is cut at 1,024.
     """
 
-def reclaim(slots: _Memory, offset: int, expected: int, /) -> bool:
-    """Set the 64-bit word at ``offset`` to 0 if it still holds ``expected``; return whether it did."""
+def reclaim(slots: _Memory, offset: int, claims: int, expected: int, /) -> bool:
+    """Set the 64-bit word at ``offset`` to 0 if it still holds ``expected``; return whether it did.
+
+    Then the 32-bit word at ``claims`` is one less, unless it is 0.
+    """
 
 def drain(consumer: _Memory, producer: _Memory, out: bytearray, page: int, /) -> tuple[int, int, int]:
     """Move finished ring records into ``out``; return (records, bytes used, bytes left in the ring).

@@ -6,18 +6,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from perflens.errors import ProbeError
-from perflens.kernel.attached import IN_PROGRESS, AttachedProbe, Sizes, object_path, object_types
+from perflens.kernel.attached import IN_PROGRESS, REQUEST_IS_OVER, AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.btf import ObjectTypes
 from perflens.kernel.features import Host
 from perflens.kernel.loader import Plan, load
 from perflens.kernel.variables import knobs
 from perflens.probe import Probe, Rung
 
-__all__ = ["Tuning", "attach"]
+__all__ = ["Tuning", "attach", "table_entries"]
 
-_BESIDE_SLOTS = ("overflow_slots", "hints", "sleeps", "sleep_scratch", "wait_frames")  # of no use where there is one slot
+_OF_32_BIT = "*_fentry_32_*"  # programs at functions that a kernel without 32-bit system calls does not have
+_BESIDE_SLOTS = ("overflow_slots", "hints")  # of no use where there is one slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Tuning:
 _UNTUNED = Tuning()
 
 
-def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, extra: tuple[str, ...], own: Mapping[str, int]) -> Plan:
-    entries = {
+def table_entries(sizes: Sizes) -> dict[str, int]:
+    """Return how many entries each table has whose number is not the object's own; of a ring, its bytes."""
+    return {
         "cells": sizes.cells * sizes.shards,
         "cell_keys": sizes.cells,
         "cell_infos": sizes.cells,
@@ -43,18 +46,44 @@ def _plan(path: Path, types: ObjectTypes, host: Host, sizes: Sizes, rung: Rung, 
         "events": sizes.ring,
         **(dict.fromkeys(_BESIDE_SLOTS, 1) if sizes.slots == 1 else {}),
     }
-    attached = (*rung.programs, *rung.waits, *rung.locks)
-    fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4, **own}
-    known = {name: value for name, value in fixed.items() if name in types.variables}
-    return Plan(path, (*attached, IN_PROGRESS, *extra), attached, knobs(types, host, known), types.variables, entries)
+
+
+def _plan(
+    path: Path,
+    types: ObjectTypes,
+    host: Host,
+    sizes: Sizes,
+    rung: Rung,
+    extra: tuple[str, ...],
+    own: Mapping[str, int],
+    shared: Mapping[str, int] = MappingProxyType({}),
+) -> Plan:
+    attached = (*rung.programs, *rung.waits, *rung.locks, *rung.either)
+    beside = (IN_PROGRESS, REQUEST_IS_OVER) if host.kernel_btf else (REQUEST_IS_OVER,)
+    fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "events_quarter": sizes.ring // 4}
+    fixed |= {"shared_slots": host.pid_max > sizes.slots, **own}
+    return Plan(
+        path,
+        (*attached, *rung.tails.values(), *beside, *extra),
+        attached,
+        knobs(types, host, fixed),
+        types.variables,
+        table_entries(sizes),
+        shared,
+        rung.functions,
+        rung.tails,
+        "" if host.compat_syscalls else _OF_32_BIT,
+        # Types that this kernel does not have libbpf looks for in every module, which takes CAP_SYS_ADMIN, unless it is given a file.
+        host.given_btf or (None if "CAP_SYS_ADMIN" in host.capabilities else host.btf),
+    )
 
 
 def _try(
-    plan: Plan, types: ObjectTypes, sizes: Sizes, rung: Rung, procfs: str | None, thresholds: Sequence[int], tuning: Tuning
+    plan: Plan, types: ObjectTypes, sizes: Sizes, probe: Probe, rung: Rung, procfs: str | None, thresholds: Sequence[int], tuning: Tuning
 ) -> AttachedProbe:
     loaded = load(plan)
     try:
-        attached = AttachedProbe(loaded, types, sizes, rung, len(thresholds), procfs)
+        attached = AttachedProbe(loaded, types, sizes, probe, rung, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
         attached.tune(tuning.variables)
         attached.attach()
@@ -70,16 +99,23 @@ def _require(host: Host, path: Path) -> None:
         raise ProbeError(f"{missing} missing", f"run as root, or grant {missing} (docs/troubleshooting.md#capabilities)")
     if host.btf is None:
         raise ProbeError(
-            "this kernel has no BTF at /sys/kernel/btf/vmlinux", "use a kernel with CONFIG_DEBUG_INFO_BTF=y (docs/troubleshooting.md#btf)"
+            "this kernel has no BTF at /sys/kernel/btf/vmlinux",
+            "use a kernel with CONFIG_DEBUG_INFO_BTF=y, give a file with --btf.path, or leave --loader out (docs/troubleshooting.md#btf)",
         )
     if not os.access(path, os.R_OK):
         raise ProbeError(f"{path} is missing", "run make, or reinstall perflens")
 
 
+def _without_traced(rung: Rung) -> Rung:
+    return replace(rung, either=tuple(name for name in rung.either if not name.endswith("_fexit")))
+
+
 def _candidates(probe: Probe, rung: str, host: Host) -> list[Rung]:
-    """The rungs to try in turn: each with its waits first, then without."""
-    chosen = [own if host.traces_locks else replace(own, locks=()) for own in probe.rungs if rung in ("auto", own.name)]
-    return [own for full in chosen for own in ((full, replace(full, waits=(), locks=())) if full.waits else (full,))]
+    """The rungs to try in turn: each with its waits first, then without; with each of its alternatives, then with none."""
+    possible = [_without_traced(own) for own in probe.rungs if own.name != "fentry"] if host.untraceable else probe.rungs
+    chosen = [own if host.traces_locks else replace(own, locks=()) for own in possible if rung in ("auto", own.name)]
+    waiting = [own for full in chosen for own in ((full, replace(full, waits=(), locks=())) if full.waits else (full,))]
+    return [replace(own, either=beside) for own in waiting for beside in (*((name,) for name in own.either), ())]
 
 
 def attach(
@@ -93,26 +129,30 @@ def attach(
     tuning: Tuning = _UNTUNED,
     procfs: str = "/proc",
     extra: tuple[str, ...] = (),
+    shared: Mapping[str, int] = MappingProxyType({}),
     objects: Path | None = None,
 ) -> AttachedProbe:
     """Attach a probe by the first rung that works (``rung`` auto) or by the one that is named.
 
     ``thresholds`` holds the slow threshold in ns of each of its operations, in the order of their numbers.
-    ``extra`` programs are loaded beside, for ``run``. ProbeError with every rung's reason when none works.
+    ``extra`` programs are loaded beside, for ``run``; ``shared`` are tables of another probe by name, as file descriptors.
+    ProbeError with every rung's reason when none works.
     """
-    path = object_path(name, host.machine, objects)
+    path = object_path(name, host.machine, objects, bare=not host.kernel_btf)
     _require(host, path)
     types, sizes = object_types(path), sizes.fit(probe)
     reasons = []
     seen_procfs = procfs if host.sees_all_processes else None
     for candidate in _candidates(probe, rung, host):
         try:
-            plan = _plan(path, types, host, sizes, candidate, extra, tuning.knobs)
-            return _try(plan, types, sizes, candidate, seen_procfs, thresholds, tuning)
+            plan = _plan(path, types, host, sizes, candidate, extra, tuning.knobs, shared)
+            return _try(plan, types, sizes, probe, candidate, seen_procfs, thresholds, tuning)
         except ProbeError as error:
             reasons.append((candidate.name, error))
+    if not reasons and rung in probe.mechanisms:
+        raise ProbeError(f"functions cannot be traced: {host.untraceable}", "use another rung (docs/troubleshooting.md#refused)")
     if not reasons:
-        raise ProbeError(f"{name} has no rung {rung}", f"use one of auto, {', '.join(rung.name for rung in probe.rungs)}")
+        raise ProbeError(f"{name} has no rung {rung}", f"use one of auto, {', '.join(probe.mechanisms)}")
     if len(reasons) == 1:
         raise reasons[0][1]
     raise ProbeError("; ".join(f"{tried}: {error.reason}" for tried, error in reasons), reasons[-1][1].cure)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,27 +14,33 @@ from perflens.errors import ProbeError
 from perflens.kernel import _native
 from perflens.kernel.btf import ObjectTypes, read_object
 from perflens.kernel.features import Host
-from perflens.kernel.loader import Loaded
+from perflens.kernel.programs import Programs
 from perflens.kernel.slots import Slots, SlotsReading
 from perflens.kernel.variables import Variables
 from perflens.layout import Layout, enum_labels
 from perflens.model import CellKey
 from perflens.probe import Probe, Rung
 
-__all__ = ["IN_PROGRESS", "AttachedProbe", "Sizes", "object_path", "object_types"]
+__all__ = ["IN_PROGRESS", "REQUEST_IS_OVER", "SHARED", "AttachedProbe", "Sizes", "object_path", "object_types"]
 
 _STRUCTS = frozenset(
     {
-        *("cell", "cell_info", "cell_key", "ledger_shard", "op_slot", "wait_frame"),
-        *("event", "event_frame", "wait_interval"),
+        *("cell", "cell_info", "cell_key", "ledger_shard", "op_slot", "request_slot", "wait_frame"),
+        *("event", "event_frame", "request_note", "wait_interval"),
         *("process_event", "cgroup_event"),
     }
 )
-_DETAILS = ("overlong", "no_cell", "slot_collision", "name_truncated", "sleep_not_noted")
-_EVENTS = ("emitted", "suppressed", "ring_full")
-_OUTCOMES = ("blocking_peer", "filtered", "no_slot", "died")
+_ATTRIBUTED = "by_"  # how the counters begin that say by which method the owner of a request was found
+_DETAILS = {
+    "slots": ("overlong", "no_cell", "slot_collision", "name_truncated", "sleep_not_noted"),
+    "requests": ("overlong", "no_cell", "slot_collision", "name_truncated", "requeued", "held_unknown", "layer_not_noted"),
+}
+_EVENTS = ("emitted", "suppressed", "ring_full", "buffer_busy")
+_OUTCOMES = {"slots": ("blocking_peer", "filtered", "no_slot", "died"), "requests": ("filtered", "no_slot", "died", "merged")}
+SHARED = ("slots", "thread_requests", "throttled_bios", "throttled_count")
 _UNREACHABLE = 2**63 - 1  # the threshold of operations that do not exist
 IN_PROGRESS = "event_in_progress"
+REQUEST_IS_OVER = "block_request_is_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Sizes:
     cells: int
     slots: int
     shards: int
-    ring: int = 1 << 24
+    ring: int = 1 << 23
 
     @classmethod
     def of(cls, host: Host, cells: int) -> Sizes:
@@ -53,12 +60,12 @@ class Sizes:
     def fit(self, probe: Probe) -> Sizes:
         """Return what of it a probe takes: no more than it declares, and one slot where nothing lasts."""
         cells = min(self.cells, probe.cells or self.cells)
-        return Sizes(cells, self.slots if probe.has_durations else 1, self.shards, min(self.ring, probe.ring))
+        return Sizes(cells, self.slots if probe.has_durations else 1, min(self.shards, probe.shards), min(self.ring, probe.ring))
 
 
-def object_path(name: str, machine: str, folder: Path | None = None) -> Path:
-    """Return where the compiled object of a probe lies for an architecture."""
-    return (folder or Path(__file__).parent.parent / "objects") / machine / f"{name}.bpf.o"
+def object_path(name: str, machine: str, folder: Path | None = None, *, bare: bool = False) -> Path:
+    """Return where the compiled object of a probe lies for an architecture; ``bare`` without what needs the kernel's own BTF."""
+    return (folder or Path(__file__).parent.parent / "objects") / machine / f"{name}{'.bare' if bare else ''}.bpf.o"
 
 
 @cache
@@ -70,27 +77,29 @@ def object_types(path: Path) -> ObjectTypes:
 class AttachedProbe:
     """The shared memory of one probe. Only the agent's worker thread calls it."""
 
-    def __init__(self, loaded: Loaded, types: ObjectTypes, sizes: Sizes, rung: Rung, operations: int, procfs: str | None) -> None:
+    def __init__(
+        self, loaded: Programs, types: ObjectTypes, sizes: Sizes, probe: Probe, rung: Rung, operations: int, procfs: str | None
+    ) -> None:
         self.mechanism, self.has_waits, self.capacity = rung.name, bool(rung.waits), sizes.cells
         self._loaded, self._sizes = loaded, sizes
+        self._at_switches = next((name for name in rung.either if "_switch_" in name), "")
         self._cells, self._keys, self._infos = (loaded.memory(name) for name in ("cells", "cell_keys", "cell_infos"))
-        self._ledger, self._frames = loaded.memory("ledger"), loaded.memory("wait_frames")
+        self._ledger = loaded.memory("ledger")
         self.variables = Variables(loaded.memory(".bss"), types)
         self.ring = loaded.ring("events", sizes.ring)
-        self.slots = Slots(loaded.memory("slots"), types.struct("op_slot"), procfs, lambda tid: loaded.delete("sleeps", tid))
+        self._in_flight = probe.in_flight
+        self.slots = _slots(loaded, types, probe, procfs)
         self._info_size = types.struct("cell_info").size
         self._shard = types.struct("ledger_shard").unpacker("counter")
         self._thresholds = types.variable("thresholds").field
-        self._frame = types.struct("wait_frame")
-        self.wait_reasons = tuple(enum_labels("wait_reason", types.enum("wait_reason"), exclude=frozenset({"WAIT_REASONS"})).values())
+        self._frames = loaded.memory("wait_frames") if "wait_frame" in types.structs else bytearray()
+        self.wait_reasons = _wait_reasons(types)
         self._counters = enum_labels("ledger_counter", types.enum("ledger_counter"), exclude=frozenset({"LEDGER_COUNTERS"}))
         self._states = {label: number for number, label in enum_labels("cell_state", types.enum("cell_state")).items()}
         self._key_layout = types.struct("cell_key")
         self._key = self._key_layout.unpacker("owner", "object", "operation")
         self._layout = _harvest_layout(types.struct("cell"), self._key_layout, sizes)
-        reserved = self._thresholds.count  # one `other` cell an operation
-        self._set_up_cells(reserved, operations)
-        self.usable = sizes.cells - reserved + operations
+        self.usable = self._set_up_cells(max(len(probe.parts), 1), operations)
 
     def harvest(self, bindings: array[int], rows: array[int], slow: array[int]) -> list[int]:
         """Move every count into the rows that the cells are bound to; return the cells in use that are bound to none."""
@@ -98,7 +107,9 @@ class AttachedProbe:
 
     def key(self, index: int) -> CellKey:
         """Return what a cell stands for; owner 0 is the `other` cell of its operation."""
-        return CellKey(*self._key.unpack_from(self._keys, index * self._key_layout.size))
+        owner, opaque, number = self._key.unpack_from(self._keys, index * self._key_layout.size)
+        part, operation = divmod(number, self._thresholds.count)
+        return CellKey(owner, opaque, operation, part)
 
     def info(self, index: int) -> bytes:
         """Return the ``struct cell_info`` of a cell."""
@@ -127,10 +138,14 @@ class AttachedProbe:
                 self.variables.set(name, values)
 
     def set_wait_frames(self, ranges: Sequence[tuple[int, int, str]]) -> int:
-        """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room."""
+        """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room.
+
+        A probe without waits has no use for them.
+        """
+        if not self._frames:
+            return 0
         numbers = {reason: number for number, reason in enumerate(self.wait_reasons)}
-        pack = struct.Struct("=3Q")
-        assert pack.size == self._frame.size
+        pack = struct.Struct("=3Q")  # struct wait_frame
         room = len(self._frames) // pack.size
         for index, (first, end, reason) in enumerate(sorted(ranges)[:room]):
             pack.pack_into(self._frames, index * pack.size, first, end, numbers[reason])
@@ -159,14 +174,38 @@ class AttachedProbe:
     def _overflowing(counted: Mapping[str, int]) -> int:
         return counted["overflow_entered"] - counted["overflow_left"]
 
-    def ledger(self, slots: SlotsReading) -> tuple[int, dict[str, int], int, int, dict[str, int]]:
+    def ledger(self, slots: SlotsReading) -> tuple[int, dict[str, int], int, dict[tuple[str, str], int], dict[str, int]]:
         """Return (entered, outcomes without the aggregated ones, in flight, missed, details)."""
         counted = self.counters()
         in_flight = slots.in_flight
-        outcomes = {name: counted[name] for name in _OUTCOMES}
+        outcomes = {name: counted[name] for name in _OUTCOMES[self._in_flight]}
         outcomes["died"] += self.slots.died
         in_flight += self._overflowing(counted)
-        return counted["entered"] + slots.begun, outcomes, in_flight, self._loaded.missed(), {name: counted[name] for name in _DETAILS}
+        details = {name: counted[name] for name in _DETAILS[self._in_flight]}
+        return counted["entered"] + slots.begun, outcomes, in_flight, self._loaded.missed(), details
+
+    def attributed(self) -> dict[str, int]:
+        """Return of how many requests the owner was found by each method; nothing for operations, which are their thread's."""
+        if self._in_flight == "slots":
+            return {}
+        return {name.removeprefix(_ATTRIBUTED): count for name, count in self.counters().items() if name.startswith(_ATTRIBUTED)}
+
+    @property
+    def looks_at_switches(self) -> bool:
+        """Whether it has a program at the switches of threads that another probe's may do the work of (throttled.h)."""
+        return self._loaded.is_attached(self._at_switches)
+
+    def leave_switches(self) -> None:
+        """Leave that work to the other probe."""
+        self._loaded.let_go(self._at_switches)
+
+    def shared(self) -> dict[str, int]:
+        """Return the tables that another probe may use too, as file descriptors by name."""
+        return {name: self._loaded.map_fd(name) for name in SHARED}
+
+    def programs(self) -> dict[str, int]:
+        """Return the file descriptors of the programs that are attached, by name."""
+        return self._loaded.programs()
 
     def run(self, program: str, arguments: bytes) -> int:
         """Run one of the object's programs by hand; see Loaded.run."""
@@ -187,14 +226,41 @@ class AttachedProbe:
     def _set_state(self, index: int, state: str) -> None:
         struct.pack_into("=I", self._keys, index * self._key_layout.size + self._key_layout["state"].offset, self._states[state])
 
-    def _set_up_cells(self, reserved: int, operations: int) -> None:
-        for index in range(operations):
-            struct.pack_into("=I", self._keys, index * self._key_layout.size + self._key_layout["operation"].offset, index)
-            self._set_state(index, "live")
-        for index in range(reserved, self._sizes.cells):
+    def _set_up_cells(self, parts: int, operations: int) -> int:
+        """Make an `other` cell of each operation in each part, and the others free; return how many of all can be used."""
+        apart = self._thresholds.count
+        for index in range(parts * apart):
+            if index % apart < operations:
+                struct.pack_into("=I", self._keys, index * self._key_layout.size + self._key_layout["operation"].offset, index)
+                self._set_state(index, "live")
+        for index in range(parts * apart, self._sizes.cells):
             self.give_back(index)
+        return self._sizes.cells - parts * (apart - operations)
+
+
+def _slots(loaded: Programs, types: ObjectTypes, probe: Probe, procfs: str | None) -> Slots:
+    """What is in flight. A request outlives the thread that submitted it: whether it is over, the request itself tells."""
+    if probe.in_flight == "requests":
+        layout = types.struct("request_slot")
+        request = layout.unpacker("request")
+
+        def is_over(slot: bytes) -> bool:
+            with suppress(ProbeError):  # may the programs not be run by hand, its age tells what it can
+                return bool(loaded.run(REQUEST_IS_OVER, struct.pack("=Q", *request.unpack_from(slot))))
+            return False
+
+        return Slots(loaded.memory("requests"), layout, None, lambda _: None, is_over)
+    return Slots(loaded.memory("slots"), types.struct("op_slot"), procfs, lambda tid: loaded.delete("sleeps", tid))
+
+
+def _wait_reasons(types: ObjectTypes) -> tuple[str, ...]:
+    """What the cells of a probe tell its operations waited for, in the order of their columns."""
+    if "wait" not in types.struct("cell").fields:
+        return ()
+    return tuple(enum_labels("wait_reason", types.enum("wait_reason"), exclude=frozenset({"WAIT_REASONS"})).values())
 
 
 def _harvest_layout(cell: Layout, key: Layout, sizes: Sizes) -> tuple[int, int, int, int, int, int, int, int, int, int, int]:
-    sums = (cell["sum"].offset, cell["slow"].offset, cell["slow_sum"].offset, cell["wait"].offset, cell["wait"].count)
+    waits = (cell["wait"].offset, cell["wait"].count) if "wait" in cell.fields else (0, 0)
+    sums = (cell["sum"].offset, cell["slow"].offset, cell["slow_sum"].offset, *waits)
     return (cell.size, cell["bucket"].offset, cell["bucket"].count, *sums, sizes.shards, key.size, key["state"].offset)

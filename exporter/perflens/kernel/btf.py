@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from perflens.errors import LayoutError
 from perflens.kernel import elf
 from perflens.layout import Field, Layout, Variable
 
-__all__ = ["ObjectTypes", "read_object"]
+__all__ = ["ObjectTypes", "prototype_parameters", "read_object"]
 
 _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
@@ -173,3 +174,39 @@ def read_object(path: Path, structs: frozenset[str]) -> ObjectTypes:
         return ObjectTypes(_structs(reader, structs), enums, _variables(reader, elf.symbols(image)))
     except (struct.error, IndexError, ValueError, KeyError, RecursionError) as error:
         raise LayoutError(f"{path}: damaged BTF: {error}") from error
+
+
+def prototype_parameters(section: bytes, name: bytes) -> int | None:
+    """Return how many parameters the function has to which the typedef ``name`` points, in a kernel's BTF; None when there is none.
+
+    LayoutError when it is damaged. A kernel has 150,000 types: only where each begins is noted.
+    """
+    try:
+        magic, _, _, header, type_offset, type_length, string_offset, string_length = _HEADER.unpack_from(section)
+        strings = header + string_offset
+        found = section.find(b"\0" + name + b"\0", strings, strings + string_length)
+        if magic != 0xEB9F or found < 0:
+            return None
+        wanted, at, end, begins, index = found + 1 - strings, header + type_offset, header + type_offset + type_length, array("I", [0]), 0
+        while at < end:
+            name_offset, info, target = _TYPE.unpack_from(section, at)
+            kind = info >> 24 & 0x1F
+            if name_offset == wanted and kind == _TYPEDEF:
+                index = target
+            begins.append(at)
+            fixed, each = _TRAILER.get(kind, (0, 0))
+            at += _TYPE.size + fixed + each * (info & 0xFFFF)
+        return _parameters(section, begins, index)
+    except (struct.error, IndexError) as error:
+        raise LayoutError(f"damaged BTF: {error}") from error
+
+
+def _parameters(section: bytes, begins: array[int], index: int) -> int | None:
+    for _ in range(4):  # a pointer, and qualifiers at most
+        if not index:
+            return None
+        info, target = struct.unpack_from("<4xII", section, begins[index])
+        if info >> 24 & 0x1F == _FUNC_PROTO:
+            return int(info) & 0xFFFF
+        index = int(target)
+    return None

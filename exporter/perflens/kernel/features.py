@@ -5,14 +5,21 @@ from __future__ import annotations
 import mmap
 import os
 import platform
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from perflens.errors import LayoutError
+from perflens.kernel.btf import prototype_parameters
+from perflens.kernel.tryload import why_functions_cannot_be_traced
 from perflens.model import Mount
 
-__all__ = ["Host", "capabilities", "inspect", "memory_hierarchy", "memory_on_v1", "mounts", "possible_cpus"]
+__all__ = ["Host", "capabilities", "inspect", "knows", "memory_hierarchy", "memory_on_v1", "mounts", "number", "possible_cpus"]
 
 _CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": 1,
     "CAP_DAC_READ_SEARCH": 2,
     "CAP_SYS_PTRACE": 19,
     "CAP_SYS_ADMIN": 21,
@@ -25,6 +32,7 @@ _CAPABILITIES = {
 
 
 _BTF = Path("/sys/kernel/btf/vmlinux")  # where libbpf looks, whatever --path.sysfs says
+_ESCAPE = re.compile(r"\\([0-7]{3})")
 _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 
 
@@ -32,7 +40,11 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_n
 class Host:
     """The facts that decide what can be attached and how large the shared tables are.
 
+    ``untraceable`` says why functions cannot be traced, and is empty where they can; ``compat_syscalls`` whether 32-bit programs run.
+    ``queue_first`` says that the tracepoints of requests have the queue before the request.
     ``sees_all_processes`` is false in a PID namespace of its own: a thread that cannot be seen there may well be alive.
+    ``btf`` is the file of the kernel's types, ``given_btf`` if it is not the kernel's own; ``kernel_btf`` says whether the kernel has
+    them itself, which typed programs and iterators need.
     """
 
     machine: str
@@ -42,6 +54,9 @@ class Host:
     btf: Path | None
     read_by_cast: bool
     traces_locks: bool
+    untraceable: str
+    compat_syscalls: bool
+    queue_first: bool
     owner_by_memory: bool
     owner_hierarchy: int
     capabilities: frozenset[str]
@@ -49,6 +64,8 @@ class Host:
     lockdown: str
     tracefs: bool
     sees_all_processes: bool
+    kernel_btf: bool = True
+    given_btf: Path | None = None
 
     @property
     def may_load(self) -> bool:
@@ -70,7 +87,8 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _number(path: Path) -> int | None:
+def number(path: Path) -> int | None:
+    """Return the number that a file of procfs holds; None when there is none."""
     text = _text(path)
     return int(text) if text.removeprefix("-").isdecimal() else None
 
@@ -88,17 +106,35 @@ def capabilities(status: str) -> frozenset[str]:
 
 
 def _unescaped(path: str) -> str:
-    return path.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+    return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), path)
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) <= 10 else 0
+
+
+def _mount(fields: Sequence[str], fstype: str, source: str, options: str) -> Mount:
+    major, _, minor = fields[2].partition(":")
+    return Mount(
+        _unescaped(fields[3]),
+        _unescaped(fields[4]),
+        fstype,
+        frozenset(options.split(",")),
+        number=_whole(fields[0]),
+        parent=_whole(fields[1]),
+        device=(_whole(major), _whole(minor)),
+        source=_unescaped(source),
+    )
 
 
 def mounts(mountinfo: str) -> tuple[Mount, ...]:
     """Return the mounts that the text of /proc/PID/mountinfo lists."""
     found = []
-    for line in mountinfo.splitlines():
+    for line in mountinfo.split("\n"):  # a mount point may hold whatever else ends a line for Python
         left, separator, right = line.partition(" - ")
         fields, tail = left.split(" "), right.split(" ")
         if separator and len(fields) >= 6 and len(tail) >= 3:
-            found.append(Mount(_unescaped(fields[3]), _unescaped(fields[4]), tail[0], frozenset(tail[2].split(","))))
+            found.append(_mount(fields, *tail[:3]))
     return tuple(found)
 
 
@@ -116,8 +152,8 @@ def memory_on_v1(cgroups: str) -> bool:
     return memory_hierarchy(cgroups) != 0
 
 
-def _knows(btf: Path, name: bytes) -> bool:
-    """Whether the kernel's BTF holds a name; its strings lie in it as plain text."""
+def knows(btf: Path, name: bytes) -> bool:
+    """Return whether the kernel's BTF holds a name; its strings lie in it as plain text."""
     try:
         with btf.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -130,28 +166,43 @@ def _knows(btf: Path, name: bytes) -> bool:
         return False
 
 
+@cache
+def _parameters(btf: Path, name: bytes) -> int | None:
+    """How many parameters the prototype of this name has, its context included; None when the kernel has none."""
+    try:
+        return prototype_parameters(btf.read_bytes(), name) if knows(btf, name) else None
+    except (OSError, LayoutError):
+        return None
+
+
 def _lockdown(text: str) -> str:
     _, _, rest = text.partition("[")
-    return rest.partition("]")[0] or "none"
+    return rest.partition("]")[0] or "unknown"
 
 
 def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None) -> Host:
     """Look at this host; nothing that is missing is an error here."""
     proc, sys = Path(procfs), Path(sysfs)
-    btf = btf or _BTF
+    given, btf = btf, btf or _BTF
+    own = os.access(_BTF, os.R_OK)
     return Host(
         machine=platform.machine(),
         kernel=platform.release(),
         possible_cpus=possible_cpus(_text(sys / "devices/system/cpu/possible")),
-        pid_max=_number(proc / "sys/kernel/pid_max") or 4_194_304,
+        pid_max=number(proc / "sys/kernel/pid_max") or 4_194_304,
         btf=btf if os.access(btf, os.R_OK) else None,
-        read_by_cast=_knows(btf, b"bpf_rdonly_cast"),
-        traces_locks=_knows(btf, b"btf_trace_contention_begin"),
+        read_by_cast=own and knows(btf, b"bpf_rdonly_cast"),
+        traces_locks=knows(btf, b"btf_trace_contention_begin"),
+        untraceable=why_functions_cannot_be_traced(),
+        compat_syscalls=knows(btf, b"__ia32_compat_sys_preadv") or knows(btf, b"__arm64_compat_sys_preadv"),
+        queue_first=_parameters(btf, b"btf_trace_block_rq_issue") == 3,
         owner_by_memory=memory_on_v1(_text(proc / "cgroups")),
         owner_hierarchy=memory_hierarchy(_text(proc / "cgroups")),
         capabilities=capabilities(_text(Path("/proc/self/status"))),
-        perf_event_paranoid=_number(proc / "sys/kernel/perf_event_paranoid"),
+        perf_event_paranoid=number(proc / "sys/kernel/perf_event_paranoid"),
         lockdown=_lockdown(_text(sys / "kernel/security/lockdown")),
         tracefs=os.access(sys / "kernel/tracing/events", os.R_OK),
         sees_all_processes=procfs != "/proc" or _inode(proc / "self/ns/pid") == _INITIAL_PID_NAMESPACE,
+        kernel_btf=own,
+        given_btf=given,
     )

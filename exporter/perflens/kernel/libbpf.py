@@ -15,7 +15,7 @@ from typing import Any
 from perflens.errors import ProbeError
 from perflens.kernel import _native
 
-__all__ = ["ANY", "Library", "TestRun", "library"]
+__all__ = ["ANY", "Library", "OpenOptions", "TestRun", "library", "test_run"]
 
 ANY = 0  # BPF_ANY
 
@@ -37,15 +37,21 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__close": (None, (_P,)),
     "bpf_object__next_program": (_P, (_P, _P)),
     "bpf_object__find_map_by_name": (_P, (_P, _S)),
+    "bpf_prog_load": (_I, (_I, _S, _S, _S, _SIZE, _P)),
     "bpf_program__name": (_S, (_P,)),
+    "bpf_program__section_name": (_S, (_P,)),
     "bpf_program__fd": (_I, (_P,)),
     "bpf_program__set_autoload": (_I, (_P, _B)),
     "bpf_program__attach": (_P, (_P,)),
+    "bpf_program__attach_perf_event": (_P, (_P, _I)),
     "bpf_program__attach_iter": (_P, (_P, _P)),
     "bpf_link__destroy": (_I, (_P,)),
     "bpf_link__fd": (_I, (_P,)),
     "bpf_iter_create": (_I, (_I,)),
     "bpf_map__fd": (_I, (_P,)),
+    "bpf_map__reuse_fd": (_I, (_P, _I)),
+    "bpf_map__type": (_I, (_P,)),
+    "bpf_map__key_size": (_U32, (_P,)),
     "bpf_map__value_size": (_U32, (_P,)),
     "bpf_map__max_entries": (_U32, (_P,)),
     "bpf_map__set_max_entries": (_I, (_P, _U32)),
@@ -53,6 +59,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_update_elem": (_I, (_I, _P, _P, _U64)),
     "bpf_map_delete_elem": (_I, (_I, _P)),
     "bpf_prog_test_run_opts": (_I, (_I, _P)),
+    "bpf_raw_tracepoint_open": (_I, (_S, _I)),
 }
 
 _PRINT = ctypes.CFUNCTYPE(_I, _I, _S, _P)
@@ -79,6 +86,20 @@ class TestRun(ctypes.Structure):
         ("flags", _U32),
         ("cpu", _U32),
         ("batch_size", _U32),
+    ]
+
+
+class OpenOptions(ctypes.Structure):
+    """``struct bpf_object_open_opts``, as far as it is used: see TestRun."""
+
+    _fields_ = [
+        ("size", _SIZE),
+        ("object_name", _S),
+        ("relaxed_maps", _B),
+        ("pin_root_path", _S),
+        ("removed", _U32),
+        ("kconfig", _S),
+        ("btf_custom_path", _S),
     ]
 
 
@@ -125,3 +146,12 @@ def library() -> Library:
         if shared is not None:
             return Library(shared)
     raise ProbeError("libbpf 1.x is not installed", "apt-get install libbpf1, or install the wheel, which brings its own")
+
+
+def test_run(lib: Library, program: str, fd: int, arguments: bytes) -> int:
+    """Run a raw tracepoint program once with ``arguments`` as its context; return its result. ProbeError when it cannot be run."""
+    context = ctypes.create_string_buffer(arguments, len(arguments))
+    options = TestRun(size=ctypes.sizeof(TestRun), ctx_in=ctypes.addressof(context), ctx_size_in=len(arguments))
+    if lib.bpf_prog_test_run_opts(fd, ctypes.byref(options)):
+        raise ProbeError(f"{program} cannot be run: {lib.why()}", "use a kernel from 5.10 on")
+    return int(options.retval)

@@ -6,13 +6,16 @@ import ctypes
 import logging
 import mmap
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from perflens.errors import ProbeError
-from perflens.kernel.libbpf import ANY, Library, TestRun, library
-from perflens.kernel.ring import Ring
+from perflens.kernel.kprobes import Kprobes
+from perflens.kernel.libbpf import ANY, Library, OpenOptions, library, test_run
+from perflens.kernel.ring import Ring, map_ring
 from perflens.layout import Variable
 
 __all__ = ["Loaded", "Plan", "load"]
@@ -20,11 +23,20 @@ __all__ = ["Loaded", "Plan", "load"]
 _log = logging.getLogger(__name__)
 
 _ITERATED_AT_ONCE = 1 << 16
+_KPROBES = ("kprobe", "kretprobe")
+_FIRST = struct.pack("=I", 0)
+_DETAILS = "see the log at level debug; perflens check names what is missing"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One attempt: the programs to load, those of them to attach in this order, and what to set before."""
+    """One attempt: the programs to load, those of them to attach in this order, and what to set before.
+
+    Names of programs may be patterns; what fits ``left_out`` is not meant. Kprobes among them are attached to the functions of the
+    programs that fit ``functions``; ``tails`` are programs by the table in which others find them.
+    ``shared`` are maps of another object by name, as file descriptors, that take the place of its own if they are of the same shape.
+    ``btf`` is a file with the kernel's types, None for the kernel's own and those of its modules.
+    """
 
     object: Path
     programs: tuple[str, ...]
@@ -32,6 +44,17 @@ class Plan:
     knobs: Mapping[str, bytes]
     variables: Mapping[str, Variable]
     max_entries: Mapping[str, int]
+    shared: Mapping[str, int] = field(default_factory=dict)
+    functions: str = ""
+    tails: Mapping[str, str] = field(default_factory=dict)
+    left_out: str = ""
+    btf: Path | None = None
+
+    def expand(self, patterns: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
+        """Return the names that are meant, in the order of the patterns; a pattern that nothing fits stays, to be complained of."""
+        own = [name for name in names if not fnmatchcase(name, self.left_out)]
+        found = {pattern: [name for name in own if fnmatchcase(name, pattern)] for pattern in patterns}
+        return tuple(dict.fromkeys(name for pattern in patterns for name in found[pattern] or [pattern]))
 
 
 class Loaded:
@@ -39,8 +62,12 @@ class Loaded:
 
     def __init__(self, lib: Library, handle: int, plan: Plan) -> None:
         self._lib, self._handle, self._plan = lib, handle, plan
-        self._links: list[int] = []
+        self._own = dict(_programs(lib, handle))
+        self._attach = plan.expand(plan.attach, tuple(self._own))
+        self._links: dict[str, list[int]] = {}
         self._memories: list[mmap.mmap] = []
+        self._facts: dict[str, int] = {}
+        self._kprobes = Kprobes(plan.object.name.partition(".")[0])
 
     def map_fd(self, name: str) -> int:
         """Return the file descriptor of a map."""
@@ -58,15 +85,10 @@ class Loaded:
         return mapped
 
     def ring(self, name: str, size: int) -> Ring:
-        """Map a BPF ring buffer of ``size`` bytes: the consumer's page, then the producer's with the data twice."""
-        page, fd = mmap.PAGESIZE, self.map_fd(name)
-        try:
-            consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-            producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
-        except OSError as error:
-            raise ProbeError(f"cannot map {name}: {error.strerror}", "report this as a bug, with the kernel's version") from error
-        self._memories += [consumer, producer]
-        return Ring(fd, consumer, producer)
+        """Map a BPF ring buffer of ``size`` bytes."""
+        ring, memories = map_ring(name, self.map_fd(name), size)
+        self._memories += memories
+        return ring
 
     def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
         """Set an element (``key`` None pushes to a queue); return whether the kernel took it."""
@@ -76,13 +98,15 @@ class Loaded:
         """Delete an element; return whether it was there."""
         return not self._lib.bpf_map_delete_elem(self.map_fd(map_name), key)
 
+    def go_on(self, table: str, program: str) -> None:
+        """Let the programs that look into a table of programs go on with this one."""
+        fd = int(self._lib.bpf_program__fd(self._program(program)))
+        if not self.update(table, _FIRST, struct.pack("=i", fd)):
+            raise ProbeError(f"{program} cannot follow other programs: {self._lib.why()}", _DETAILS)
+
     def run(self, program: str, arguments: bytes) -> int:
         """Run a raw tracepoint program once with ``arguments`` as its context; return its result."""
-        context = ctypes.create_string_buffer(arguments, len(arguments))
-        options = TestRun(size=ctypes.sizeof(TestRun), ctx_in=ctypes.addressof(context), ctx_size_in=len(arguments))
-        if self._lib.bpf_prog_test_run_opts(self._lib.bpf_program__fd(self._program(program)), ctypes.byref(options)):
-            raise ProbeError(f"{program} cannot be run: {self._lib.why()}", "use a kernel from 5.10 on")
-        return int(options.retval)
+        return test_run(self._lib, program, self._lib.bpf_program__fd(self._program(program)), arguments)
 
     def iterate(self, program: str) -> bytes:
         """Run an iterator program over all that it walks, and return what it wrote; ProbeError when the kernel has no such iterator."""
@@ -98,30 +122,73 @@ class Loaded:
         finally:
             self._lib.bpf_link__destroy(link)
 
-    def missed(self) -> int:
-        """Return how often the kernel skipped a program because it was already running on that CPU (5.12 and later)."""
-        return sum(self._recursion_misses(name) for name in self._plan.attach)
+    def programs(self) -> dict[str, int]:
+        """Return the file descriptors of the plan's programs to attach, by name."""
+        return {name: int(self._lib.bpf_program__fd(self._program(name))) for name in self._attach}
+
+    def missed(self) -> dict[tuple[str, str], int]:
+        """Return how often the kernel did not run a program, by the program and the reason.
+
+        ``recursion``: it was running on that CPU already, or another kprobe's was (told from 5.12 on); ``kprobe``, by kprobe: it was hit
+        while one ran, or more calls slept in the function than can be followed.
+        """
+        skipped = {(name, "recursion"): self._recursion_misses(name) for name in self._attach}
+        return skipped | {(event, "kprobe"): count for event, count in self._kprobes.missed().items()}
 
     def attach(self) -> None:
         """Attach the plan's programs in order; on a failure detach those that were, and raise ProbeError."""
-        for name in self._plan.attach:
-            link = self._lib.bpf_program__attach(self._program(name))
+        try:
+            for name in self._attach:
+                self._links[name] = []
+                for link in self._attached(name):
+                    self._links[name].append(link)
+        except BaseException:
+            self.detach()
+            raise
+
+    def _attached(self, name: str) -> Iterator[int]:
+        """Attach one program, a kprobe to each of its functions."""
+        program = self._program(name)
+        section = self._section(name)
+        if section not in _KPROBES:
+            yield self._link(name, self._lib.bpf_program__attach(program))
+            return
+        for traced in self._plan.expand((self._plan.functions,), tuple(self._own)):
+            event = self._kprobes.open(self._section(traced).partition("/")[2], at_return=section == "kretprobe")
+            link = self._lib.bpf_program__attach_perf_event(program, event)
             if not link:
                 why = self._lib.why()
-                self.detach()
-                raise ProbeError(f"{name} does not attach: {why}", "see the log at level debug; perflens check names what is missing")
-            self._links.append(link)
+                os.close(event)
+                raise ProbeError(f"{name} does not attach: {why}", _DETAILS)
+            yield int(link)
+
+    def _link(self, name: str, link: int | None) -> int:
+        if not link:
+            raise ProbeError(f"{name} does not attach: {self._lib.why()}", _DETAILS)
+        return link
 
     def detach(self) -> None:
         """Detach every program, the one that begins operations first."""
         while self._links:
-            self._lib.bpf_link__destroy(self._links.pop())
+            self.let_go(next(reversed(self._links)))
+        self._kprobes.close()
+
+    def is_attached(self, program: str) -> bool:
+        """Whether one program is attached."""
+        return program in self._links
+
+    def let_go(self, program: str) -> None:
+        """Detach one program, if it is attached."""
+        for link in self._links.pop(program, ()):
+            self._lib.bpf_link__destroy(link)
 
     def close(self) -> None:
         """Detach, unmap and unload."""
         self.detach()
         while self._memories:
             self._memories.pop().close()
+        while self._facts:
+            os.close(self._facts.popitem()[1])
         if self._handle:
             self._lib.bpf_object__close(self._handle)
             self._handle = 0
@@ -133,15 +200,19 @@ class Loaded:
         return int(own)
 
     def _program(self, wanted: str) -> int:
-        for name, own in _programs(self._lib, self._handle):
-            if name == wanted:
-                return own
-        raise ProbeError(f"{self._plan.object.name} has no program {wanted}", "reinstall perflens: the object does not belong to it")
+        if wanted not in self._own:
+            raise ProbeError(f"{self._plan.object.name} has no program {wanted}", "reinstall perflens: the object does not belong to it")
+        return self._own[wanted]
+
+    def _section(self, program: str) -> str:
+        return str(self._lib.bpf_program__section_name(self._program(program)).decode())
 
     def _recursion_misses(self, program: str) -> int:
-        fd = self._lib.bpf_program__fd(self._program(program))
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
-            return next((int(line.split()[1]) for line in info if line.startswith("recursion_misses:")), 0)
+        if program not in self._facts:  # kept open: each scrape asks
+            fd = self._lib.bpf_program__fd(self._program(program))
+            self._facts[program] = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        _, _, rest = os.pread(self._facts[program], 1 << 12, 0).partition(b"recursion_misses:")
+        return int(rest.split(maxsplit=1)[0]) if rest else 0
 
 
 def _programs(lib: Library, handle: int) -> list[tuple[str, int]]:
@@ -153,10 +224,16 @@ def _programs(lib: Library, handle: int) -> list[tuple[str, int]]:
 
 
 def _prepare(lib: Library, handle: int, plan: Plan) -> None:
-    for name, program in _programs(lib, handle):
-        lib.bpf_program__set_autoload(program, name in plan.programs)
+    own = dict(_programs(lib, handle))
+    wanted = plan.expand(plan.programs, tuple(own))
+    for name, program in own.items():
+        lib.bpf_program__set_autoload(program, name in wanted)
     for name, entries in plan.max_entries.items():
-        lib.bpf_map__set_max_entries(lib.bpf_object__find_map_by_name(handle, name.encode()), entries)
+        own = lib.bpf_object__find_map_by_name(handle, name.encode())
+        if own:
+            lib.bpf_map__set_max_entries(own, entries)
+    for name, fd in plan.shared.items():
+        _share(lib, handle, name, fd)
     for name, value in plan.knobs.items():
         place = plan.variables[name]
         section = lib.bpf_object__find_map_by_name(handle, place.section.encode())
@@ -164,6 +241,22 @@ def _prepare(lib: Library, handle: int, plan: Plan) -> None:
         if not base or len(value) > place.field.size:
             raise ProbeError(f"knob {name} cannot be set", "reinstall perflens: the object does not belong to it")
         ctypes.memmove(base + place.field.offset, value, len(value))
+
+
+def _share(lib: Library, handle: int, name: str, fd: int) -> None:
+    own = lib.bpf_object__find_map_by_name(handle, name.encode())
+    if not own:
+        return
+    shape = (lib.bpf_map__type(own), lib.bpf_map__key_size(own), lib.bpf_map__value_size(own), lib.bpf_map__max_entries(own))
+    if shape != _shape(fd) or lib.bpf_map__reuse_fd(own, fd):
+        _log.warning("a table cannot be shared between probes", extra={"fields": {"table": name}})
+
+
+def _shape(fd: int) -> tuple[int, ...]:
+    """Type, size of a key and of a value, and entries of a map, as the kernel tells them."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
+        found = dict(line.split(":", 1) for line in info if ":" in line)
+    return tuple(int(found.get(name, "0")) for name in ("map_type", "key_size", "value_size", "max_entries"))
 
 
 def _cause(lib: Library) -> str:
@@ -178,7 +271,8 @@ def _cause(lib: Library) -> str:
 def load(plan: Plan) -> Loaded:
     """Load the programs of ``plan`` without attaching them; ProbeError with the kernel's own words when it refuses."""
     lib = library()
-    handle = lib.bpf_object__open_file(os.fsencode(plan.object), None)
+    options = OpenOptions(size=ctypes.sizeof(OpenOptions), btf_custom_path=os.fsencode(plan.btf) if plan.btf else None)
+    handle = lib.bpf_object__open_file(os.fsencode(plan.object), ctypes.byref(options))
     if not handle:
         raise ProbeError(f"{plan.object}: {lib.why()}", "run make, or reinstall perflens")
     loaded = Loaded(lib, handle, plan)
@@ -187,6 +281,8 @@ def load(plan: Plan) -> Loaded:
         lib.said.clear()
         if lib.bpf_object__load(handle):
             raise ProbeError(f"the kernel refuses the programs: {_cause(lib)}", "see docs/troubleshooting.md#refused")
+        for table, program in plan.tails.items():
+            loaded.go_on(table, program)
     except BaseException:
         loaded.close()
         raise

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import mmap
+import threading
 
+from perflens.errors import ProbeError
 from perflens.kernel import _native
 
-__all__ = ["Ring"]
+__all__ = ["Ring", "map_ring"]
 
-_ROOM = 1 << 20
+_ROOM = 1 << 18
+
+
+_of_thread = threading.local()
+
+
+def _batch() -> bytearray:
+    """What this thread drains into: one for all its rings, since it is done with a batch before it drains the next."""
+    found: bytearray | None = getattr(_of_thread, "batch", None)
+    if found is None:
+        found = _of_thread.batch = bytearray(_ROOM)
+    return found
 
 
 class Ring:
@@ -17,7 +30,6 @@ class Ring:
     def __init__(self, fd: int, consumer: mmap.mmap, producer: mmap.mmap) -> None:
         self.fd = fd
         self._consumer, self._producer = consumer, producer
-        self._batch = bytearray(_ROOM)
 
     @property
     def has_data(self) -> bool:
@@ -27,7 +39,19 @@ class Ring:
     def drain(self) -> tuple[bytearray, int, int, int]:
         """Move the next records out; return (batch, bytes used, records, bytes left in the ring).
 
-        The batch is valid until the next call. A record is u32 length, u32 0, then the payload padded to 8 bytes.
+        The batch is valid until the thread's next call for any ring. A record is u32 length, u32 0, then the payload padded to 8 bytes.
         """
-        records, used, left = _native.drain(self._consumer, self._producer, self._batch, mmap.PAGESIZE)
-        return self._batch, used, records, left
+        batch = _batch()
+        records, used, left = _native.drain(self._consumer, self._producer, batch, mmap.PAGESIZE)
+        return batch, used, records, left
+
+
+def map_ring(name: str, fd: int, size: int) -> tuple[Ring, tuple[mmap.mmap, mmap.mmap]]:
+    """Map a BPF ring buffer of ``size`` bytes; return its memories too: the consumer's page, then the producer's with the data twice."""
+    page = mmap.PAGESIZE
+    try:
+        consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+    except OSError as error:
+        raise ProbeError(f"cannot map {name}: {error.strerror}", "report this as a bug, with the kernel's version") from error
+    return Ring(fd, consumer, producer), (consumer, producer)

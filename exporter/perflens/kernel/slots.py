@@ -42,11 +42,20 @@ class Slots:
     """The mapped slots of one probe. ``died`` counts the operations that were taken back from threads that are gone.
 
     ``forget`` is called with the thread id of each. Without a ``procfs`` that shows every thread of the host nothing is taken back.
+    What began long ago and is over, as ``is_over`` says of its slot's bytes, stays in flight and is not listed.
     """
 
-    def __init__(self, memory: mmap, layout: Layout, procfs: str | None, forget: Callable[[bytes], object]) -> None:
-        self._memory, self._proc, self._forget = memory, procfs and Path(procfs), forget
+    def __init__(
+        self,
+        memory: mmap,
+        layout: Layout,
+        procfs: str | None,
+        forget: Callable[[bytes], object],
+        is_over: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        self._memory, self._proc, self._forget, self._is_over = memory, procfs and Path(procfs), forget, is_over
         self._layout = (layout.size, layout["start"].offset, layout["tid"].offset, layout["begun"].offset)
+        self._claims = layout["claims"].offset - layout["start"].offset if procfs else 0
         self._slot = layout.unpacker("start", "owner", "tid", "operation")
         self.died = 0
 
@@ -56,19 +65,26 @@ class Slots:
         running, begun, unlisted, found = _native.scan(self._memory, self._layout, now - min(age, _SUSPECT_AFTER))
         gone, listed = 0, []
         for offset, start, tid in found:
-            if start < now - _SUSPECT_AFTER and self._take_back(offset, start, tid):
+            at, is_suspect = offset - self._layout[1], start < now - _SUSPECT_AFTER
+            if is_suspect and self._take_back(offset, start, tid):
                 gone += 1
-            elif (reading := self._read(offset - self._layout[1], now)).start == start and reading.age >= age:
+            elif is_suspect and self._is_over(self._memory[at : at + self._layout[0]]):
+                continue
+            elif (reading := self._read(at, now)).start == start and reading.age >= age:
                 listed.append(reading)
         self.died += gone
         return SlotsReading(begun, running - gone, unlisted, tuple(listed))
+
+    def bytes(self) -> bytes:
+        """Return a copy of all slots."""
+        return self._memory[:]
 
     def _read(self, offset: int, now: int) -> SlotReading:
         start, owner, tid, operation = self._slot.unpack_from(self._memory, offset)
         return SlotReading(start, now - start, owner, tid, operation)
 
     def _take_back(self, offset: int, start: int, tid: int) -> bool:
-        if not self._is_gone(tid, start) or not _native.reclaim(self._memory, offset, start):
+        if not self._is_gone(tid, start) or not _native.reclaim(self._memory, offset, offset + self._claims, start):
             return False
         self._forget(struct.pack("=I", tid))
         return True

@@ -49,8 +49,11 @@ class Variables:
 
 
 def knobs(types: ObjectTypes, host: Host, fixed: Mapping[str, int]) -> dict[str, bytes]:
-    """Return the constants of an object as bytes: those that follow from the host, the bucket bounds, and ``fixed``."""
+    """Return the constants of an object as bytes: those that follow from the host, the bucket bounds, and ``fixed``.
+
+    Those that it does not have are left out.
+    """
     table = types.variable("bounds").field
-    own = {"read_by_cast": host.read_by_cast, "owner_by_memory": host.owner_by_memory, **fixed}
-    packed = {name: struct.pack(f"={types.variable(name).field.code}", value) for name, value in own.items()}
+    own = {"read_by_cast": host.read_by_cast, "owner_by_memory": host.owner_by_memory, "queue_first": host.queue_first, **fixed}
+    packed = {name: struct.pack(f"={types.variable(name).field.code}", value) for name, value in own.items() if name in types.variables}
     return {**packed, "bounds": struct.pack(f"={table.count}Q", *bucket_bounds(), *[_UNREACHABLE] * (table.count - BUCKETS))}

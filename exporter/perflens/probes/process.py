@@ -9,7 +9,7 @@ _HOOKS = ("exit", "exec", "fork", "cgroup_mkdir", "cgroup_rmdir")  # the end fir
 PROBE = Probe(
     summary="Processes that begin, become another program and end; cgroups that are made and removed.",
     operations="process_operation",
-    histogram=None,
+    parts=(),
     counters={
         "fork": Counter("processes_forked_total", help="Processes that began, by the cgroup in which they did; threads are none."),
         "exec": Counter("processes_executed_total", help="Programs that processes became, each successful exec."),
@@ -20,5 +20,6 @@ PROBE = Probe(
         Rung("raw_tp", tuple(f"process_{hook}_raw_tp" for hook in _HOOKS)),
     ),
     cells=1_024,
+    shards=2,
     ring=1 << 20,
 )
