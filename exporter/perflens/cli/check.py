@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from perflens.agent import SYMBOLS_CURE, try_rungs
+from perflens.agent import try_rungs
 from perflens.cli.context import Context
 from perflens.config import Settings
 from perflens.enrich.symbols.kallsyms import KernelSymbols
+from perflens.kernel.conditions import conditions
+from perflens.kernel.diagnosis import Finding, diagnose, probe_findings, taken, uses
 from perflens.kernel.features import Host, inspect
+from perflens.kernel.loaders import btf_file, choose
 from perflens.model import ProbeState
 
 __all__ = ["execute", "register"]
 
+_STATES = {"ok": "ok  ", "note": "note", "gap": "GAP "}
+
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report: ``ok`` or, with the cure, what is lost."""
+class _Report:
+    """What was found: of each probe how its rungs went, in order, and of all what there is to say."""
 
-    what: str
+    host: Host
+    states: Mapping[str, Sequence[ProbeState]]
+    findings: Sequence[Finding]
     ok: bool
-    detail: str
-    cure: str = ""
+
+    @property
+    def lost(self) -> list[str]:
+        """What is lost, each once."""
+        return list(dict.fromkeys(lost for finding in self.findings for lost in finding.lost))
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -32,58 +42,55 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _host(host: Host) -> Iterator[Finding]:
-    yield Finding("kernel", True, f"{host.kernel} {host.machine}, {host.possible_cpus} possible CPUs")
-    yield Finding(
-        "BTF",
-        host.btf is not None,
-        str(host.btf) if host.btf else "none",
-        "use a kernel with CONFIG_DEBUG_INFO_BTF=y: no probe attaches without",
-    )
-    yield Finding(
-        "capabilities",
-        host.may_load,
-        ", ".join(sorted(host.capabilities)) or "none",
-        "run as root, or grant CAP_BPF and CAP_PERFMON: no probe attaches without",
-    )
-    yield Finding("lockdown", host.lockdown != "confidentiality", host.lockdown, "lockdown=confidentiality forbids to read kernel memory")
-    yield Finding("cgroup", True, "owner from the v1 memory controller" if host.owner_by_memory else "owner from the v2 tree")
-    yield Finding(
-        "processes",
-        host.sees_all_processes,
-        "all" if host.sees_all_processes else "those of this PID namespace",
-        "run with hostPID, or set --path.procfs",
-    )
-    paranoid = host.perf_event_paranoid
-    yield Finding("perf_event_paranoid", True, f"{paranoid if paranoid is not None else 'unknown'} (needed by no rung so far)")
-    yield Finding("tracefs", True, f"{'mounted' if host.tracefs else 'not mounted'} (needed by no rung so far)")
-
-
-def _symbols(settings: Settings) -> Finding:
+def _report(context: Context, settings: Settings) -> _Report:
+    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
+    states = {name: try_rungs(name, probe, host, settings) for name, probe in context.probes.items()}
     symbols = KernelSymbols(settings.path.procfs)
-    detail = f"{len(symbols):,} functions" if symbols.readable else "hidden: waits have no reason, and kernel stacks no names"
-    return Finding("kernel symbols", symbols.readable, detail, SYMBOLS_CURE)
+    facts = conditions(host, settings.path.procfs, settings.path.sysfs)
+    findings = diagnose(host, facts, len(symbols) if symbols.readable else 0, uses(context.probes, host.machine), states)
+    choice = choose(settings.loader, host)
+    findings.append(Finding("loader", f"{choice.name}: {choice.why}"))
+    for name, probe in context.probes.items():
+        findings += probe_findings(name, probe, states[name])
+    failed = [name for name, own in states.items() if settings.probes[name].enabled and not taken(own)]
+    return _Report(host, states, findings, not failed)
 
 
-def _rung(result: ProbeState) -> Finding:
-    attaches = f"attaches, {'with' if result.waits else 'without'} waits"
-    return Finding(f"{result.name}: {result.mechanism}", result.attached, result.reason or attaches, result.cure)
+def _json(report: _Report) -> str:
+    host = report.host
+    probes = {}
+    for name, states in report.states.items():
+        best = taken(states)
+        rungs = [
+            {"mechanism": own.mechanism, "attaches": own.attached, "waits": own.waits, "reason": own.reason, "cure": own.cure}
+            for own in states
+        ]
+        probes[name] = {"mechanism": best.mechanism if best else None, "rungs": rungs}
+    findings = [{"name": own.name, "state": own.state, "detail": own.detail, "lost": own.lost, "cure": own.cure} for own in report.findings]
+    row = {"kernel": host.kernel, "machine": host.machine, "possible_cpus": host.possible_cpus}
+    return json.dumps({"ok": report.ok, "host": row, "probes": probes, "lost": report.lost, "findings": findings}, indent=2)
+
+
+def _row(report: _Report) -> str:
+    """This host in two lines: what each probe takes here, and what is lost."""
+    mechanisms = []
+    for name, states in report.states.items():
+        best = taken(states)
+        mechanisms.append(f"{name} {best.mechanism if best else 'none'}{' with waits' if best and best.waits else ''}")
+    return f"{report.host.kernel} {report.host.machine}: {', '.join(mechanisms)}\nlost: {'; '.join(report.lost) or 'nothing'}"
+
+
+def _text(report: _Report) -> str:
+    lines = [_row(report), ""]
+    for finding in report.findings:
+        lines.append(f"{_STATES[finding.state]} {finding.name}: {finding.detail}")
+        lines += [f"     lost: {'; '.join(finding.lost)}"] if finding.lost else []
+        lines += [f"     cure: {finding.cure}"] if finding.cure else []
+    return "\n".join(lines)
 
 
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the report; return 1 when a probe that is enabled attaches by no rung."""
-    settings = context.settings(arguments)
-    host = inspect(settings.path.procfs, settings.path.sysfs)
-    findings, failed = [*_host(host), _symbols(settings)], False
-    for name, probe in context.probes.items():
-        results = try_rungs(name, probe, host, settings)
-        findings += map(_rung, results)
-        failed |= settings.probes[name].enabled and not any(result.attached for result in results)
-    if arguments.json:
-        print(json.dumps({"ok": not failed, "findings": [asdict(finding) for finding in findings]}, indent=2))
-    else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'GAP '} {finding.what}: {finding.detail}")
-            if not finding.ok:
-                print(f"     cure: {finding.cure}")
-    return int(failed)
+    report = _report(context, context.settings(arguments))
+    print(_json(report) if arguments.json else _text(report))
+    return 0 if report.ok else 1

@@ -45,4 +45,4 @@ def operations_named(name: str, probe: Probe) -> tuple[str, ...]:
 
 def _catalogue(name: str, probe: Probe) -> Catalogue:
     lasting = operations_named(name, probe) if probe.has_durations else ()  # what only counts has no threshold
-    return Catalogue(operations=lasting, rungs=tuple(rung.name for rung in probe.rungs))
+    return Catalogue(operations=lasting, rungs=probe.mechanisms)

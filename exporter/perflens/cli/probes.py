@@ -21,5 +21,6 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         print(f"{name}{'' if settings.probes[name].enabled else ' (off)'}: {probe.summary}")
         print(f"  operations: {operations}")
         print(f"  metrics:    {', '.join(f'perflens_{metric}' for metric in probe.metrics)}")
-        print(f"  rungs:      {', '.join(f'{rung.name} (with waits)' if rung.waits else rung.name for rung in probe.rungs)}")
+        rungs = dict.fromkeys(f"{rung.name} (with waits)" if rung.waits else rung.name for rung in probe.rungs)
+        print(f"  rungs:      {', '.join(rungs)}")
     return 0

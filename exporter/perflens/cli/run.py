@@ -11,6 +11,8 @@ from perflens import __version__, logs
 from perflens.agent import Agent, serve, tree_of
 from perflens.cli.context import Context
 from perflens.kernel.features import inspect
+from perflens.kernel.heap import give_back_large_blocks
+from perflens.kernel.loaders import btf_file
 from perflens.logs import fields
 
 __all__ = ["execute", "register"]
@@ -22,9 +24,10 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Start the agent; return 0 when it was told to stop."""
+    give_back_large_blocks()
     settings = context.settings(arguments)
     logs.configure(settings.log.level, settings.log.format, sys.stderr)
-    host = inspect(settings.path.procfs, settings.path.sysfs)
+    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
     logging.getLogger("perflens").info("starting", extra=fields(version=__version__, kernel=host.kernel, machine=host.machine))
     agent = Agent(settings, host, context.probes, tree_of(host, settings))
     asyncio.run(serve(agent, lambda: context.settings(arguments)))
