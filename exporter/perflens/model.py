@@ -13,12 +13,15 @@ __all__ = [
     "HISTOGRAM_WIDTH",
     "OCTAVES",
     "OTHER",
+    "OWNER_UNKNOWN",
     "SCHEMA",
     "SLOW_WIDTH",
     "AgentStatus",
+    "BlockRequest",
     "CellInfo",
     "CellKey",
     "CgroupEvent",
+    "Device",
     "EventCounts",
     "Evidence",
     "EvidenceCounts",
@@ -59,6 +62,9 @@ SLOW_WIDTH = 2
 OTHER = "other"
 """Label value of what had no place of its own."""
 
+OWNER_UNKNOWN = (1 << 64) - 1
+"""Owner's id of operations of which nobody can tell whose they are."""
+
 
 def bucket_bounds() -> tuple[int, ...]:
     """Return the inclusive upper bound of each bucket in ns: floor(10^9 * 2^(i / 4)) for i from -80 to 48.
@@ -76,11 +82,12 @@ def octave_bounds() -> tuple[float, ...]:
 
 
 class CellKey(NamedTuple):
-    """What the kernel tells cells apart by: owner's cgroup id, an opaque object, the operation's number."""
+    """What the kernel tells cells apart by: owner's cgroup id, an opaque object, the operation's number, the family's part."""
 
     owner: int
     object: int
     operation: int
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +112,15 @@ class Owner:
 
 
 class SeriesKey(NamedTuple):
-    """The labels of one series: operation, object (``fs`` of the file family) and owner, empty where a level has none."""
+    """The labels of one series: operation, object (``fs`` of the file family) and owner, empty where a level has none.
+
+    ``part`` is the metric of the family that it belongs to.
+    """
 
     operation: str
     object: str
     owner: str
+    part: int = 0
 
 
 class UserFrame(NamedTuple):
@@ -130,6 +141,35 @@ class Wait(NamedTuple):
     waking: int
     on: int
     reason: str
+
+
+class BlockRequest(NamedTuple):
+    """A request of a disk, whose bio was submitted at ``start`` (ns of CLOCK_MONOTONIC).
+
+    It was ``held`` back before it was made, in the ``queue``, and then ``served`` by the device, each in ns. ``device`` is (major,
+    minor) of the disk, ``disk`` its name, empty when it is not known; ``error`` is 0 or an errno.
+    """
+
+    operation: str
+    device: tuple[int, int]
+    sector: int
+    bytes: int
+    start: int
+    held: int
+    queue: int
+    served: int
+    error: int
+    disk: str = ""
+
+    @property
+    def end(self) -> int:
+        """When it was done."""
+        return self.start + self.held + self.queue + self.served
+
+    @property
+    def identity(self) -> tuple[int, int, tuple[int, int]]:
+        """What tells it from every other: nothing else is submitted at the same moment to the same place."""
+        return self.start, self.sector, self.device
 
 
 class ProcessKey(NamedTuple):
@@ -161,6 +201,10 @@ class SlowEvent:
     or -errno. ``comm`` is the thread's name, ``process_name`` that of its process. ``waits`` holds the first intervals of 1 ms
     and more, ``waits_seen`` how many there were. ``kernel_stack`` holds the addresses where its longest sleep slept, the leaf first.
     ``program`` is the path of what the process runs, as its mount namespace has it; empty when it is not known whole.
+    ``requests`` holds the first requests of disks that served it, ``requests_seen`` how many there were that lasted.
+
+    If it ``is_request`` it is itself the one of ``requests``. Its process is then the one that submitted it, which need not have waited
+    for it, and ``operation_start`` says when the operation began that this thread was in, 0 for none. ``blocked`` has its parts.
     """
 
     probe: str
@@ -186,6 +230,10 @@ class SlowEvent:
     kernel_stack: tuple[int, ...]
     user_stack: tuple[UserFrame, ...]
     program: str = ""
+    requests: tuple[BlockRequest, ...] = ()
+    requests_seen: int = 0
+    is_request: bool = False
+    operation_start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +242,7 @@ class Evidence:
 
     ``wall_start`` is its start in ns since the epoch. Frames read ``function+0x1a`` or ``function+0x1a [module]``; what has no name
     stays ``module+0xoffset``. ``container_id`` is empty outside of a container; ``trace_id`` and ``span_id`` (lower-case hex) are
-    empty when it became no span.
+    empty when it became no span. ``devices`` names the disks that the file lies on, none when it lies on no disk or that is not known.
     """
 
     event: SlowEvent
@@ -205,6 +253,7 @@ class Evidence:
     user_stack: tuple[str, ...]
     trace_id: str = ""
     span_id: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class Exemplar(NamedTuple):
@@ -245,17 +294,52 @@ class CgroupEvent:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of mountinfo: what is mounted where (proc(5))."""
+    """One line of mountinfo: what is mounted where (proc(5)).
+
+    ``options`` are the super block's, escaped as the kernel writes them; ``device`` is its number (major, minor).
+    """
 
     root: str
     point: str
     fstype: str
     options: frozenset[str]
+    number: int = 0
+    parent: int = 0
+    device: tuple[int, int] = (0, 0)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A block device. Its text is escaped and bounded.
+
+    ``name`` is the kernel's, ``number`` (major, minor), (0, 0) for a path that is hidden behind its multipath device. ``size`` is in
+    bytes. ``title`` is what people call it: the name of a device mapper's, the file behind a loop, the level of a RAID. ``wwid`` is
+    what identifies the hardware or the volume. ``disk`` is the disk of a partition, else itself. ``below`` names the devices that it
+    is stacked on, the next ones only, and ``above`` those on it; ``mounts`` holds (mount point, file system type).
+    """
+
+    name: str
+    number: tuple[int, int]
+    kind: str
+    size: int
+    read_only: bool
+    rotational: bool | None
+    title: str
+    model: str
+    wwid: str
+    disk: str
+    below: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
+    mounts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """How a probe stands: ``mechanism`` when attached and whether it tells waits, else why not and what would help."""
+    """How a probe stands: ``mechanism`` when attached and whether it tells waits, else why not and what would help.
+
+    ``programs`` are those that are attached, where it was only tried.
+    """
 
     name: str
     attached: bool
@@ -263,27 +347,37 @@ class ProbeState:
     reason: str = ""
     cure: str = ""
     waits: bool = False
+    programs: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerReading:
-    """The operations of one probe since it was attached: ``entered`` is the sum of ``outcomes`` and ``in_flight``, once quiet."""
+    """The operations of one probe since it was attached: ``entered`` is the sum of ``outcomes`` and ``in_flight``, once quiet.
+
+    ``missed`` says how often a program was not run, by program and reason. ``attributed`` counts requests by the method that found
+    their owner.
+    """
 
     entered: int
     outcomes: Mapping[str, int]
     in_flight: int
-    missed: int
+    missed: Mapping[tuple[str, str], int]
     details: Mapping[str, int]
     unlisted: int = 0
+    attributed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """What became of the slow operations of one probe as events: each is ``emitted``, ``suppressed`` or refused by a full ring."""
+    """What became of the slow operations of one probe as events.
+
+    Each is ``emitted``, ``suppressed``, refused by a full ring, or preempted the program that was writing another one (``buffer_busy``).
+    """
 
     emitted: int
     suppressed: int
     ring_full: int
+    buffer_busy: int = 0
 
 
 @dataclass(frozen=True, slots=True)

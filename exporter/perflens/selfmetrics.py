@@ -23,6 +23,9 @@ _DETAILS = {
     "slot_collision": "Operations kept in the overflow table because another thread in flight had their slot.",
     "name_truncated": "Owners whose cgroup path was too long for the kernel side.",
     "sleep_not_noted": "Sleeps of at least 1 ms whose reason is lost because the kernel's table of sleeps was full.",
+    "requeued": "Times that a request was issued after its first, because the driver could not take it.",
+    "held_unknown": "Requests of which the submission was not seen, counted as held back for no time.",
+    "layer_not_noted": "Requests to stacked devices that are in no histogram because the kernel's table of them was full.",
 }
 _EVIDENCE = {
     "read": "Events that the agent took out of the ring.",
@@ -94,30 +97,36 @@ def _ledgers(status: AgentStatus) -> Iterator[Metric]:
     entered = _counter("probe_operations_entered", "Operations that began.", *_PROBE)
     outcomes = _counter("probe_operations", "Operations by what became of them.", "probe", "outcome")
     in_flight = _gauge("probe_operations_in_flight", "Operations that have not ended yet.", *_PROBE)
-    missed = _counter("probe_missed", "Upper bound of the events that the kernel did not deliver.", *_PROBE)
+    missed = _counter("probe_missed", "Runs of a program that the kernel left out, by the reason.", "probe", "program", "reason")
     unlisted = _gauge(
         "probe_in_flight_unlisted", "Operations past their threshold of which the age was not read: there were too many.", *_PROBE
     )
+    attributed = _counter("probe_requests_attributed", "Requests by the method that found whose they are.", "probe", "method")
     details = {name: _counter(f"probe_{name}", text, *_PROBE) for name, text in _DETAILS.items()}
     for probe, ledger in status.ledgers.items():
         entered.add_metric((probe,), ledger.entered)
         in_flight.add_metric((probe,), ledger.in_flight)
-        missed.add_metric((probe,), ledger.missed)
+        for (program, reason), count in ledger.missed.items():
+            missed.add_metric((probe, program, reason), count)
         unlisted.add_metric((probe,), ledger.unlisted)
         for outcome, count in ledger.outcomes.items():
             outcomes.add_metric((probe, outcome), count)
-        for name, family in details.items():
-            family.add_metric((probe,), ledger.details[name])
-    yield from (entered, outcomes, in_flight, unlisted, missed, *details.values())
+        for method, count in ledger.attributed.items():
+            attributed.add_metric((probe, method), count)
+        for name, count in ledger.details.items():
+            details[name].add_metric((probe,), count)
+    yield from (entered, outcomes, in_flight, unlisted, missed)
+    yield from (family for family in (*details.values(), attributed) if family.samples)
 
 
 def _events(status: AgentStatus) -> Iterator[Metric]:
     events = _counter("slow_events", "Slow operations by what became of them as events.", "probe", "outcome")
     unattributed = _counter("unattributed_seconds", "Time of operations off the CPU of which a switch or wake-up was missed.", *_PROBE)
     for probe, counts in status.events.items():
-        for outcome in ("emitted", "suppressed", "ring_full"):
+        for outcome in ("emitted", "suppressed", "ring_full", "buffer_busy"):
             events.add_metric((probe, outcome), getattr(counts, outcome))
-        unattributed.add_metric((probe,), status.unattributed[probe] / _SECOND)
+    for probe, ns in status.unattributed.items():
+        unattributed.add_metric((probe,), ns / _SECOND)
     yield from (events, unattributed)
 
 

@@ -11,12 +11,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
+from perflens.kernel.attached import REQUEST_IS_OVER, AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.btf import ObjectTypes
+from perflens.kernel.kprobes import Kprobes
 from perflens.kernel.loader import Loaded
 from perflens.kernel.ring import Ring
 from perflens.layout import enum_labels
-from perflens.model import BUCKETS, UserFrame, Wait, bucket_bounds
+from perflens.model import BUCKETS, BlockRequest, UserFrame, Wait, bucket_bounds
 from perflens.probe import Probe, Rung
 
 __all__ = ["FakeCells", "FakeLoaded"]
@@ -29,20 +30,25 @@ _RECORD = struct.Struct("=II")  # before each record of a ring: its length, and 
 class FakeLoaded(Loaded):
     """The maps of an object in this process's memory: arrays of zeros, the hash of the cells and the queue of free ones.
 
-    ``forgotten`` are the threads whose sleeps were deleted; ``walked`` is what the iterator of the operations in progress gives.
+    ``forgotten`` are the threads whose sleeps were deleted; ``walked`` is what the iterator of the operations in progress gives,
+    ``over`` are the addresses of requests that have ended unseen.
     """
 
     def __init__(self, types: ObjectTypes, sizes: Sizes) -> None:
-        self._links, self._memories, self._handle = [], [], 0
+        self._memories, self._handle = [], 0
+        self._links: dict[str, list[int]] = {}
+        self._facts: dict[str, int] = {}
+        self._kprobes = Kprobes("fake")
         arrays = {
             "cells": ("cell", sizes.cells * sizes.shards),
             "cell_keys": ("cell_key", sizes.cells),
             "cell_infos": ("cell_info", sizes.cells),
             "slots": ("op_slot", sizes.slots),
+            "requests": ("request_slot", sizes.slots),
             "ledger": ("ledger_shard", sizes.shards),
             "wait_frames": ("wait_frame", 512),
         }
-        self._lengths = {name: types.struct(value).size * count for name, (value, count) in arrays.items()}
+        self._lengths = {name: types.struct(value).size * count for name, (value, count) in arrays.items() if value in types.structs}
         self._lengths[".bss"] = max(own.field.offset + own.field.size for own in types.variables.values() if own.section == ".bss")
         self._capacity = sizes.cells
         self.named: dict[str, mmap.mmap] = {}
@@ -50,16 +56,24 @@ class FakeLoaded(Loaded):
         self.free: deque[int] = deque()
         self.forgotten: list[int] = []
         self.walked = b""
+        self.over: set[int] = set()
 
     def memory(self, name: str) -> mmap.mmap:
         mapped = self.named[name] = mmap.mmap(-1, self._lengths[name])
         self._memories.append(mapped)
         return mapped
 
+    def map_fd(self, name: str) -> int:
+        return -1
+
     def ring(self, name: str, size: int) -> Ring:
         consumer, producer = mmap.mmap(-1, mmap.PAGESIZE), mmap.mmap(-1, mmap.PAGESIZE + 2 * size)
         self._memories += [consumer, producer]
         return Ring(-1, consumer, producer)
+
+    def run(self, program: str, arguments: bytes) -> int:
+        assert program == REQUEST_IS_OVER
+        return int.from_bytes(arguments, "little") in self.over
 
     def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
         assert (map_name, key) == ("free_cells", None)
@@ -78,8 +92,8 @@ class FakeLoaded(Loaded):
     def iterate(self, program: str) -> bytes:
         return self.walked
 
-    def missed(self) -> int:
-        return 0
+    def missed(self) -> dict[tuple[str, str], int]:
+        return {}
 
 
 class FakeCells(AttachedProbe):
@@ -100,12 +114,14 @@ class FakeCells(AttachedProbe):
         self.operations = enum_labels(probe.operations, types.enum(probe.operations))
         sizes = Sizes(cells, slots, shards, ring=1 << 16).fit(probe)
         self._fake = FakeLoaded(types, sizes)
-        super().__init__(self._fake, types, sizes, Rung("fake", ()), len(self.operations), procfs)
+        super().__init__(self._fake, types, sizes, probe, Rung("fake", ()), len(self.operations), procfs)
         self.set_thresholds([threshold] * len(self.operations))
-        self._cell, self._info, self._slot = (types.struct(name) for name in ("cell", "cell_info", "op_slot"))
+        in_flight = "request_slot" if probe.in_flight == "requests" else "op_slot"
+        self._cell, self._info, self._slot = (types.struct(name) for name in ("cell", "cell_info", in_flight))
         self._types = types
         self._numbers = {label: number for number, label in self._counters.items()}
         self._objects: dict[str, int] = {}
+        self._counted, self._requests = probe.counted, probe.requests
         self._next_shard = 0
 
     def record(
@@ -116,11 +132,17 @@ class FakeCells(AttachedProbe):
         ns: int,
         path: Sequence[str] = ("system.slice", "a.service"),
         complete: bool = True,
+        part: int | None = None,
     ) -> int:
-        """Aggregate one operation, on the next shard in turn; return its cell. Unless ``complete`` the kernel noted no path."""
+        """Aggregate one operation, on the next shard in turn; return its cell. Unless ``complete`` the kernel noted no path.
+
+        Without a ``part`` it is counted in the one that has each operation once, and only there it has entered and may be slow.
+        """
+        part = self._counted if part is None else part
         self._next_shard = (self._next_shard + 1) % self._sizes.shards
-        self.count("entered")
-        index = self._claim(owner, object_name, operation, path, complete)
+        if part == self._counted:
+            self.count("entered")
+        index = self._claim(owner, object_name, part * self._thresholds.count + operation, path, complete)
         bucket = bisect_left(_BOUNDS, ns)
         if bucket == BUCKETS:
             bucket -= 1
@@ -128,7 +150,7 @@ class FakeCells(AttachedProbe):
         at = (index * self._sizes.shards + self._next_shard) * self._cell.size
         self._add("=I", self._cells, at + self._cell["bucket"].offset + 4 * bucket, 1)
         self._add("=Q", self._cells, at + self._cell["sum"].offset, ns)
-        if ns >= self.variables.get("thresholds")[operation]:
+        if part == self._counted and ns >= self.variables.get("thresholds")[operation]:
             self._add("=I", self._cells, at + self._cell["slow"].offset, 1)
             self._add("=Q", self._cells, at + self._cell["slow_sum"].offset, ns)
         return index
@@ -140,7 +162,7 @@ class FakeCells(AttachedProbe):
 
     def begin(self, tid: int, owner: int, operation: int, start: int) -> None:
         """Put an operation in flight, as of ``start`` in ns of CLOCK_MONOTONIC; beside the slots when another thread has its slot."""
-        slots, at = self._fake.named["slots"], tid % self._sizes.slots * self._slot.size
+        slots, at = self._fake.named[self._in_flight], tid % self._sizes.slots * self._slot.size
         own = self._slot.unpacker("start", "tid", "begun")
         started, begun, has_it = own.unpack_from(slots, at)
         if started and has_it != tid:
@@ -157,6 +179,7 @@ class FakeCells(AttachedProbe):
         *,
         blocked: Mapping[str, int] | None = None,
         waits: Sequence[Wait] = (),
+        requests: Sequence[BlockRequest] = (),
         kernel_stack: Sequence[int] = (),
         user_stack: Sequence[UserFrame | None] = (),
         program: Sequence[str] | None = None,
@@ -168,7 +191,6 @@ class FakeCells(AttachedProbe):
         ``blocked`` is time asleep by reason. ``program`` and ``path`` are names from the root on: complete, unless a field says not.
         A user frame of None is one whose place the kernel could not tell.
         """
-        event = self._types.struct("event")
         interval = self._types.struct("wait_interval").unpacker("off", "waking", "on", "reason")
         frame = self._types.struct("event_frame").unpacker("status", "build_id", "offset")
         names = [b"".join(os.fsencode(part) + b"\0" for part in reversed(own or ())) for own in (program, path)]
@@ -177,6 +199,8 @@ class FakeCells(AttachedProbe):
             "noted": blocked is not None,
             "waits": len(waits),
             "waits_seen": len(waits),
+            "requests": len(requests),
+            "requests_seen": len(requests),
             "kernel_frames": len(kernel_stack),
             "user_frames": len(user_stack),
             "program_length": len(names[0]),
@@ -184,17 +208,34 @@ class FakeCells(AttachedProbe):
             "path_length": len(names[1]),
             "path_complete": path is not None,
         }
-        payload = bytearray(event.size)
-        for name, value in {**values, **fields}.items():
-            packed = os.fsencode(value) if isinstance(value, str) else value
-            struct.pack_into(f"={event[name].code}", payload, event[name].offset, packed)
+        payload = self._packed("event", {**values, **fields})
         payload += struct.pack(f"={len(asleep)}Q", *asleep) if blocked is not None else b""
         for wait in waits:
             payload += interval.pack(wait.off, wait.waking, wait.on, self.wait_reasons.index(wait.reason))
+        payload += b"".join(map(self._note, requests))
         payload += struct.pack(f"={len(kernel_stack)}Q", *kernel_stack)
         for own in user_stack:  # the status is an enum bpf_stack_build_id_status of include/uapi/linux/bpf.h
             payload += frame.pack(1 if own.build_id else 2, *own.build_id.ljust(20, b"\0"), own.offset) if own else bytes(frame.size)
         return bytes(payload + names[0] + names[1])
+
+    def request(self, **fields: int | str | bytes) -> bytes:
+        """Return a ``struct event`` of a request as the kernel side writes it; ``fields`` are its members by name."""
+        return self._packed("event", fields)
+
+    def _note(self, request: BlockRequest) -> bytes:
+        numbers = {label: number for number, label in enum_labels(self._requests, self._types.enum(self._requests)).items()}
+        major, minor = request.device
+        own = {name: getattr(request, name) for name in ("start", "held", "queue", "sector", "bytes")}
+        own |= {"device": request.served, "number": major << 20 | minor, "error": -request.error, "operation": numbers[request.operation]}
+        return self._packed("request_note", own)
+
+    def _packed(self, struct_name: str, fields: Mapping[str, int | str | bytes]) -> bytes:
+        layout = self._types.struct(struct_name)
+        payload = bytearray(layout.size)
+        for name, value in fields.items():
+            packed = os.fsencode(value) if isinstance(value, str) else value
+            struct.pack_into(f"={layout[name].code}", payload, layout[name].offset, packed)
+        return bytes(payload)
 
     def emit(self, record: bytes) -> bool:
         """Put a record into the ring, as ``event`` makes them, and count what became of it; return whether there was room."""

@@ -5,38 +5,46 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from perflens.agent.running import Running, RunningOperations
+from perflens.agent.running import Running, RunningDurations
 from perflens.export.prometheus import families
+from perflens.export.prometheus.devices import Devices, device_families
 from perflens.export.prometheus.families import Sample, Wide
 from perflens.export.prometheus.form import Labels, Render
 from perflens.export.prometheus.page import Collector
 from perflens.model import OTHER, SLOW_WIDTH, AgentStatus, SeriesKey
 from perflens.probe import Counter as Declared
+from perflens.probe import Histogram, Total
 from perflens.selfmetrics import SelfMetrics
 
 __all__ = ["collectors"]
 
 
 def collectors(
-    running: Sequence[Running], owner: str, nanoseconds_an_operation: float, status: Callable[[], AgentStatus]
+    running: Sequence[Running], owner: str, nanoseconds_an_operation: float, devices: Devices, status: Callable[[], AgentStatus]
 ) -> list[Collector]:
     """Return every collector; ``owner`` is the label of the owner's level, empty for none."""
-    slow = [own for own in running if isinstance(own, RunningOperations)]
+    slow = [own for own in running if isinstance(own, RunningDurations)]
     return [
         *(Collector(own.name, _own(own, owner)) for own in running),
         Collector("slow_operations", families.slow_families({own.name: own.family.slow for own in slow}, owner)),
         Collector("waits", _waits(slow, owner)),
         Collector("in_flight", _in_flight(slow, owner)),
         Collector("overhead", _overhead(slow, owner, nanoseconds_an_operation)),
+        Collector("devices", device_families(devices)),
         Collector("self", SelfMetrics(status).render),
     ]
 
 
 def _own(own: Running, owner: str) -> Render:
-    if isinstance(own, RunningOperations) and own.probe.histogram:
-        return families.histogram_family(own.probe.histogram, own.family.histograms, owner, own.exemplars.of)
-    found = [_counter(own, operation, counter, owner) for operation, counter in own.probe.counters.items()]
-    return families.together(found)
+    parts = [_part(own, number, part, owner) for number, part in enumerate(own.probe.parts)]
+    return families.together([*parts, *(_counter(own, operation, counter, owner) for operation, counter in own.probe.counters.items())])
+
+
+def _part(own: Running, number: int, part: Histogram | Total, owner: str) -> Render:
+    if isinstance(part, Total):
+        return families.total_family(part, own.family.histograms, owner, number)
+    exemplars = own.exemplars.of if isinstance(own, RunningDurations) else None
+    return families.histogram_family(part, own.family.histograms, owner, exemplars, number)
 
 
 def _counter(own: Running, operation: str, counter: Declared, owner: str) -> Render:
@@ -50,7 +58,7 @@ def _counter(own: Running, operation: str, counter: Declared, owner: str) -> Ren
     return families.counter_family(f"perflens_{counter.name}", counter.help, samples)
 
 
-def _waits(running: Sequence[RunningOperations], owner: str) -> Render:
+def _waits(running: Sequence[RunningDurations], owner: str) -> Render:
     def wide(own: Running) -> Wide:
         reasons = own.kernel.wait_reasons
 
@@ -63,7 +71,7 @@ def _waits(running: Sequence[RunningOperations], owner: str) -> Render:
     return families.wide_family("perflens_operation_wait_seconds_total", text, list(map(wide, running)), nanoseconds=True)
 
 
-def _in_flight(running: Sequence[RunningOperations], owner: str) -> Render:
+def _in_flight(running: Sequence[RunningDurations], owner: str) -> Render:
     def samples() -> Iterator[Sample]:
         for own in running:
             for key, age in own.longest().items():
@@ -73,12 +81,11 @@ def _in_flight(running: Sequence[RunningOperations], owner: str) -> Render:
     return families.gauge_family("perflens_oldest_in_flight_seconds", text, samples, nanoseconds=True)
 
 
-def _overhead(running: Sequence[RunningOperations], owner: str, nanoseconds_an_operation: float) -> Render:
+def _overhead(running: Sequence[RunningDurations], owner: str, nanoseconds_an_operation: float) -> Render:
     def samples() -> Iterator[Sample]:
         counts: Counter[str] = Counter()
         for own in running:
-            for key, count in own.family.histograms.items():
-                counts[key.owner] += count
+            counts += own.family.operations_by_owner()
         for name, count in sorted(counts.items()):
             if count:
                 yield Sample(((owner, name),), int(count * nanoseconds_an_operation))

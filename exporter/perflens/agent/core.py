@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from perflens import logs
@@ -14,7 +15,7 @@ from perflens.agent import filters, overhead, running
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
-from perflens.agent.running import Running, RunningOperations, RunningProcesses
+from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
 from perflens.agent.status import evidence_counts, status
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore
@@ -23,6 +24,7 @@ from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
 from perflens.config import Settings, reloadable_differences
 from perflens.enrich.cgroups import CgroupTree, find_tree
+from perflens.enrich.devices import Devices
 from perflens.enrich.owners import Owners
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
@@ -34,7 +36,9 @@ from perflens.export.otlp import spans
 from perflens.export.prometheus.page import Page
 from perflens.http.access import Access
 from perflens.kernel.attach import Tuning
+from perflens.kernel.attached import AttachedProbe
 from perflens.kernel.features import Host, mounts
+from perflens.kernel.loaders import choose
 from perflens.logs import fields
 from perflens.model import (
     AgentStatus,
@@ -72,13 +76,16 @@ class Agent:
         self.access = Access(settings.web.api_token_file)
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
+        self._loader = choose(settings.loader, host)
         self._owners = Owners(tree)
         self._reloaded = (True, time.time())
         self._harvested_at = 0.0
         self._read_cost = 0.0
         self.page = Page((), self.harvest)
         self._kernel_symbols = KernelSymbols(settings.path.procfs)
-        self._procfs = procfs = Procfs(settings.path.procfs if host.sees_all_processes else "")
+        visible = settings.path.procfs if host.sees_all_processes else ""
+        self._procfs = procfs = Procfs(visible)
+        self.devices = Devices(settings.path.sysfs, visible, time.monotonic, mounts)
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
@@ -88,6 +95,8 @@ class Agent:
             self._name_owner,
             procfs.runs,
             rate=settings.events.explained,
+            devices=self.devices.of_event,
+            disk=self._disk,
         )
         processes = Processes(procfs, time.monotonic_ns)
         self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, self._owner_of_pid, self._name_cgroup)
@@ -96,7 +105,10 @@ class Agent:
 
     def start(self) -> None:
         """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
+        _log.info("loader", extra=fields(loader=self._loader.name, reason=self._loader.why))
         tuning = filters.tuning(self.settings, self._tree)
+        self.devices.all()  # the first time takes longest
+        tuning = replace(tuning, variables={**tuning.variables, "note_from": self._note_from()})
         before = overhead.nanoseconds_a_read()
         for name, probe in self._probes.items():
             if self.settings.probes[name].enabled and probe.enabled:
@@ -109,33 +121,55 @@ class Agent:
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
         owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
-        self.page = Page(collectors(self.running, owner, self._read_cost, self.status), self.harvest)
+        self.page = Page(collectors(self.running, owner, self._read_cost, self.devices, self.status), self.harvest)
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
 
     def _attach(self, name: str, probe: Probe, tuning: Tuning) -> ProbeState:
+        other = self._that_shares_with(probe)
+        shared = other.shared() if other else {}
+        looks = other is not None and other.looks_at_switches
         try:
-            kernel = running.start(name, probe, self._host, self.settings, tuning)
+            tuning = replace(tuning, knobs={**tuning.knobs, "notes_held": looks})
+            kernel = running.start(name, probe, self._host, self.settings, tuning, shared=shared)
         except (ProbeError, LayoutError) as error:
             _log.error("probe not attached", extra=fields(probe=name, reason=error.reason, cure=error.cure))
             return ProbeState(name, attached=False, reason=error.reason, cure=error.cure)
+        if other and looks and kernel.has_waits:
+            other.leave_switches()
         if probe.has_durations:
-            operations = RunningOperations(name, probe, kernel, self._host.machine, self._owners, self.settings)
-            self.running.append(operations)
-            self.intake.add(operations)
+            kind = RunningRequests if probe.in_flight == "requests" else RunningOperations
+            durations = kind(name, probe, kernel, self._host.machine, self._owners, self.settings)
+            self.running.append(durations)
+            self.intake.add(durations)
         else:
             processes = RunningProcesses(name, probe, kernel, self._host.machine, self._owners, self.settings)
             self.running.append(processes)
             self.intake.add_processes(processes)
-        waits = {"waits": "yes" if kernel.has_waits else "no"} if probe.has_durations else {}
+        waits = {"waits": "yes" if kernel.has_waits else "no"} if probe.has_waits else {}
         _log.info("probe attached", extra=fields(probe=name, mechanism=kernel.mechanism, **waits))
         return ProbeState(name, attached=True, mechanism=kernel.mechanism, waits=kernel.has_waits)
 
+    def _that_shares_with(self, probe: Probe) -> AttachedProbe | None:
+        """The one whose tables of operations and their requests a probe has in common; what comes second of either kind has its own.
+
+        The programs of bcc have none in common.
+        """
+        if self._loader.name == "bcc":
+            return None
+        others = [own for own in self.running if own.probe.has_requests]
+        if not probe.has_requests or any(own.probe.in_flight == probe.in_flight for own in others):
+            return None
+        return others[0].kernel if others else None
+
+    def _note_from(self) -> list[int]:
+        return running.note_from(self.settings, self._probes, self._host.machine)
+
     def harvest(self) -> None:
-        """Bring every accumulator up to date."""
+        """Bring every accumulator up to date, requests last: the owners of most are known by then."""
         self._harvested_at = time.monotonic()
-        for own in self.running:
+        for own in sorted(self.running, key=lambda own: own.probe.in_flight == "requests"):
             own.harvest()
 
     def maintain(self) -> None:
@@ -150,9 +184,11 @@ class Agent:
             own.family.recycle(now)
             own.family.expire(now - self.settings.series.expiry / _SECOND)
         self._kernel_symbols.rest()
-        for own in self._operations:
+        self.explainer.settle()
+        for own in self._durations:
             own.exemplars.prune(own.family.histograms, time.time() - _EXEMPLARS_KEPT)
-            self._look_in_progress(own)
+            if isinstance(own, RunningOperations):
+                self._look_in_progress(own)
         for owner in self._owners.all_gone():
             if not any(own.family.has_cells(owner) for own in self.running):
                 self._owners.forget(owner)
@@ -162,12 +198,16 @@ class Agent:
                 own.kernel.tune({"filter_cgroup": ids})
 
     @property
-    def _operations(self) -> list[RunningOperations]:
-        return [own for own in self.running if isinstance(own, RunningOperations)]
+    def _durations(self) -> list[RunningDurations]:
+        return [own for own in self.running if isinstance(own, RunningDurations)]
 
     def _owner_of_pid(self, pid: int) -> int:
         path = self._procfs.cgroup(pid, on_v1=self._host.owner_by_memory)
         return 0 if path is None else self._tree.id_of("".join(f"/{name}" for name in path))
+
+    def _disk(self, number: tuple[int, int]) -> str:
+        device = self.devices.of(number)
+        return device.name if device else ""
 
     def _name_cgroup(self, event: CgroupEvent) -> None:
         if event.kind == "mkdir" and event.hierarchy == self._host.owner_hierarchy:
@@ -196,11 +236,11 @@ class Agent:
 
     def _exported(self, pairs: Sequence[tuple[Evidence, Exemplar]]) -> None:
         """Show spans that a collector took as exemplars; the exporter's thread calls it."""
-        by_name = {own.name: own for own in self._operations}
+        by_name = {own.name: own for own in self._durations}
         for evidence, exemplar in pairs:
             own = by_name.get(evidence.event.probe)
             if own:
-                own.exemplars.put(own.series_of(evidence.event, evidence.owner.unit), exemplar)
+                own.put_exemplar(evidence.event, evidence.owner.unit, exemplar)
 
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
@@ -233,6 +273,7 @@ class Agent:
         self.explainer.rate = new.events.explained
         for own in self.running:
             own.set_thresholds(new)
+            own.kernel.tune({"note_from": self._note_from()})
         _log.info("configuration reloaded", extra=fields(changed=", ".join(changed) or "nothing"))
 
     def stop(self) -> None:

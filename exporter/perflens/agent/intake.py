@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 
 from perflens.agent.explainer import Explainer
-from perflens.agent.running import Running, RunningOperations, RunningProcesses
+from perflens.agent.running import Running, RunningDurations, RunningProcesses, RunningRequests
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.timeline import Timeline
-from perflens.decode.events import ProcessSum, UndecodableEvent
+from perflens.decode.sums import ProcessSum, UndecodableEvent
 from perflens.enrich.processes import Processes
 from perflens.logs import fields
 from perflens.model import OTHER, CgroupEvent, Evidence
@@ -41,7 +41,7 @@ class Intake:
         """``owner_of`` gives the owner's id by PID, ``name_cgroup`` is told of cgroups that are made."""
         self.timeline, self.slowest, self.processes = timeline, slowest, processes
         self._explainer, self._owner_of, self._name_cgroup = explainer, owner_of, name_cgroup
-        self._sources: list[RunningOperations] = []
+        self._sources: list[RunningDurations] = []
         self._process_sources: list[RunningProcesses] = []
         self._maintained_at = -1.0 - _MAINTENANCE
         self._suppressed: dict[str, int] = {}
@@ -54,7 +54,7 @@ class Intake:
         """Drain this probe of processes from now on."""
         self._process_sources.append(source)
 
-    def add(self, source: RunningOperations) -> None:
+    def add(self, source: RunningDurations) -> None:
         """Drain this probe from now on."""
         self._sources.append(source)
         self._suppressed[source.name] = source.kernel.events()["suppressed"]
@@ -111,7 +111,7 @@ class Intake:
         """Hand in what was found out about an event; any thread may."""
         self._done.append(evidence)
 
-    def _take(self, source: RunningOperations, batch: bytearray, used: int, records: int) -> None:
+    def _take(self, source: RunningDurations, batch: bytearray, used: int, records: int) -> None:
         room = self._explainer.room(records)
         found = source.decoder.sums(batch, used, room)
         for reason in found.refused:
@@ -123,12 +123,17 @@ class Intake:
         self.unexplained[source.name] += records - len(found.refused) - len(chosen)
         self._explain(source, batch, chosen)
 
-    def _add(self, source: RunningOperations, own: ProcessSum) -> bool:
-        """Add events to the sums; return whether the longest of them may be shown among the slowest."""
+    def _add(self, source: RunningDurations, own: ProcessSum) -> bool:
+        """Add events to the sums; return whether the longest of them may be shown among the slowest.
+
+        Requests are not added to their process: the operations that waited for them have their time.
+        """
         self.timeline.add_slow(own.second, source.name, source.operations.get(own.operation, OTHER), own.events, own.total)
+        if isinstance(source, RunningRequests):
+            return False
         return self.slowest.add(own.process, own.name, own.maximum, own.end, own.events - 1, own.total - own.maximum)
 
-    def _explain(self, source: RunningOperations, batch: bytearray, places: list[int]) -> None:
+    def _explain(self, source: RunningDurations, batch: bytearray, places: list[int]) -> None:
         events = []
         for at in places:
             try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 
 from perflens.aggregate.exemplars import Exemplars
 from perflens.aggregate.family import Family
@@ -11,20 +13,35 @@ from perflens.config import Settings
 from perflens.decode.cells import cell_info_decoder
 from perflens.decode.events import EventDecoder, EventLayouts
 from perflens.decode.processes import ProcessDecoder
+from perflens.decode.requests import RequestDecoder
+from perflens.decode.sums import SummingDecoder
 from perflens.enrich.owners import Owners
 from perflens.errors import LayoutError, ProbeError
 from perflens.kernel.attach import Tuning, attach
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.features import Host
+from perflens.kernel.loaders import choose
 from perflens.kernel.slots import SlotReading
 from perflens.layout import enum_labels
-from perflens.model import OTHER, CellKey, EventCounts, LedgerReading, ProbeState, SeriesKey, SlowEvent
+from perflens.model import OTHER, CellKey, EventCounts, Exemplar, LedgerReading, ProbeState, SeriesKey, SlowEvent
 from perflens.probe import Probe
 
-__all__ = ["Running", "RunningOperations", "RunningProcesses", "event_budget", "operations_of", "start", "try_rungs"]
+__all__ = [
+    "Running",
+    "RunningDurations",
+    "RunningOperations",
+    "RunningProcesses",
+    "RunningRequests",
+    "event_budget",
+    "note_from",
+    "operations_of",
+    "start",
+    "try_rungs",
+]
 
 _SECOND = 1_000_000_000
 _NEVER = 2**63 - 1
+_OF_THRESHOLD, _NOTED_AT_LAST = 8, 1_000_000  # ns
 
 
 def operations_of(name: str, probe: Probe, machine: str) -> Mapping[int, str]:
@@ -49,6 +66,17 @@ def thresholds_of(settings: Settings, name: str, probe: Probe, operations: Mappi
     return [own.get(operations[number], settings.threshold) if probe.has_durations else _NEVER for number in sorted(operations)]
 
 
+def note_from(settings: Settings, probes: Mapping[str, Probe], machine: str) -> list[int]:
+    """Return the variable of the kernel side from which on a request is noted for its operation: an eighth of the least threshold of
+    those that show their requests, 1 ms at most."""
+    least = _NOTED_AT_LAST * _OF_THRESHOLD
+    for name, probe in probes.items():
+        if probe.requests:
+            with suppress(LayoutError):  # its own start tells
+                least = min(least, *thresholds_of(settings, name, probe, operations_of(name, probe, machine)))
+    return [least // _OF_THRESHOLD]
+
+
 class Running:
     """A probe that is attached. The worker thread owns all of it but the ring, the decoder and the exemplars."""
 
@@ -58,7 +86,15 @@ class Running:
         self.operations = operations_of(name, probe, machine)
         self.has_owner = settings.owner.level != "node"
         self._decode = cell_info_decoder(self.types.struct("cell_info"))
-        self.family = Family(kernel, self._name_cell, limit=settings.series.limit, has_owner=self.has_owner)
+        self.family = Family(
+            kernel,
+            self._name_cell,
+            self._is_named,
+            limit=settings.series.limit,
+            has_owner=self.has_owner,
+            parts=max(len(probe.parts), 1),
+            counted=probe.counted,
+        )
         self.old: tuple[SlotReading, ...] = ()
         self.set_thresholds(settings)
         self.harvest()
@@ -79,31 +115,32 @@ class Running:
         self.old = slots.old
         self.events = EventCounts(**self.kernel.events())
         outcomes = {"aggregated": aggregated, "other": other, **outcomes}
-        self.ledger = LedgerReading(entered, outcomes, in_flight, missed, details, slots.unlisted)
+        self.ledger = LedgerReading(entered, outcomes, in_flight, missed, details, slots.unlisted, self.kernel.attributed())
 
     def owner_label(self, owner_id: int) -> str:
         """Return the owner of a series."""
         return self._owners.resolve(owner_id, (), complete=False).unit if self.has_owner else ""
 
+    def _is_named(self, cell: int) -> bool:
+        return self._decode(self.kernel.info(cell)).complete
+
     def _name_cell(self, cell: int, key: CellKey) -> SeriesKey:
         operation = self.operations[key.operation]
         if not key.owner:
-            return SeriesKey(operation, OTHER, OTHER if self.has_owner else "")
+            return SeriesKey(operation, OTHER, OTHER if self.has_owner else "", key.part)
         info = self._decode(self.kernel.info(cell))
         owner = self._owners.resolve(key.owner, info.path, complete=info.complete)
-        return SeriesKey(operation, info.object_name or "unknown", owner.unit if self.has_owner else "")
+        return SeriesKey(operation, info.object_name or "unknown", owner.unit if self.has_owner else "", key.part)
 
 
-class RunningOperations(Running):
+class RunningDurations(Running):
     """A family of durations, whose slow operations are events."""
+
+    decoder: SummingDecoder
 
     def __init__(self, name: str, probe: Probe, kernel: AttachedProbe, machine: str, owners: Owners, settings: Settings) -> None:
         super().__init__(name, probe, kernel, machine, owners, settings)
-        self.exemplars = Exemplars(settings.series.limit)
-        self.is_shown = False  # whether operations in progress are shown
-        structs = (self.types.struct(struct) for struct in ("event", "wait_interval", "event_frame"))
-        kinds = enum_labels("event_kind", self.types.enum("event_kind"))
-        self.decoder = EventDecoder(name, EventLayouts(*structs), self.operations, kernel.wait_reasons, kinds)
+        self.exemplars = Exemplars(settings.series.limit * len(probe.parts))
 
     def longest(self) -> Mapping[SeriesKey, int]:
         """Return the age in ns of the oldest operation in flight past its threshold, by operation and owner."""
@@ -113,13 +150,40 @@ class RunningOperations(Running):
             found[key] = max(found.get(key, 0), own.age)
         return found
 
+    def put_exemplar(self, event: SlowEvent, owner: str, exemplar: Exemplar) -> None:
+        """Show a span at the histogram series that its event was counted in."""
+        self.exemplars.put(SeriesKey(event.operation, event.object_name, owner if self.has_owner else ""), exemplar)
+
+
+class RunningOperations(RunningDurations):
+    """A family of operations of threads."""
+
+    def __init__(self, name: str, probe: Probe, kernel: AttachedProbe, machine: str, owners: Owners, settings: Settings) -> None:
+        super().__init__(name, probe, kernel, machine, owners, settings)
+        self.is_shown = False  # whether operations in progress are shown
+        structs = (self.types.struct(struct) for struct in ("event", "wait_interval", "event_frame", "request_note"))
+        kinds = enum_labels("event_kind", self.types.enum("event_kind"))
+        requests = enum_labels(probe.requests, self.types.enum(probe.requests)) if probe.requests else {}
+        self.decoder: EventDecoder = EventDecoder(name, EventLayouts(*structs), self.operations, kernel.wait_reasons, kinds, requests)
+
     def in_progress(self) -> Iterator[SlowEvent]:
         """Yield the operations that have not ended; ProbeError when the kernel cannot tell."""
         return self.decoder.several(self.kernel.in_progress())
 
-    def series_of(self, event: SlowEvent, owner: str) -> SeriesKey:
-        """Return the histogram series that an event was counted in."""
-        return SeriesKey(event.operation, event.object_name, owner if self.has_owner else "")
+
+class RunningRequests(RunningDurations):
+    """A family of requests, which belong to no thread once they are submitted."""
+
+    def __init__(self, name: str, probe: Probe, kernel: AttachedProbe, machine: str, owners: Owners, settings: Settings) -> None:
+        super().__init__(name, probe, kernel, machine, owners, settings)
+        self.decoder = RequestDecoder(name, self.types.struct("event"), self.operations)
+
+    def put_exemplar(self, event: SlowEvent, owner: str, exemplar: Exemplar) -> None:
+        """Show a span at the part that took longest, with the time of that part."""
+        parts = tuple(event.blocked.values())  # in the order of the family's
+        longest = parts.index(max(parts))
+        key = SeriesKey(event.operation, event.object_name, owner if self.has_owner else "", longest)
+        self.exemplars.put(key, exemplar._replace(value=parts[longest]))
 
 
 class RunningProcesses(Running):
@@ -131,28 +195,37 @@ class RunningProcesses(Running):
         self.decoder = ProcessDecoder(self.types.struct("process_event"), self.types.struct("cgroup_event"), kinds)
 
 
-def start(name: str, probe: Probe, host: Host, settings: Settings, tuning: Tuning, rung: str = "") -> AttachedProbe:
-    """Attach a probe as the settings say; ProbeError or LayoutError when it cannot be."""
-    return attach(
-        name,
-        probe,
-        host,
-        rung=rung or settings.probes[name].attach,
-        sizes=Sizes.of(host, settings.cells),
-        thresholds=thresholds_of(settings, name, probe, operations_of(name, probe, host.machine)),
-        tuning=replace(tuning, variables={**tuning.variables, **event_budget(settings)}),
-        procfs=settings.path.procfs,
-    )
+def start(
+    name: str,
+    probe: Probe,
+    host: Host,
+    settings: Settings,
+    tuning: Tuning,
+    rung: str = "",
+    shared: Mapping[str, int] = MappingProxyType({}),
+) -> AttachedProbe:
+    """Attach a probe as the settings say, with these tables of another; ProbeError or LayoutError when it cannot be."""
+    rung = rung or settings.probes[name].attach
+    sizes = Sizes.of(host, settings.cells)
+    thresholds = thresholds_of(settings, name, probe, operations_of(name, probe, host.machine))
+    tuning = replace(tuning, variables={**tuning.variables, **event_budget(settings)})
+    procfs = settings.path.procfs
+    if choose(settings.loader, host).name == "bcc":
+        from perflens.kernel import bcc_loader  # most hosts never need it
+
+        return bcc_loader.attach(name, probe, host, rung=rung, sizes=sizes, thresholds=thresholds, tuning=tuning, procfs=procfs)
+    return attach(name, probe, host, rung=rung, sizes=sizes, thresholds=thresholds, tuning=tuning, procfs=procfs, shared=shared)
 
 
 def try_rungs(name: str, probe: Probe, host: Host, settings: Settings) -> list[ProbeState]:
-    """Attach a probe by each of its rungs in turn, and let go at once; return how each went."""
+    """Attach a probe by each of its rungs in turn, and let go at once; return how each went. The bcc loader has one of its own."""
     found = []
-    for rung in probe.rungs:
+    for mechanism in ("bcc",) if choose(settings.loader, host).name == "bcc" else probe.mechanisms:
         try:
-            kernel = start(name, probe, host, settings, Tuning(), rung.name)
+            kernel = start(name, probe, host, settings, Tuning(), mechanism)
+            programs = frozenset(kernel.programs())
             kernel.close()
-            found.append(ProbeState(name, attached=True, mechanism=rung.name, waits=kernel.has_waits))
+            found.append(ProbeState(name, attached=True, mechanism=mechanism, waits=kernel.has_waits, programs=programs))
         except (ProbeError, LayoutError) as error:
-            found.append(ProbeState(name, attached=False, mechanism=rung.name, reason=error.reason, cure=error.cure))
+            found.append(ProbeState(name, attached=False, mechanism=mechanism, reason=error.reason, cure=error.cure))
     return found

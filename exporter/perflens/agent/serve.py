@@ -16,7 +16,7 @@ from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Query
 from perflens.http import api, server, sockets
 from perflens.http.flight import SingleFlight
-from perflens.kernel.heap import give_back_large_blocks, trim
+from perflens.kernel.heap import give_back_free_pages, trim
 from perflens.logs import fields
 
 __all__ = ["serve"]
@@ -24,11 +24,11 @@ __all__ = ["serve"]
 _log = logging.getLogger("perflens")
 
 _MAINTENANCE = 2.0
+_TRIM_EVERY = 30  # times of maintenance: once a minute
 
 
 async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
     """Run the agent until SIGTERM or SIGINT; SIGHUP reloads. StartError when an address is taken or a probe is missing."""
-    give_back_large_blocks()
     loop = asyncio.get_running_loop()
     web = agent.settings.web
     bound = [sockets.listen(address) for address in web.listen_address]
@@ -66,7 +66,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
 
 
 def _metrics(agent: Agent) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
-    flight = SingleFlight[Query, bytes | bytearray](lambda query: agent.page.render(query), agent.worker)
+    flight = SingleFlight[Query, tuple[bytes, ...]](lambda query: agent.page.pieces(query), agent.worker)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
         chosen = content_type(scrape.accept)
@@ -79,8 +79,12 @@ def _metrics(agent: Agent) -> Callable[[server.Scrape], Awaitable[server.Answer]
 
 async def _maintain(ended: asyncio.Event, agent: Agent) -> None:
     loop = asyncio.get_running_loop()
+    rounds = 0
     while not await _within(ended, _MAINTENANCE):
         await loop.run_in_executor(agent.worker, guarded, agent.maintain)
+        rounds += 1
+        if rounds % _TRIM_EVERY == 0:
+            await loop.run_in_executor(agent.worker, give_back_free_pages)
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

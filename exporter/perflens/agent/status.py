@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
-from perflens.agent.running import Running, RunningOperations
-from perflens.aggregate.series import SeriesTable
+from perflens.agent.running import Running, RunningDurations
+from perflens.aggregate.series import Tally
 from perflens.enrich.owners import Owners
 from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, ProbeState
 
@@ -22,18 +22,20 @@ def status(
     reloaded: tuple[bool, float],
 ) -> AgentStatus:
     """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
-    slow = [own for own in running if isinstance(own, RunningOperations)]
-    tables = {f"perflens_{metric}": own.family.histograms for own in running for metric in own.probe.metrics[:1]}
+    slow = [own for own in running if isinstance(own, RunningDurations)]
+    tallies = {f"perflens_{metric}": tally for own in running for metric, tally in _tallies(own)}
+    of_slow = [own.family.slow.tally() for own in slow]
+    tallies["perflens_slow_operations_total"] = Tally(*map(sum, zip(*of_slow, strict=True))) if of_slow else Tally(0, 0, 0)
     return AgentStatus(
         probes=tuple(states),
         ledgers={own.name: own.ledger for own in running},
         events={own.name: own.events for own in slow},
-        unattributed={own.name: _unattributed(own) for own in slow},
+        unattributed={own.name: _unattributed(own) for own in slow if own.probe.has_waits},
         evidence=evidence,
         cells={own.name: (own.family.cells_used, own.kernel.usable) for own in running},
-        series=_by_metric(tables, slow, len),
-        series_dropped=_by_metric(tables, slow, lambda table: table.dropped),
-        series_expired=_by_metric(tables, slow, lambda table: table.expired),
+        series={metric: tally.series for metric, tally in tallies.items()},
+        series_dropped={metric: tally.dropped for metric, tally in tallies.items()},
+        series_expired={metric: tally.expired for metric, tally in tallies.items()},
         owners=len(owners),
         owners_unnamed=owners.unnamed,
         owners_cut=owners.cut,
@@ -42,9 +44,10 @@ def status(
     )
 
 
-def _by_metric(tables: Mapping[str, SeriesTable], slow: Sequence[RunningOperations], count: Callable[[SeriesTable], int]) -> dict[str, int]:
-    found = {metric: count(table) for metric, table in tables.items()}
-    return {**found, "perflens_slow_operations_total": sum(count(own.family.slow) for own in slow)}
+def _tallies(own: Running) -> Iterator[tuple[str, Tally]]:
+    """What becomes of the series of each part; counters share the series of a family, and are told of by the first of them."""
+    for part, metric in enumerate(own.probe.metrics[: max(len(own.probe.parts), 1)]):
+        yield metric, own.family.histograms.tally(part)
 
 
 def _unattributed(own: Running) -> int:
@@ -54,7 +57,7 @@ def _unattributed(own: Running) -> int:
 def evidence_counts(running: Sequence[Running], intake: Intake, explainer: Explainer) -> EvidenceCounts:
     """Return what became of the events, of the spans and of what the tables of the last minutes hold."""
     user = explainer.user
-    slow = [own for own in running if isinstance(own, RunningOperations)]
+    slow = [own for own in running if isinstance(own, RunningDurations)]
     names = [own.name for own in slow]
     processes = [own for own in running if own not in slow]
     return EvidenceCounts(

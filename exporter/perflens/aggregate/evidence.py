@@ -152,4 +152,4 @@ def estimated_bytes(evidence: Evidence) -> int:
     frames = len(evidence.kernel_stack) + len(evidence.user_stack)
     characters = sum(map(len, evidence.kernel_stack)) + sum(map(len, evidence.user_stack)) + len(event.file.path)
     raw = 48 * len(event.kernel_stack) + 170 * len(event.user_stack)
-    return 1_900 + characters + 64 * frames + raw + 250 * len(event.waits) + 150 * len(event.blocked)
+    return 1_900 + characters + 64 * frames + raw + 250 * len(event.waits) + 150 * len(event.blocked) + 400 * len(event.requests)

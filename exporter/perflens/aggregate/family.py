@@ -37,13 +37,29 @@ class _Dying(NamedTuple):
 
 
 class Family:
-    """Series of one probe. ``name_cell`` gives the labels of a cell, ``has_owner`` whether series carry an owner."""
+    """Series of one probe. ``name_cell`` gives the labels of a cell, ``has_owner`` whether series carry an owner.
 
-    def __init__(self, cells: Cells, name_cell: Callable[[int, CellKey], SeriesKey], *, limit: int, has_owner: bool) -> None:
+    ``is_named`` says whether the kernel noted whose a cell is: such cells are bound first, so that others find their owner known.
+    Each of its ``parts`` is a metric of at most ``limit`` series; ``counted`` is the one that has each operation once.
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        name_cell: Callable[[int, CellKey], SeriesKey],
+        is_named: Callable[[int], bool] = lambda _: True,
+        *,
+        limit: int,
+        has_owner: bool,
+        parts: int = 1,
+        counted: int = 0,
+    ) -> None:
         other = OTHER if has_owner else ""
         self._harvested_at = self._harvested_before = time.time()
-        self._cells, self._name_cell = cells, name_cell
-        self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other), self._since)
+        self._cells, self._name_cell, self._is_named, self._counted = cells, name_cell, is_named, counted
+        self.histograms = SeriesTable(
+            HISTOGRAM_WIDTH, limit * parts, lambda key: SeriesKey(key.operation, OTHER, other, key.part), self._since
+        )
         self.slow = SeriesTable(SLOW_WIDTH + len(cells.wait_reasons), limit, lambda key: SeriesKey(key.operation, "", other), self._since)
         self._bindings = array("i", [-1]) * (2 * cells.capacity)
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
@@ -63,7 +79,7 @@ class Family:
         self._harvested_before, self._harvested_at = self._harvested_at, time.time()
         unbound = self._cells.harvest(self._bindings, self.histograms.rows.data, self.slow.rows.data)
         if unbound:
-            for cell in unbound:
+            for cell in sorted(unbound, key=self._is_named, reverse=True):
                 self._bind(cell)
             self._cells.harvest(self._bindings, self.histograms.rows.data, self.slow.rows.data)
 
@@ -101,7 +117,15 @@ class Family:
 
     def counts(self) -> tuple[int, int]:
         """Return (aggregated, other): the operations in named series and those in `other` series."""
-        return self.histograms.counts()
+        return self.histograms.counts(self._counted)
+
+    def operations_by_owner(self) -> Counter[str]:
+        """Return the operations in the series of each owner."""
+        found = Counter[str]()
+        for key, count in self.histograms.items():
+            if key.part == self._counted:
+                found[key.owner] += count
+        return found
 
     def _is_over(self, dying: _Dying, now: float) -> bool:
         return self._harvests >= dying.harvests + _GRACE_HARVESTS and now >= dying.since + _GRACE_SECONDS

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from perflens.aggregate.rows import Rows
 from perflens.model import SeriesKey
 
-__all__ = ["SeriesTable"]
+__all__ = ["SeriesTable", "Tally"]
 
 
 @dataclass(slots=True)
@@ -21,22 +23,30 @@ class _Series:
     idle_since: float | None = None  # when the last of them was given back
 
 
+class Tally(NamedTuple):
+    """Of one part: its series, the cells that were bound to an `other` series for want of room, and the series that were removed."""
+
+    series: int
+    dropped: int
+    expired: int
+
+
 class SeriesTable:
     """Series by key. ``fold`` turns a key into that of its `other` series, which has no cap and never expires.
 
-    ``dropped`` counts the cells that were bound to an `other` series because the metric had ``limit`` series,
-    ``expired`` the series that were removed. ``version`` changes whenever series come or go. ``clock`` tells since when a series
-    that is made now can have counted, in s since the epoch.
+    A named series is made while there are fewer than ``limit``. ``version`` changes whenever series come or go. ``clock`` tells since
+    when a series that is made now can have counted, in s since the epoch.
     """
 
     def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey], clock: Callable[[], float] = time.time) -> None:
         self.rows = Rows(width)
         self._clock = clock
-        self.dropped = self.expired = self.version = 0
+        self.version = 0
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
         self._named = 0
         self._retired = [0] * width
+        self._dropped, self._expired, self._retired_operations = Counter[int](), Counter[int](), Counter[int]()  # by part
 
     @property
     def width(self) -> int:
@@ -55,6 +65,20 @@ class SeriesTable:
         """Yield (key, row) of each series."""
         return ((key, series.row) for key, series in self._series.items())
 
+    @property
+    def dropped(self) -> int:
+        """Return how many cells were bound to an `other` series because there were ``limit`` series."""
+        return self._dropped.total()
+
+    @property
+    def expired(self) -> int:
+        """Return how many series were removed."""
+        return self._expired.total()
+
+    def tally(self, part: int = 0) -> Tally:
+        """Return how many series of a part there are, and what became of others."""
+        return Tally(sum(key.part == part for key in self._series), self._dropped[part], self._expired[part])
+
     def __contains__(self, key: object) -> bool:
         return key in self._series
 
@@ -68,7 +92,7 @@ class SeriesTable:
         if series is None:
             other = self._fold(key)
             if key != other and self._named >= self._limit:
-                self.dropped += 1
+                self._dropped[key.part] += 1
                 return self.bind(other)
             series = self._series[key] = _Series(self.rows.take(), self._clock())
             self._named += key != other
@@ -97,17 +121,25 @@ class SeriesTable:
         ]
         for key in old:
             row = self._series.pop(key).row
+            self._expired[key.part] += 1
+            self._retired_operations[key.part] += self.rows.count(row)
             self._retired = [sum(pair) for pair in zip(self._retired, self.rows.values(row), strict=True)]
             self.rows.give(row)
         self._named -= len(old)
-        self.expired += len(old)
         self.version += bool(old)
         return len(old)
 
-    def counts(self) -> tuple[int, int]:
-        """Return the operations counted since the start in (named, other) series, those that expired included."""
-        other = sum(self.rows.count(series.row) for key, series in self._series.items() if key == self._fold(key))
-        return self.total(0) - other, other
+    def counts(self, part: int = 0) -> tuple[int, int]:
+        """Return the operations counted since the start in (named, other) series of a part, those that expired included."""
+        named, other = self._retired_operations[part], 0
+        for key, series in self._series.items():
+            if key.part == part:
+                count = self.rows.count(series.row)
+                if key == self._fold(key):
+                    other += count
+                else:
+                    named += count
+        return named, other
 
     def total(self, column: int) -> int:
         """Return the sum of a column over all series, those that expired included."""

@@ -19,7 +19,7 @@ DIRECTORY_OR_NONE = r"^(?:/|$)"
 URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
 PID = r"^[1-9][0-9]{0,6}$"
-COMM = r"^.{1,15}$"
+COMM = r"^[\s\S]{1,15}$"
 LONGEST_PATH = 4095
 LARGEST_PID = 4_194_304
 
@@ -106,6 +106,7 @@ RULES: dict[KeyPath, Rule] = {
     ("filter", "cgroup"): Rule(
         DIRECTORY, is_directory, "is no path of a cgroup", "write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
+    ("btf", "path"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,
     ("path", "cgroupfs"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),

@@ -15,6 +15,7 @@ from typing import Any, Literal, NewType
 
 __all__ = [
     "AttachMode",
+    "Btf",
     "Events",
     "Filter",
     "Log",
@@ -144,6 +145,13 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Btf:
+    """The types of the kernel, by which libbpf finds the fields of its structs."""
+
+    path: str = key("", "File with the BTF of this kernel, for kernels that have none at /sys/kernel/btf/vmlinux.")
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSettings:
     """One probe family."""
 
@@ -177,6 +185,9 @@ class Settings:
         5 * MILLISECOND, "From which duration on an operation is slow.", reload=True, duration=True, limits=(1_000, 4_096 * SECOND)
     )
     cells: int = key(4_096, "Histogram cells in the kernel: one for each live owner, operation and file system.", limits=(64, 65_536))
+    loader: Literal["auto", "libbpf", "bcc"] = key(
+        "auto", "What loads the probes: auto is libbpf where the kernel's BTF is known, else bcc, which compiles them from its headers."
+    )
     web: Web = field(default_factory=Web)
     log: Log = field(default_factory=Log)
     owner: OwnerSettings = field(default_factory=OwnerSettings)
@@ -185,4 +196,5 @@ class Settings:
     filter: Filter = field(default_factory=Filter)
     otlp: Otlp = field(default_factory=Otlp)
     path: Path = field(default_factory=Path)
+    btf: Btf = field(default_factory=Btf)
     probes: Probes = field(default_factory=Probes)

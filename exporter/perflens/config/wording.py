@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 __all__ = ["Refused", "either", "one_line", "printable", "quoted", "suggestion"]
 
@@ -42,6 +41,8 @@ def either(names: Iterable[str]) -> str:
 
 def suggestion(wrong: str, known: Iterable[str], otherwise: str) -> str:
     """The cure for a name that does not exist: the nearest one that does, else ``otherwise``."""
+    from difflib import get_close_matches  # for those who mistype alone
+
     names = {name.lower(): name for name in known}
     near = get_close_matches(wrong[:256].lower(), names, n=1)
     return f"did you mean {names[near[0]]}?" if near else otherwise

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from perflens.decode.events import UndecodableEvent
+from perflens.decode.sums import UndecodableEvent
 from perflens.errors import LayoutError
 from perflens.layout import Layout
 from perflens.model import CgroupEvent, ProcessEvent, ProcessKey

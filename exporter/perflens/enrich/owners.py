@@ -8,12 +8,13 @@ from typing import Protocol
 
 from perflens.enrich.symbols.bounded import Bounded
 from perflens.enrich.units import shown, unit_of
-from perflens.model import Owner
+from perflens.model import OWNER_UNKNOWN, Owner
 
 __all__ = ["Owners"]
 
 _CHECKED_AT_ONCE = 500
 _TOLD = 4_096
+_NOBODY = Owner(OWNER_UNKNOWN, "", "unknown")
 
 
 class Tree(Protocol):
@@ -43,7 +44,9 @@ class Owners:
         return len(self._known)
 
     def resolve(self, cgroup_id: int, path: Sequence[str], *, complete: bool) -> Owner:
-        """Return the owner; a path that is not complete is looked up in the tree."""
+        """Return the owner; a path that is not complete is looked up in the tree. OWNER_UNKNOWN is in none, and never gone."""
+        if cgroup_id == OWNER_UNKNOWN:
+            return _NOBODY
         known = self._known.get(cgroup_id)
         if known is None:
             found = tuple(path) if complete else self._told.get(cgroup_id) or self._tree.find(cgroup_id)
@@ -63,6 +66,8 @@ class Owners:
 
     def known(self, cgroup_id: int) -> Owner | None:
         """Return an owner that was resolved before; any thread may ask."""
+        if cgroup_id == OWNER_UNKNOWN:
+            return _NOBODY
         found = self._known.get(cgroup_id)
         return found[0] if found else None
 

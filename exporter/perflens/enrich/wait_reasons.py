@@ -1,6 +1,6 @@
 """What a thread waits for, by the kernel functions that it sleeps in: the table that the kernel side searches.
 
-A sleeping stack holds many of these functions: the one whose reason stands last in ``enum wait_reason`` (wait.h) decides. The
+A sleeping stack holds many of these functions: the one whose reason stands last in ``enum wait_reason`` (reason.h) decides. The
 scheduler's own functions (schedule, io_schedule, mutex_lock, down_write …) are left out of such a stack by the kernel
 (in_sched_functions of kernel/sched/core.c), so none stands here; locks are told by their tracepoints.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from perflens.model import Evidence, FileIdentity, Owner, ProbeState, ProcessKey, SlowEvent, Wait
+from perflens.model import BlockRequest, Evidence, FileIdentity, Owner, ProbeState, ProcessKey, SlowEvent, Wait
 
 __all__ = ["event", "probe_state", "second", "slow", "slow_process", "stack", "summary", "tree_process"]
 
@@ -128,6 +128,28 @@ def _wait(wait: Wait, start: int) -> Json:
     }
 
 
+def _request(request: BlockRequest, start: int) -> Json:
+    major, minor = request.device
+    return {
+        "operation": request.operation,
+        "device": f"{major}:{minor}",
+        "disk": request.disk,
+        "sector": request.sector,
+        "bytes": request.bytes,
+        "offset_ns": request.start - start,
+        "held_ns": request.held,
+        "queue_ns": request.queue,
+        "device_ns": request.served,
+        "error": request.error,
+    }
+
+
+def _id(event: SlowEvent) -> str:
+    """A thread is in one operation at a time, but may submit more than one request at once."""
+    place = f"-{event.requests[0].sector}" if event.is_request else ""
+    return f"{event.probe}-{event.tid}-{event.start}{place}"
+
+
 def _time(event: SlowEvent) -> Json:
     return {
         "on_cpu_ns": event.on_cpu,
@@ -141,7 +163,7 @@ def event(evidence: Evidence) -> Json:
     """One slow operation, whole."""
     own = evidence.event
     return {
-        "id": f"{own.probe}-{own.tid}-{own.start}",
+        "id": _id(own),
         "probe": own.probe,
         "operation": own.operation,
         "object": own.object_name,
@@ -158,9 +180,12 @@ def event(evidence: Evidence) -> Json:
         "owner": _owner(evidence.owner),
         "container_id": evidence.container_id,
         "file": _file(own.file),
+        "devices": list(evidence.devices),
         "time": _time(own),
         "waits": [_wait(wait, own.start) for wait in own.waits],
         "waits_seen": own.waits_seen,
+        "requests": [_request(request, own.start) for request in own.requests],
+        "requests_seen": own.requests_seen,
         "kernel_stack": list(evidence.kernel_stack),
         "user_stack": list(evidence.user_stack),
         "trace_id": evidence.trace_id,

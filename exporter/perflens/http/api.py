@@ -7,11 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
-from aiohttp.typedefs import Handler
-
 from perflens.http.access import Access, Client
 from perflens.http.escaped import encode
+from perflens.http.framework import Handler, web
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.http.parameters import BadParameter, Query, parse
 

@@ -74,6 +74,7 @@ _SCHEMAS: Mapping[str, Schema] = {
             device=_noted(_TEXT, "major:minor"),
             inode=_INTEGER,
         ),
+        devices=_noted(_list(_TEXT), "The disks that the file lies on, by name; none when it lies on no disk, or that is not known."),
         time=_noted(
             _object(
                 on_cpu_ns=_INTEGER,
@@ -88,6 +89,24 @@ _SCHEMAS: Mapping[str, Schema] = {
             "The first waits of 1 ms and more; `offset_ns` is from the start of the operation.",
         ),
         waits_seen=_INTEGER,
+        requests=_noted(
+            _list(
+                _object(
+                    operation=_TEXT,
+                    device=_noted(_TEXT, "major:minor"),
+                    disk=_noted(_TEXT, "The kernel's name of the disk; empty when it is not known."),
+                    sector=_noted(_INTEGER, "In units of 512 bytes; 2^64 - 1 for a flush, which is nowhere."),
+                    bytes=_INTEGER,
+                    offset_ns=_INTEGER,
+                    held_ns=_noted(_INTEGER, "From its submission until it was made."),
+                    queue_ns=_INTEGER,
+                    device_ns=_INTEGER,
+                    error=_noted(_INTEGER, "An errno, 0 for none."),
+                )
+            ),
+            "The first requests of disks that served it and lasted; `offset_ns` is from the start of the operation. Of a request: itself.",
+        ),
+        requests_seen=_INTEGER,
         kernel_stack=_noted(_list(_TEXT), "Where its longest sleep slept, the leaf first."),
         user_stack=_noted(_list(_TEXT), "The leaf first."),
         trace_id=_noted(_TEXT, "Empty when it became no span."),

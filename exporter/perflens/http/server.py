@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from socket import socket
 from types import MappingProxyType
 
-from aiohttp import web
-
 from perflens import __version__
+from perflens.http.framework import web
 
 __all__ = ["Answer", "Endpoints", "Runner", "Scrape", "application", "start"]
 
@@ -29,9 +28,9 @@ class Scrape:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A page: its bytes, content type and encoding (empty for none)."""
+    """A page: its bytes in pieces, content type and encoding (empty for none)."""
 
-    body: bytes | bytearray
+    pieces: Sequence[bytes]
     content_type: str
     encoding: str
 
@@ -69,10 +68,23 @@ def _landing(endpoints: Endpoints) -> web.Response:
     return web.Response(text=body, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'"})
 
 
+async def _send(request: web.Request, pieces: Sequence[bytes], headers: Mapping[str, str]) -> web.StreamResponse:
+    """Send a body piece by piece, no faster than the client reads it: what waits in the socket's buffer is one piece."""
+    if len(pieces) == 1 or request.method == "HEAD":
+        return web.Response(body=b"".join(pieces), headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = sum(map(len, pieces))
+    await response.prepare(request)
+    for piece in pieces:
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
 def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = MappingProxyType({})) -> web.Application:
     """Return the application; ``mounted`` are others by the path that they answer below, such as the API at /api."""
 
-    async def metrics(request: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.StreamResponse:
         if not endpoints.is_ready():
             return _plain("not ready: the probes are being attached", 503)
         scrape = Scrape(
@@ -88,7 +100,7 @@ def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = M
         headers = {"Content-Type": answer.content_type, "Vary": "Accept, Accept-Encoding"}
         if answer.encoding:
             headers["Content-Encoding"] = answer.encoding
-        return web.Response(body=answer.body, headers=headers)
+        return await _send(request, answer.pieces, headers)
 
     async def landing(_: web.Request) -> web.Response:
         return _landing(endpoints)

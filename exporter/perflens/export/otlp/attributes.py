@@ -7,20 +7,22 @@ docs/spans.md lists each with its unit. An inode is text: it may need 64 bits, a
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from perflens.export.otlp.text import cleaned, stack
-from perflens.model import Evidence, SlowEvent, Wait
+from perflens.model import BlockRequest, Evidence, SlowEvent, Wait
 
-__all__ = ["BootClock", "Value", "error_type", "of_operation", "of_wait"]
+__all__ = ["BootClock", "Value", "error_type", "of_operation", "of_request", "of_wait"]
 
 Value = str | bool | int | float
 
 _LONGEST_NAME = 16
 _LONGEST_PATH = 4_096
 _DIRECTIONS = frozenset({"read", "write"})
+_STACKS_KEPT = 64
+_LAST_SECTOR = (1 << 63) - 1  # what the protocol can carry; a flush is nowhere, which the kernel says by the last number of 64 bits
 _BLOCKED: dict[str, str] = {}
 
 
@@ -52,11 +54,11 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
         "perflens.probe": event.probe,
         "perflens.operation": event.operation,
         "perflens.owner": cleaned(evidence.owner.unit, _LONGEST_PATH),
-        "perflens.on_cpu": event.on_cpu / 1e9,
-        "perflens.runqueue": event.runqueue / 1e9,
-        "perflens.unattributed": event.unattributed / 1e9,
-        "perflens.waits": event.waits_seen,
     }
+    if not event.is_request:
+        found |= _of_thread(event)
+        if event.requests_seen:
+            found["perflens.requests"] = event.requests_seen
     if event.process.start:
         found["process.creation.time"] = clock.creation_time(event.process.start)
     if event.program:
@@ -65,10 +67,39 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
         found["container.id"] = cleaned(evidence.container_id, _LONGEST_PATH)
     for reason, blocked in event.blocked.items():
         found[_blocked(reason)] = blocked / 1e9
-    _add_object(found, event)
+    _add_object(found, event, evidence.devices)
     _add_result(found, event)
     if evidence.kernel_stack or evidence.user_stack:
-        found["code.stacktrace"] = stack((*evidence.kernel_stack, *evidence.user_stack))
+        found["code.stacktrace"] = _stack(evidence.kernel_stack, evidence.user_stack)
+    return found
+
+
+def _of_thread(event: SlowEvent) -> Mapping[str, Value]:
+    """What only an operation of a thread has."""
+    return {
+        "perflens.on_cpu": event.on_cpu / 1e9,
+        "perflens.runqueue": event.runqueue / 1e9,
+        "perflens.unattributed": event.unattributed / 1e9,
+        "perflens.waits": event.waits_seen,
+    }
+
+
+def of_request(request: BlockRequest) -> Mapping[str, Value]:
+    """Return the attributes of the span of a request below that of its operation."""
+    found: dict[str, Value] = {"perflens.operation": request.operation, "perflens.bytes": request.bytes, **_place(request)}
+    for part, ns in (("held", request.held), ("queue", request.queue), ("device", request.served)):
+        found[_blocked(part)] = ns / 1e9
+    if request.error:
+        found["error.type"] = _error(request.error)
+    return found
+
+
+def _place(request: BlockRequest) -> Mapping[str, Value]:
+    found: dict[str, Value] = {"system.device": cleaned(request.disk, _LONGEST_PATH) or f"{request.device[0]}:{request.device[1]}"}
+    if request.operation in _DIRECTIONS:
+        found["disk.io.direction"] = request.operation
+    if request.sector <= _LAST_SECTOR:
+        found["perflens.block.sector"] = request.sector
     return found
 
 
@@ -85,18 +116,25 @@ def error_type(event: SlowEvent) -> str:
     """Return the name of the error that the call returned, empty when it succeeded or has not returned."""
     if event.result >= 0 or event.in_progress:
         return ""
-    return errno.errorcode.get(-event.result, str(-event.result))
+    return _error(-event.result)
 
 
-def _add_object(found: dict[str, Value], event: SlowEvent) -> None:
+def _error(number: int) -> str:
+    return errno.errorcode.get(number, str(number))
+
+
+def _add_object(found: dict[str, Value], event: SlowEvent, devices: Sequence[str]) -> None:
     file = event.file
+    if event.is_request:
+        found.update(_place(event.requests[0]))
+        return
     if event.operation in _DIRECTIONS:
         found["disk.io.direction"] = event.operation
-    if event.probe == "block":
-        found["system.device"] = cleaned(event.object_name, _LONGEST_PATH)
-        return
+    if devices:
+        found["system.device"] = cleaned(",".join(devices), _LONGEST_PATH)
     if any(file.device):
-        found["system.device"] = f"{file.device[0]}:{file.device[1]}"
+        number = found["perflens.file.device"] = f"{file.device[0]}:{file.device[1]}"
+        found.setdefault("system.device", number)
     if event.object_name:
         found["perflens.fs"] = cleaned(event.object_name, _LONGEST_PATH)
     if file.inode:
@@ -117,3 +155,9 @@ def _add_result(found: dict[str, Value], event: SlowEvent) -> None:
 def _blocked(reason: str) -> str:
     """The name of the attribute, made once for each of the few reasons."""
     return _BLOCKED.get(reason) or _BLOCKED.setdefault(reason, f"perflens.blocked.{reason}")
+
+
+@lru_cache(_STACKS_KEPT)
+def _stack(kernel: tuple[str, ...], user: tuple[str, ...]) -> str:
+    """One text for all spans of the same stacks: it is half of what a span takes while it waits."""
+    return stack((*kernel, *user))

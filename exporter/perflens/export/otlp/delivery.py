@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from perflens.export.otlp.exporters import Answer
+from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.quiet import Listener, told
 from perflens.export.otlp.spans import OnExported

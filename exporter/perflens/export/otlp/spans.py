@@ -5,18 +5,27 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from perflens.export.otlp.variables import UnusableSettings, is_enabled, options, server_of
 from perflens.logs import fields
 from perflens.model import Evidence, Exemplar
 
-__all__ = ["NoSpans", "OnExported", "Spans", "start"]
+__all__ = ["NoSpans", "OnExported", "SpanIds", "Spans", "start"]
 
 _log = logging.getLogger(__name__)
 
 OnExported = Callable[[Sequence[tuple[Evidence, Exemplar]]], None]
 """Told of the operations whose spans a collector took, a batch at a time, on the thread that exports."""
+
+
+class SpanIds(NamedTuple):
+    """The span of an operation, in lower-case hex, and those of its requests by their identity."""
+
+    trace_id: str
+    span_id: str
+    requests: Mapping[tuple[object, ...], str] = MappingProxyType({})
 
 
 class Spans(Protocol):
@@ -25,8 +34,11 @@ class Spans(Protocol):
     reason: str
     """Why there are no spans, though they were asked for; empty when there are, and when nobody asked."""
 
-    def emit(self, evidence: Evidence) -> tuple[str, str] | None:
-        """Make the spans of an operation that has ended; return its trace and span id, None when it became no span."""
+    def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
+        """Make the spans of an operation that has ended; return their ids, None when it became no span.
+
+        ``joined`` are those of its requests that were slow themselves: their spans are those below the operation's.
+        """
         ...
 
     def counts(self) -> Mapping[str, int]:
@@ -44,7 +56,7 @@ class NoSpans:
     def __init__(self, reason: str = "") -> None:
         self.reason = reason
 
-    def emit(self, evidence: Evidence) -> tuple[str, str] | None:
+    def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
         """Return None."""
         return None
 

@@ -1,9 +1,9 @@
-"""Spans by the SDK of OpenTelemetry: one for each slow operation, with one for each of its longer waits below it."""
+"""Spans by the SDK of OpenTelemetry: one for each slow operation, with one for each of its longer waits and of its requests below it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread, get_ident
 
 from opentelemetry.context import Context
@@ -12,15 +12,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
 from perflens import __version__
-from perflens.export.otlp.attributes import BootClock, error_type, of_operation, of_wait
+from perflens.export.otlp.answers import Answer
+from perflens.export.otlp.attributes import BootClock, error_type, of_operation, of_request, of_wait
 from perflens.export.otlp.delivery import Delivery
-from perflens.export.otlp.exporters import Answer, exporter
+from perflens.export.otlp.exporters import exporter
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.quiet import listen
 from perflens.export.otlp.resource import agent_resource
-from perflens.export.otlp.spans import OnExported
+from perflens.export.otlp.spans import OnExported, SpanIds
 from perflens.export.otlp.variables import Options
-from perflens.model import Evidence, Wait
+from perflens.model import BlockRequest, Evidence, Wait
 
 __all__ = ["SCHEMA_URL", "TracedSpans"]
 
@@ -50,12 +51,13 @@ class TracedSpans:
         listener.listens_to = 0
         self._delivery.tell(listener.warnings)
 
-    def emit(self, evidence: Evidence) -> tuple[str, str] | None:
+    def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
         """Make the spans of an operation; one that has not ended is no span yet, and none that was dropped."""
         event = evidence.event
         if event.in_progress:
             return None
-        spans = 1 + len(event.waits)
+        requests = () if event.is_request else event.requests
+        spans = 1 + len(event.waits) + len(requests)
         if not self._ledger.has_room(spans):
             self._ledger.refuse("queue_full", spans)
             return None
@@ -69,16 +71,34 @@ class TracedSpans:
         root.set_attributes(of_operation(evidence, self._clock))
         if error_type(event):
             root.set_status(_FAILED)
-        if event.waits:
-            self._emit_waits(event.waits, evidence.wall_start - event.start, set_span_in_context(root, _NO_CONTEXT))
+        offset, below = evidence.wall_start - event.start, set_span_in_context(root, _NO_CONTEXT)
+        self._emit_waits(event.waits, offset, below)
+        ids = self._emit_requests(requests, offset, below, {own.event.requests[0].identity: own for own in joined})
         self._delivery.expect(context.span_id, context.trace_id, evidence)
         root.end(_time(evidence.wall_start + event.duration))
-        return f"{context.trace_id:032x}", f"{context.span_id:016x}"
+        return SpanIds(f"{context.trace_id:032x}", f"{context.span_id:016x}", ids)
 
     def _emit_waits(self, waits: tuple[Wait, ...], offset: int, parent: Context) -> None:
         for wait in waits:
             child = self._tracer.start_span(f"wait.{wait.reason}", parent, attributes=of_wait(wait), start_time=_time(wait.off + offset))
             child.end(_time(wait.on + offset))
+
+    def _emit_requests(
+        self, requests: Sequence[BlockRequest], offset: int, parent: Context, joined: Mapping[tuple[object, ...], Evidence]
+    ) -> dict[tuple[object, ...], str]:
+        ids: dict[tuple[object, ...], str] = {}
+        for own in requests:
+            child = self._tracer.start_span(
+                f"block.{own.operation}", parent, attributes=of_request(own), start_time=_time(own.start + offset)
+            )
+            if own.error:
+                child.set_status(_FAILED)
+            context = child.get_span_context()
+            ids[own.identity] = f"{context.span_id:016x}"
+            if own.identity in joined:
+                self._delivery.expect(context.span_id, context.trace_id, joined[own.identity])
+            child.end(_time(own.end + offset))
+        return ids
 
     def counts(self) -> Mapping[str, int]:
         """Return spans by outcome, with ``created`` and ``in_queue``."""

@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from perflens.export.prometheus.form import Format, HistogramSeries, Kind, Labels, Render, SampleSeries, Wanted
 from perflens.export.prometheus.text import TEXT
 from perflens.model import OTHER, Exemplar, SeriesKey
-from perflens.probe import Histogram
+from perflens.probe import Histogram, Total
 
 __all__ = [
     "Column",
@@ -22,6 +22,7 @@ __all__ = [
     "histogram_family",
     "slow_families",
     "together",
+    "total_family",
     "wide_family",
 ]
 
@@ -29,6 +30,9 @@ _SLOW = (
     ("perflens_slow_operations_total", "Operations that took at least the threshold.", False),
     ("perflens_slow_operation_seconds_total", "Time that slow operations took.", True),
 )
+_SUM = 1
+"""The column of the sum in a histogram row."""
+
 _NO_EXEMPLARS: Mapping[int, Exemplar] = {}
 
 S = TypeVar("S")
@@ -52,11 +56,12 @@ class Table(Protocol):
 
 
 class Column(NamedTuple):
-    """Counters of one family: one column of the rows of a table, and the labels of its series."""
+    """Counters of one family: one column of the rows of a table, and the labels of its series, those of one part."""
 
     table: Table
     position: int
     labels: Callable[[SeriesKey], Labels]
+    part: int = 0
 
 
 class Wide(NamedTuple):
@@ -107,8 +112,9 @@ def histogram_family(
     table: Table,
     owner_label: str,
     exemplars: Callable[[SeriesKey], Mapping[int, Exemplar]] | None = None,
+    part: int = 0,
 ) -> Render:
-    """Return what renders a duration histogram; ``owner_label`` is empty where series carry no owner.
+    """Return what renders a duration histogram, of the series of one part; ``owner_label`` is empty where series carry no owner.
 
     ``exemplars`` gives those of a series by the number of the classic bucket that holds them. An `other` series without an
     operation is left out.
@@ -117,7 +123,7 @@ def histogram_family(
 
     def bind(form: Format) -> Iterator[_HistogramRow]:
         writer = form.histogram(name)
-        for key, row in sorted(table):
+        for key, row in _of_part(table, part):
             labels = (("operation", key.operation), (histogram.object_label, key.object), (owner_label, key.owner))
             yield _HistogramRow(writer(labels, table.created(key)), row * table.width, key.object == OTHER, key)
 
@@ -148,9 +154,10 @@ def column_family(name: str, text: str, columns: Sequence[Column], *, nanosecond
 
     def bind(form: Format) -> Iterator[_CounterRow]:
         writer = form.sample(name, "counter", nanoseconds=nanoseconds)
-        for table, position, labels in columns:
-            for key, row in sorted(table):
-                yield _CounterRow(writer(labels(key), table.created(key)), table, row * table.width + position, key.owner == OTHER)
+        for table, position, labels, part in columns:
+            for key, row in _of_part(table, part):
+                is_other = OTHER in (key.object, key.owner)
+                yield _CounterRow(writer(labels(key), table.created(key)), table, row * table.width + position, is_other)
 
     bound = _Bound([column.table for column in columns], bind)
 
@@ -163,6 +170,15 @@ def column_family(name: str, text: str, columns: Sequence[Column], *, nanosecond
     return _family(name, "counter", text, series)
 
 
+def total_family(total: Total, table: Table, owner_label: str, part: int) -> Render:
+    """Return what renders the sums of the series of one part; ``owner_label`` is empty where series carry no owner."""
+
+    def labels(key: SeriesKey) -> Labels:
+        return (("operation", key.operation), (total.object_label, key.object), (owner_label, key.owner))
+
+    return column_family(f"perflens_{total.name}", total.help, [Column(table, _SUM, labels, part)])
+
+
 def wide_family(name: str, text: str, wides: Sequence[Wide], *, nanoseconds: bool = False) -> Render:
     """Return what renders a counter that stands in many columns of which few count: what is 0 is left out, and bound to no labels."""
     known: dict[Format, tuple[list[int], dict[tuple[int, int, int], SampleSeries]]] = {}
@@ -170,7 +186,7 @@ def wide_family(name: str, text: str, wides: Sequence[Wide], *, nanoseconds: boo
     def series(form: Format) -> Iterator[bytes]:
         writer = form.sample(name, "counter", nanoseconds=nanoseconds)
         versions = [wide.table.version for wide in wides]
-        if known.get(form, ([], {}))[0] != versions:
+        if form not in known or known[form][0] != versions:
             known[form] = versions, {}
         bound = known[form][1]
         for number, (table, first, columns, labels) in enumerate(wides):
@@ -219,6 +235,10 @@ def counter_family(name: str, text: str, samples: Callable[[], Iterable[Sample]]
 def gauge_family(name: str, text: str, samples: Callable[[], Iterable[Sample]], *, nanoseconds: bool = False) -> Render:
     """Return what renders a gauge; values are ns, shown as seconds, if ``nanoseconds``."""
     return _sample_family(name, "gauge", text, samples, nanoseconds)
+
+
+def _of_part(table: Table, part: int) -> list[tuple[SeriesKey, int]]:
+    return sorted(own for own in table if own[0].part == part)
 
 
 def _sample_family(name: str, kind: Kind, text: str, samples: Callable[[], Iterable[Sample]], nanoseconds: bool) -> Render:

@@ -18,6 +18,8 @@ __all__ = ["Collector", "Page", "Query", "UnknownCollector"]
 
 _log = logging.getLogger(__name__)
 
+_PIECE = 1 << 18
+
 _SUFFIXES = ("", "_bucket", "_count", "_sum", "_total", "_created", "_info")
 
 
@@ -67,16 +69,17 @@ class Page:
             known = ", ".join(collector.name for collector in self._collectors)
             raise UnknownCollector(f"unknown collector {', '.join(sorted(unknown))}; there are {known}")
 
-    def render(self, query: Query) -> bytes | bytearray:
+    def render(self, query: Query) -> bytes:
         """Harvest and return the page."""
+        return b"".join(self.pieces(query))
+
+    def pieces(self, query: Query) -> tuple[bytes, ...]:
+        """Harvest and return the page in pieces: a large one is never in memory twice."""
         self.check(query)
         self._before()
         if query.gzip:
-            return _compress(self._chunks(query))
-        page = bytearray()
-        for chunk in self._chunks(query):
-            page += chunk
-        return page
+            return (_compress(self._chunks(query)),)
+        return tuple(_joined(self._chunks(query)))
 
     def _chunks(self, query: Query) -> Iterator[bytes]:
         outcomes: list[_Outcome] = []
@@ -111,6 +114,17 @@ def _outcome_families(outcomes: Sequence[_Outcome]) -> tuple[Render, Render]:
             lambda: (Sample((("collector", own.name),), own.success) for own in outcomes),
         ),
     )
+
+
+def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Join chunks to pieces of 256 KiB, each of a mapping of its own in the C library, which goes back to the kernel with it."""
+    piece = bytearray()
+    for chunk in chunks:
+        piece += chunk
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
 
 
 def _compress(chunks: Iterator[bytes]) -> bytes:
