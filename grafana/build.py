@@ -1,4 +1,4 @@
-"""Write grafana/dashboards from the panels of overview.py: `python -m grafana.build`, or `--check` that it is up to date."""
+"""Write grafana/dashboards from overview.py and devices.py: `python -m grafana.build`, or `--check` that they are up to date."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from grafana import device_queries as d
 from grafana import queries as q
+from grafana.devices import ROWS as DEVICES
 from grafana.overview import OVERVIEW
 from grafana.panels import DATASOURCE, Json, Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
 SCHEMA_VERSION = 41  # Grafana 12; older ones from 10.4 on open it, newer ones migrate it when it is opened.
 COLUMNS = 24
+TAG = "perflens"
 RUNBOOKS = "https://github.com/perflens/perflens/blob/main/docs/runbooks.md"
 
 
@@ -39,7 +43,8 @@ def variable(name: str, label: str, query: str, all_value: str = ".+") -> Json:
     }
 
 
-def variables() -> list[Json]:
+def variables(*own: Json) -> list[Json]:
+    """The data source, the agents, and a dashboard's own."""
     source = {
         "type": "datasource",
         "name": "datasource",
@@ -48,20 +53,20 @@ def variables() -> list[Json]:
         "regex": "",
         "hide": 0,
     }
+    return [source, variable("job", "Job", q.JOBS), variable("instance", "Instance", q.INSTANCES), *own]
+
+
+def links() -> list[Json]:
+    """Beside the variables: the runbooks outside Grafana, and the other dashboards with the same variables."""
     return [
-        source,
-        variable("job", "Job", q.JOBS),
-        variable("instance", "Instance", q.INSTANCES),
-        variable(q.OWNER, q.OWNER.capitalize(), q.OWNERS, ".*"),
-        variable("operation", "Operation", q.OPERATIONS),
-        variable("fs", "File system", q.FILE_SYSTEMS),
+        link("Runbooks", "What each alert means, and what to do.", type="link", icon="doc", url=RUNBOOKS, targetBlank=True),
+        link("PerfLens", "The other dashboards.", type="dashboards", icon="external link", tags=[TAG], includeVars=True, keepTime=True),
     ]
 
 
-def link(title: str, tooltip: str, url: str) -> Json:
-    """A link beside the variables, to a page outside Grafana."""
-    flags = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": True}
-    return {"title": title, "type": "link", "icon": "doc", "url": url, "tags": [], "tooltip": tooltip, **flags}
+def link(title: str, tooltip: str, **own: Any) -> Json:
+    flags = {"asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": False}
+    return {"title": title, "url": "", "tags": [], "tooltip": tooltip, **flags, **own}
 
 
 def place(rows: Mapping[str, list[Panel]]) -> Iterator[Json]:
@@ -89,47 +94,72 @@ def box(x: int, y: int, width: int, height: int) -> Json:
     return {"x": x, "y": y, "w": width, "h": height}
 
 
-def overview() -> Json:
+def dashboard(name: str, description: str, firing: str, variables: list[Json], rows: Mapping[str, list[Panel]]) -> Json:
     """The classic model, which file provisioning, sidecars and the catalogue take."""
     alerts = {
         "name": "Alerts",
         "enable": True,
         "iconColor": "red",
         "datasource": DATASOURCE,
-        "expr": q.FIRING,
+        "expr": firing,
         "titleFormat": "{{alertname}}",
-        "textFormat": f"{{{{instance}}}} {{{{{q.OWNER}}}}} {{{{operation}}}}",
+        "textFormat": f"{{{{instance}}}} {{{{device}}}} {{{{{q.OWNER}}}}} {{{{operation}}}}",
         "step": "15s",
     }
     return {
-        "uid": "perflens-overview",
-        "title": "PerfLens / Overview",
-        "description": "How long the file operations of every owner take, who waits, and whether the agents that say so can be trusted.",
-        "tags": ["perflens"],
+        "uid": f"{TAG}-{name.lower()}",
+        "title": f"PerfLens / {name}",
+        "description": description,
+        "tags": [TAG],
         "schemaVersion": SCHEMA_VERSION,
         "editable": False,
         "graphTooltip": 1,
         "refresh": "30s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "links": [link("Runbooks", "What each alert means, and what to do.", RUNBOOKS)],
+        "links": links(),
         "annotations": {"list": [alerts]},
-        "templating": {"list": variables()},
-        "panels": list(place(OVERVIEW)),
+        "templating": {"list": variables},
+        "panels": list(place(rows)),
     }
+
+
+def overview() -> Json:
+    own = (
+        variable(q.OWNER, q.OWNER.capitalize(), q.OWNERS, ".*"),
+        variable("operation", "Operation", q.OPERATIONS),
+        variable("fs", "File system", q.FILE_SYSTEMS),
+    )
+    what = "How long the file operations of every owner take, who waits, and whether the agents that say so can be trusted."
+    return dashboard("Overview", what, q.FIRING, variables(*own), OVERVIEW)
+
+
+def devices() -> Json:
+    own = (
+        variable("device", "Device", d.DEVICES),
+        variable(q.OWNER, q.OWNER.capitalize(), d.OWNERS, ".*"),
+        variable("operation", "Operation", d.OPERATIONS),
+    )
+    what = "What every disk is asked for and by whom, where its requests wait, and how long it takes for them."
+    return dashboard("Devices", what, d.FIRING, variables(*own), DEVICES)
+
+
+def written() -> dict[Path, str]:
+    """The text of every file."""
+    return {FOLDER / f"{own['uid']}.json": json.dumps(own, indent=2) + "\n" for own in (overview(), devices())}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, and end with 1 when a dashboard is out of date")
     check = parser.parse_args().check
-    path, text = FOLDER / "perflens-overview.json", json.dumps(overview(), indent=2) + "\n"
-    if not check:
-        path.write_text(text)
-    elif not path.exists() or path.read_text() != text:
-        print(f"{path} is out of date: run python -m grafana.build", file=sys.stderr)
-        return 1
-    return 0
+    old = {path: text for path, text in written().items() if not path.exists() or path.read_text() != text}
+    for path, text in old.items():
+        if check:
+            print(f"{path} is out of date: run python -m grafana.build", file=sys.stderr)
+        else:
+            path.write_text(text)
+    return 1 if check and old else 0
 
 
 if __name__ == "__main__":

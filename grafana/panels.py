@@ -12,6 +12,9 @@ DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 ALARM = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": 1}]}
 NEUTRAL = {"mode": "absolute", "steps": [{"color": "green", "value": None}]}
 
+# A table is made of labels: the time is that of the query, and the value is 1.
+WITHOUT_VALUE = {"id": "organize", "options": {"excludeByName": {"Time": True, "Value": True}}}
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -21,7 +24,7 @@ class Panel:
     description: str
     unit: str
     targets: Mapping[str, str]  # legend -> expression
-    kind: Literal["timeseries", "stat", "heatmap"] = "timeseries"
+    kind: Literal["timeseries", "stat", "heatmap", "table"] = "timeseries"
     width: int = 8
     height: int = 8
     stacked: bool = False
@@ -39,17 +42,20 @@ class Panel:
             "fieldConfig": {"defaults": defaults, "overrides": []},
             "options": options,
             "targets": [self._target(i, legend, expression) for i, (legend, expression) in enumerate(self.targets.items())],
+            **({"transformations": [WITHOUT_VALUE]} if self.kind == "table" else {}),
         }
 
     def _target(self, index: int, legend: str, expression: str) -> Json:
-        target_format = "heatmap" if self.kind == "heatmap" else "time_series"
+        target_format = {"heatmap": "heatmap", "table": "table"}.get(self.kind, "time_series")
+        is_instant = self.kind == "table"
         return {
             "refId": chr(ord("A") + index),
             "datasource": DATASOURCE,
             "editorMode": "code",
             "expr": expression,
             "legendFormat": legend,
-            "range": True,
+            "range": not is_instant,
+            "instant": is_instant,
             "format": target_format,
         }
 
@@ -82,6 +88,10 @@ class Panel:
             "yAxis": {"axisPlacement": "left", "reverse": False, "unit": self.unit},
         }
         return {"custom": {"scaleDistribution": {"type": "linear"}}}, options
+
+    def _table(self) -> tuple[Json, Json]:
+        options = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}, "sortBy": [{"displayName": "device", "desc": False}]}
+        return {"custom": {"align": "auto", "filterable": True}}, options
 
 
 def stat(title: str, description: str, unit: str, query: str, thresholds: Json = NEUTRAL) -> Panel:
