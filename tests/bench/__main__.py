@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import agent, ring, scrape, spans, storm, switches, syscalls
+from tests.bench import agent, requests, ring, scrape, spans, storm, switches, syscalls
 from tests.bench.report import Line, Result, Skipped, document, table
 
 ROWS: dict[str, Callable[[], Iterator[Line]]] = {
@@ -17,6 +17,7 @@ ROWS: dict[str, Callable[[], Iterator[Line]]] = {
     "other_syscall": syscalls.other_syscall,
     "switch": switches.switch,
     "pipe": switches.pipe,
+    "block_request": requests.block_request,
     "ring_header": ring.headers,
     "ring_stacks": ring.stacks,
     "spans": spans.spans,

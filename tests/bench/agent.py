@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import perflens
 from perflens.agent import tree_of
 from perflens.config import Settings
 from perflens.kernel.features import inspect
@@ -67,10 +69,13 @@ class RunningAgent:
 
 @contextmanager
 def running_agent(*flags: str, prefix: tuple[str, ...] = ()) -> Iterator[RunningAgent]:
-    """Run an agent until the end; ``prefix`` is a command that becomes it."""
+    """Run an agent until the end, with its bytecode at hand, as pip leaves it; ``prefix`` is a command that becomes it."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
-    command = [*prefix, sys.executable, "-m", "perflens", "run", f"--web.listen-address=127.0.0.1:{port}", "--probes.strict", *flags]
+    compileall.compile_dir(Path(perflens.__file__).parent, quiet=1)  # what compiles at its start keeps a MiB of it
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    python = (sys.executable, "-S")  # without what a machine's own .pth files import into every program
+    command = [*prefix, *python, "-m", "perflens", "run", f"--web.listen-address=127.0.0.1:{port}", "--probes.strict", *flags]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield RunningAgent(process.pid, f"http://127.0.0.1:{port}/metrics")

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* The floor: programs that do nothing, at the entry and the exit of every system call, at every switch and at every wake-up. */
+/* The floor: programs that do nothing, at the entry and the exit of every system call, at every switch and wake-up, on the way of a request. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
@@ -35,6 +35,42 @@ int empty_switch_tp_btf(void *context)
 
 SEC("tp_btf/sched_waking")
 int empty_waking_tp_btf(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_bio_queue")
+int empty_bio_queue(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_io_start")
+int empty_request_start(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_rq_issue")
+int empty_request_issue(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_rq_complete")
+int empty_request_complete(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_io_done")
+int empty_request_done(void *context)
+{
+	return 0;
+}
+
+SEC("tp_btf/block_bio_complete")
+int empty_bio_complete(void *context)
 {
 	return 0;
 }

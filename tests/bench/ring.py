@@ -94,7 +94,7 @@ def _lines(row: str, what: str, rounds: list[Round], budget: float) -> Iterator[
 def _decoder() -> EventDecoder:
     reasons = tuple(enum_labels("wait_reason", _TYPES.enum("wait_reason"), exclude=frozenset({"WAIT_REASONS"})).values())
     kinds = enum_labels("event_kind", _TYPES.enum("event_kind"))
-    layouts = EventLayouts(_EVENT, _TYPES.struct("wait_interval"), _TYPES.struct("event_frame"))
+    layouts = EventLayouts(_EVENT, _TYPES.struct("wait_interval"), _TYPES.struct("event_frame"), _TYPES.struct("request_note"))
     return EventDecoder("file", layouts, {0: "read"}, reasons, kinds)
 
 

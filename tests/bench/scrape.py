@@ -31,8 +31,7 @@ __all__ = ["scrape_10k", "scrape_100k"]
 _OPERATIONS = ("read", "write", "fsync", "sync_range", "copy")
 _SAMPLES_A_SERIES = OCTAVES + 3 + 2  # buckets, +Inf, sum, count; and two of slow operations
 _SHARDS = (2, 8)
-assert PROBE.histogram is not None
-_HISTOGRAM: Histogram = PROBE.histogram
+(_HISTOGRAM,) = (part for part in PROBE.parts if isinstance(part, Histogram))
 
 
 class _Cells:
@@ -95,7 +94,7 @@ class _Peer(PeerCollector):
         for key, row in self._family.histograms:
             own = data[row * HISTOGRAM_WIDTH : (row + 1) * HISTOGRAM_WIDTH]
             counts = (*accumulate(own[2 + BUCKETS :]), own[0])
-            histogram.add_metric(key, list(zip(bounds, counts, strict=True)), own[1] / 1e9)
+            histogram.add_metric((key.operation, key.object, key.owner), list(zip(bounds, counts, strict=True)), own[1] / 1e9)
         yield histogram
         for column, name in enumerate(("perflens_slow_operations", "perflens_slow_operation_seconds")):
             counter = CounterMetricFamily(name, "The same as ours.", labels=("probe", "operation", "unit"))

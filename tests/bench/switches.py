@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from perflens.kernel.features import inspect
+from perflens.agent.running import operations_of
+from perflens.kernel.attach import Tuning, attach
+from perflens.kernel.attached import AttachedProbe, Sizes
+from perflens.kernel.features import Host, inspect
 from perflens.probe import Probe
-from perflens.probes.file import PROBE
+from perflens.registry import discover
 from tests.bench.report import Line, Result
-from tests.bench.syscalls import EMPTY_PAIR, Load, Variant, compile_object, empty_programs, file_probe, measured, medians, while_attached
+from tests.bench.syscalls import (
+    EMPTY_PAIR,
+    PROBE,
+    Load,
+    Variant,
+    compile_object,
+    empty_programs,
+    file_probe,
+    measured,
+    medians,
+    while_attached,
+)
 
 __all__ = ["pipe", "switch"]
 
 _ROUNDS = 31
+_ALL = "all families"
 _KINDS = ("raw_tp", "tp_btf")
 _WAITS_ALONE = replace(PROBE, rungs=tuple(replace(rung, programs=(*rung.waits, *rung.locks), waits=(), locks=()) for rung in PROBE.rungs))
 
@@ -36,7 +51,39 @@ def _bench(floors: Mapping[str, tuple[str, ...]], probe: Probe) -> Iterator[tupl
             variants[name] = partial(while_attached, stack.enter_context(empty_programs(empty, *programs)))
         for rung in probe.rungs:
             variants[rung.name] = partial(while_attached, stack.enter_context(file_probe(host, rung.name, lambda: 0, probe)))
+        if probe is _WAITS_ALONE:
+            variants[_ALL] = partial(_together, _families(host, stack))
         yield load_process, variants
+
+
+def _families(host: Host, stack: ExitStack) -> list[AttachedProbe]:
+    """Load all families as the agent does, the file probe with its waits alone."""
+    found: dict[str, AttachedProbe] = {}
+    for name, probe in discover().items():
+        held = name == "file" and found["block"].looks_at_switches
+        found[name] = attach(
+            name,
+            _WAITS_ALONE if name == "file" else probe,
+            host,
+            rung="tp_btf",
+            sizes=Sizes.of(host, 4_096),
+            thresholds=[1 << 62] * len(operations_of(name, probe, host.machine)),
+            tuning=Tuning(knobs={"notes_held": held}),
+            shared=found["block"].shared() if name == "file" else {},
+        )
+        stack.callback(found[name].close)
+        found[name].detach()
+    return list(found.values())
+
+
+@contextmanager
+def _together(probes: Sequence[AttachedProbe]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for own in probes:
+            stack.enter_context(while_attached(own))
+        if probes[0].looks_at_switches:
+            probes[0].leave_switches()
+        yield
 
 
 def switch() -> Iterator[Line]:
@@ -47,6 +94,8 @@ def switch() -> Iterator[Line]:
     for rung in PROBE.rungs:
         value = found.added_ratio(rung.name, "empty raw_tp", "bare")
         yield Result("switch", f"added by the waits of {rung.name} / added by empty raw_tp hooks", value, "×", 2.0, medians(found))
+    value = found.added_ratio(_ALL, "empty raw_tp", "bare")
+    yield Result("switch", "added by the waits of tp_btf, block and process / added by empty raw_tp hooks", value, "×", 2.0, medians(found))
     value = found.added_ratio("empty tp_btf", "empty raw_tp", "bare")
     yield Result("switch", "added by empty tp_btf hooks / added by empty raw_tp hooks", value, "×", None, "another floor")
 

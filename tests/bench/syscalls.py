@@ -13,6 +13,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from perflens.kernel.attached import AttachedProbe, Sizes
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Loaded, Plan, load
 from perflens.probe import Probe
-from perflens.probes.file import PROBE
+from perflens.probes import file
 from tests.bench.report import Line, Result, Skipped
 from tests.bench.rounds import Rounds, measure
 from tests.bench.tracers import alone, tracers
@@ -29,6 +30,7 @@ from tests.bench.waiting import free_port, until
 
 __all__ = [
     "EMPTY_PAIR",
+    "PROBE",
     "Load",
     "Variant",
     "compile_object",
@@ -43,6 +45,9 @@ __all__ = [
 ]
 
 _HERE = Path(__file__).parent
+PROBE = replace(file.PROBE, rungs=tuple(rung for rung in file.PROBE.rungs if rung.name in ("tp_btf", "raw_tp")))
+"""With the rungs that an empty pair at the entry and the exit of all system calls is the floor of."""
+
 EMPTY_PAIR = ("empty_exit", "empty_enter")
 _ROUNDS = 41
 _PEER_ROUNDS = 11

@@ -11,18 +11,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from docs import generate
+from docs.tables import PROGRAMS, tables_of
+from perflens.agent.running import operations_of
 from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
 from perflens.kernel.attach import attach
 from perflens.kernel.attached import Sizes
+from perflens.kernel.conditions import conditions
+from perflens.kernel.diagnosis import Use, diagnose
 from perflens.kernel.features import inspect
+from perflens.model import ProbeState
 from perflens.registry import discover
 from tests.kernel.support import agent, closed_ledger, group, scrape, wait
 
@@ -85,6 +91,8 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
     outcomes = {name.split('"')[1] for name in generate.LIMITS if name.startswith("perflens_probe_operations_total{")}
 
     assert counters - explained == {
+        "perflens_block_bytes_total",
+        "perflens_probe_requests_attributed_total",
         "perflens_operation_wait_seconds_total",
         "perflens_overhead_seconds_total",
         "perflens_probe_operations_entered_total",
@@ -190,9 +198,47 @@ def test_every_message_is_explained() -> None:
     assert [f"{place}: {message}" for place, message in found if message not in text] == []
 
 
+def test_every_finding_of_check_is_explained() -> None:
+    """docs/troubleshooting.md has each line of `perflens check`, with what it says of a gap and its cure."""
+    section = page("troubleshooting.md").partition("## `perflens check`")[2].partition("\n## ")[0]
+    host, facts = inspect(), conditions(inspect())
+    bad_host = replace(
+        host, btf=None, capabilities=frozenset(), lockdown="confidentiality", perf_event_paranoid=3, sees_all_processes=False
+    )
+    bad = replace(
+        facts,
+        ring_buffer=False,
+        locked_memory=1,
+        kprobes=False,
+        perf_event_open="EACCES",
+        tracefs="not mounted",
+        ftrace_enabled=False,
+        kptr_restrict=2,
+    )
+    other = replace(bad, ftrace_enabled=True, tracefs="not readable", kptr_restrict=1)
+    use = Use("one", "one", "program", optional=False)
+    needed = {key: [use] for key in ("fentry", "kprobe", "tracepoint")}
+    failed = {"one": [ProbeState("one", attached=False, mechanism="one")]}
+    best = {"one": [ProbeState("one", attached=True, mechanism="one", programs=frozenset({"another"}))]}
+    found = [
+        *diagnose(bad_host, bad, 0, needed, failed),
+        *diagnose(replace(bad_host, perf_event_paranoid=2, capabilities=frozenset({"CAP_SYSLOG"})), other, 0, needed, best),
+    ]
+    gaps = [finding for finding in found if finding.state != "ok"]
+
+    assert {finding.name for finding in found if f"`{finding.name}`" not in section} == set()
+    assert len({finding.name for finding in gaps}) == 15
+    for finding in gaps:
+        (row,) = [line for line in section.splitlines() if line.startswith("|") and f"`{finding.name}`" in line.split("|")[1]]
+        detail = re.sub(r"\d+|\(E\w+\)", lambda match: "(…)" if match[0].startswith("(") else "…", finding.detail.partition("; for ")[0])
+        for cure in finding.cure.partition(" (docs/")[0].split(" and "):
+            assert (cure.replace(finding.name, "…") if finding.name.startswith("CAP_") else cure) in row
+        assert detail.replace("ftrace_enabled is …", "ftrace_enabled is 0") in row
+
+
 def test_pseudo_file_systems_are_listed() -> None:
-    """docs/coverage.md names the file systems of bpf/include/owner.h, in its order."""
-    known = re.findall(r"case 0x[0-9a-f]{8}: /\* (.*) \*/", (ROOT / "bpf/include/owner.h").read_text())
+    """docs/coverage.md names the file systems of bpf/include/pseudo.h, in its order."""
+    known = re.findall(r"case 0x[0-9a-f]{8}: /\* (.*) \*/", (ROOT / "bpf/include/pseudo.h").read_text())
     section = page("coverage.md").partition("### Pseudo file systems")[2].partition("###")[0].partition("## ")[0]
 
     assert len(known) > 30
@@ -220,18 +266,21 @@ def _kernel_memory() -> dict[str, int]:
     return found
 
 
-def test_memory_is_what_the_kernel_counts() -> None:
-    """The formula of docs/memory.md gives what the kernel says, within a hundredth."""
+@pytest.mark.parametrize("name", discover())
+def test_memory_is_what_the_kernel_counts(name: str) -> None:
+    """The formula of docs/memory.md gives what the kernel says of a probe's tables, to the byte, and about what its programs take."""
     needs_kernel()
-    host, types = inspect(), generate.types_of("file")
+    host, probe = inspect(), discover()[name]
     if tuple(int(part) for part in re.findall(r"\d+", host.kernel)[:2]) < (6, 4):
         pytest.skip("before 6.4 the kernel does not count the memory of a map exactly")
     sizes, before = Sizes.of(host, 4_096), _kernel_memory()
-    probe = attach("file", discover()["file"], host, rung="auto", sizes=sizes, thresholds=[5_000_000] * 5)
-    counted = {name: size for name, size in _kernel_memory().items() if name not in before}
-    probe.close()
+    attached = attach(name, probe, host, rung="auto", sizes=sizes, thresholds=[5_000_000] * len(operations_of(name, probe, host.machine)))
+    counted = {own: size for own, size in _kernel_memory().items() if own not in before}
+    attached.close()
+    maps, programs = (sum(size for own, size in counted.items() if own.endswith("None") is of_maps) for of_maps in (True, False))
 
-    assert sum(counted.values()) == pytest.approx(sum(generate.kernel_bytes(types, sizes, host.possible_cpus).values()), rel=0.01)
+    assert maps == sum(table.bytes(host.possible_cpus) for table in tables_of(name, probe, sizes))
+    assert programs < 2 * PROGRAMS
 
 
 BLOCK = re.compile(r"^## \d\. `([^`]+)`$(.*?)^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -326,5 +375,5 @@ def test_example_counts_exactly(project: Path, tmp_path: Path, rung: str) -> Non
     name = "perflens_open_duration_seconds_count"
     assert after.total(name, unit=own.unit, operation="open") == OPENS + FAILED
     assert after.total(name, unit=own.unit, operation="open", fs="unknown") == FAILED
-    assert after.outcome("blocking_peer") - before.outcome("blocking_peer") >= FIFOS
+    assert after.outcome("blocking_peer", "open") - before.outcome("blocking_peer", "open") >= FIFOS
     assert after.total("perflens_probe_info", probe="open", mechanism=rung) == 1

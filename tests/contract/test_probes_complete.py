@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import platform
 import re
 import shutil
@@ -16,7 +17,7 @@ from perflens.errors import LayoutError
 from perflens.kernel import elf
 from perflens.kernel.attached import object_path, object_types
 from perflens.layout import enum_labels
-from perflens.probe import Counter, Histogram, Probe, Rung
+from perflens.probe import Counter, Histogram, Probe, Rung, Total
 from perflens.probes.file import PROBE as FILE
 from perflens.registry import discover
 
@@ -77,18 +78,23 @@ def words_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def mentions(root: Path, name: str, probe: Probe) -> list[str]:
-    """Return where code outside of its three files knows a probe: its name as a text of its own, its module, programs or metric."""
+    """Return where code outside of its own files knows a probe: its name as a text of its own, its module, programs or metric.
+
+    A probe may have a fourth file of its own, which says how the selftest proves it.
+    """
     own = re.compile(
         rf"^{name}$|\b{name}\.bpf|probes[./]{name}\b|\b{probe.operations}\b|"
         + "|".join(
             (
                 *probe.metrics,
-                *(rf"\b{program}\b" for rung in probe.rungs for program in (*rung.programs, *rung.waits, *rung.locks)),
+                *(rf"\b{program}\b" for rung in probe.rungs for program in (*rung.programs, *rung.waits, *rung.locks, *rung.either)),
             )
         )
     )
     found = []
     for path in sorted((root / "exporter").rglob("*.py")):
+        if path.match(f"selftest/{name}.py"):
+            continue
         if "probes" not in path.parts and "config" not in path.relative_to(root).parts:  # config.file is a flag
             words = words_of(ast.parse(path.read_text()))
             place = str(path.relative_to(root))
@@ -110,12 +116,15 @@ def metric_mistakes(probe: Probe) -> list[str]:
     for counter in probe.counters.values():
         if not re.fullmatch(r"[a-z][a-z0-9_]*_total", counter.name):
             found.append(f"counter {counter.name} does not end in _total")
-    histogram = probe.histogram
-    if histogram and not re.fullmatch(r"[a-z][a-z0-9_]*_seconds", histogram.name):
-        found.append(f"histogram {histogram.name} does not end in _seconds")
-    if histogram and (not LABEL_VALUE.fullmatch(histogram.object_label) or histogram.object_label in ("operation", "unit", "le", "probe")):
-        found.append(f"object label {histogram.object_label} is taken, or no label name")
-    texts = (probe.summary, *((histogram.help,) if histogram else ()), *(counter.help for counter in probe.counters.values()))
+    for part in probe.parts:
+        suffix = "_total" if isinstance(part, Total) else "_seconds"
+        if not re.fullmatch(rf"[a-z][a-z0-9_]*{suffix}", part.name):
+            found.append(f"part {part.name} does not end in {suffix}")
+        if not LABEL_VALUE.fullmatch(part.object_label) or part.object_label in ("operation", "unit", "le", "probe"):
+            found.append(f"object label {part.object_label} is taken, or no label name")
+    if probe.parts and not (0 <= probe.counted < len(probe.parts) and isinstance(probe.parts[probe.counted], Histogram)):
+        found.append(f"part {probe.counted} is no histogram that could have each operation once")
+    texts = (probe.summary, *(part.help for part in probe.parts), *(counter.help for counter in probe.counters.values()))
     if not all(re.fullmatch(r"[A-Z].*\.", text) for text in texts):
         found.append("summary and help are sentences")
     return found
@@ -127,15 +136,16 @@ def mistakes(name: str, probe: Probe, machine: str) -> list[str]:
     if not NAME.fullmatch(name) or name in RESERVED:
         found.append(f"{name} cannot be the name of a probe")
     found += metric_mistakes(probe)
-    if not probe.rungs or len({rung.name for rung in probe.rungs}) < len(probe.rungs):
-        found.append("rungs are missing, or two have one name")
+    if not probe.rungs or len({(rung.name, rung.programs) for rung in probe.rungs}) < len(probe.rungs):
+        found.append("rungs are missing, or two are the same")
     path = object_path(name, machine)
     symbols = elf.symbols(path.read_bytes())
     for rung in probe.rungs:
         if not rung.programs:
             found.append(f"rung {rung.name} has no program")
-        for program in (*rung.programs, *rung.waits, *rung.locks):
-            if program not in symbols or symbols[program].section.startswith("."):
+        wanted = (*rung.programs, *rung.waits, *rung.locks, *rung.either, *([rung.functions] if rung.functions else []))
+        for program in wanted:
+            if not any(not symbols[own].section.startswith(".") for own in fnmatch.filter(symbols, program)):
                 found.append(f"rung {rung.name}: no program {program}")
     types = object_types(path)
     try:
@@ -144,7 +154,7 @@ def mistakes(name: str, probe: Probe, machine: str) -> list[str]:
         return [*found, str(error)]
     if not {*probe.counters} <= {*labels.values()}:
         found.append(f"a counter counts no operation of {probe.operations}")
-    if not all(LABEL_VALUE.fullmatch(label) and label != "other" for label in labels.values()):
+    if not all(LABEL_VALUE.fullmatch(label) for label in labels.values()):
         found.append(f"an operation of {probe.operations} is no label value")
     if list(labels) != list(range(len(labels))):
         found.append(f"the operations of {probe.operations} are not numbered from 0")
@@ -195,17 +205,21 @@ BROKEN = [
     ("file", replace(FILE, operations="nothing"), "no enum nothing"),
     ("file", replace(FILE, operations="bpf_func_id"), "no label value"),
     ("file", replace(FILE, rungs=()), "rungs are missing"),
-    ("file", replace(FILE, rungs=(*FILE.rungs, FILE.rungs[0])), "two have one name"),
-    ("file", replace(FILE, rungs=(Rung("kprobe", ("file_enter_kprobe",)),)), "no program file_enter_kprobe"),
+    ("file", replace(FILE, rungs=(*FILE.rungs, FILE.rungs[0])), "two are the same"),
+    ("file", replace(FILE, rungs=(Rung("classic", ("file_enter_classic",)),)), "no program file_enter_classic"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", ("thresholds",)),)), "no program thresholds"),
+    ("file", replace(FILE, rungs=(Rung("kprobe", FILE.rungs[-1].programs, functions="file_begin_*"),)), "no program file_begin_*"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", ()),)), "has no program"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", FILE.rungs[0].programs, waits=("wait_nothing",)),)), "no program wait_nothing"),
     ("file", replace(FILE, rungs=(Rung("tp_btf", FILE.rungs[0].programs, locks=("wait_no_lock",)),)), "no program wait_no_lock"),
-    ("file", replace(FILE, histogram=Histogram("file_duration", help="Help.", object_label="fs")), "does not end in _seconds"),
-    ("file", replace(FILE, histogram=Histogram("perflens_file_seconds", help="Help.", object_label="fs")), "has a prefix"),
-    ("file", replace(FILE, histogram=Histogram("file_seconds", help="Help.", object_label="unit")), "is taken"),
-    ("file", replace(FILE, histogram=Histogram("file_seconds", help="", object_label="fs")), "are sentences"),
-    ("file", replace(FILE, histogram=None), "no metric"),
+    ("file", replace(FILE, parts=(Histogram("file_duration", help="Help.", object_label="fs"),)), "does not end in _seconds"),
+    ("file", replace(FILE, parts=(Histogram("perflens_file_seconds", help="Help.", object_label="fs"),)), "has a prefix"),
+    ("file", replace(FILE, parts=(Histogram("file_seconds", help="Help.", object_label="unit"),)), "is taken"),
+    ("file", replace(FILE, parts=(Histogram("file_seconds", help="", object_label="fs"),)), "are sentences"),
+    ("file", replace(FILE, parts=(Total("file_bytes", help="Help.", object_label="fs"),)), "does not end in _total"),
+    ("file", replace(FILE, parts=(Total("file_bytes_total", help="Help.", object_label="fs"),)), "is no histogram"),
+    ("file", replace(FILE, counted=1), "is no histogram"),
+    ("file", replace(FILE, parts=()), "no metric"),
     ("file", replace(FILE, counters={"read": Counter("files_read", help="Help.")}), "does not end in _total"),
     ("file", replace(FILE, counters={"fork": Counter("files_forked_total", help="Help.")}), "counts no operation"),
     ("file", replace(FILE, counters={"read": Counter("files_read_total", help="")}), "are sentences"),

@@ -10,11 +10,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perflens.decode.events import EventDecoder, EventLayouts, UndecodableEvent
+from perflens.decode.events import EventDecoder, EventLayouts
+from perflens.decode.sums import UndecodableEvent
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.layout import enum_labels
-from perflens.model import SlowEvent, UserFrame, Wait
+from perflens.model import BlockRequest, SlowEvent, UserFrame, Wait
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 
@@ -24,6 +25,9 @@ SAME_EACH_TIME = settings(deadline=None, derandomize=True)  # a gate that fails 
 NAMES = st.lists(st.binary(max_size=12).map(lambda raw: raw.replace(b"\0", b"").decode("utf-8", "surrogateescape")), max_size=5)
 CHANGES = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=4)
 U64 = st.integers(0, 2**64 - 1)
+U32 = st.integers(0, 2**32 - 1)
+NUMBERS = st.tuples(st.integers(0, 2**12 - 1), st.integers(0, 2**20 - 1))
+REQUESTS = st.builds(BlockRequest, st.sampled_from(["read", "flush"]), NUMBERS, U64, U32, U64, U64, U64, U64, st.integers(0, 4_095))
 
 
 @cache
@@ -33,9 +37,10 @@ def cells() -> FakeCells:
 
 @cache
 def decoder() -> EventDecoder:
-    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), TYPES.struct("event_frame"))
+    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), TYPES.struct("event_frame"), TYPES.struct("request_note"))
     kinds = enum_labels("event_kind", TYPES.enum("event_kind"))
-    return EventDecoder("file", layouts, cells().operations, cells().wait_reasons, kinds)
+    requests = enum_labels(PROBE.requests, TYPES.enum(PROBE.requests))
+    return EventDecoder("file", layouts, cells().operations, cells().wait_reasons, kinds, requests)
 
 
 @st.composite
@@ -60,6 +65,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         "object": draw(st.binary(max_size=16)),
         "blocked": draw(st.one_of(st.none(), st.dictionaries(st.sampled_from(asleep), times))),
         "waits": draw(st.lists(st.builds(Wait, U64, U64, U64, st.sampled_from(cells().wait_reasons)), max_size=8)),
+        "requests": draw(st.lists(REQUESTS, max_size=8)),
         "kernel_stack": draw(st.lists(U64, max_size=5)),
         "user_stack": draw(st.lists(st.one_of(st.none(), st.builds(UserFrame, build_ids, U64)), max_size=5)),
         "program": draw(NAMES),

@@ -69,7 +69,7 @@ def test_all_arrive(place: Place, protocol: str, monkeypatch: pytest.MonkeyPatch
     exported: Pairs = []
     with place.collector() as file:
         spans = start(place.url(protocol), protocol, exported.extend)
-        returned = [spans.emit(evidence(tid=number, comm="\udcff\n")) for number in range(OPERATIONS)]
+        returned = [(spans.emit(evidence(tid=number, comm="\udcff\n")) or ())[:2] for number in range(OPERATIONS)]
         settled(spans)
         close(spans)
     received = list(read(file))
@@ -101,7 +101,8 @@ def test_late(place: Place, protocol: str) -> None:
         last = spans.emit(evidence())
         settled(spans)
         close(spans)
-    assert last in ids(exported)
+    assert last
+    assert last[:2] in ids(exported)
     assert roots(file) == ids(exported)
     assert sum(1 for _ in read(file)) == spans.counts()["exported"]
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kernel.headers import kernel_headers, needs_bcc
+
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = platform.machine()
 SOURCES = ("Makefile", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "CHANGELOG.md", "LICENSE", "bpf", "deploy", "exporter")
@@ -31,13 +33,9 @@ def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, st
     return done.stdout
 
 
-@pytest.fixture(scope="session")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A source distribution and the wheel built from it, of a copy that also holds what earlier builds may have left."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    if missing:
-        pytest.skip(f"a wheel is built with {', '.join(missing)}")
-    tree = tmp_path_factory.mktemp("wheel build") / "a copy"
+def copied(folder: Path) -> Path:
+    """A copy of what a wheel is built from, that also holds what earlier builds may have left."""
+    tree = folder / "a copy"
     tree.mkdir()
     for name in SOURCES:
         source = ROOT / name
@@ -49,6 +47,30 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for stale in ("objects/x86_64/stale.bpf.o", "objects/aarch64/stale.bpf.o", "kernel/lib/stale.so.1", "kernel/_native.abi3.so"):
         (package / stale).parent.mkdir(parents=True, exist_ok=True)
         (package / stale).write_bytes(b"left by an earlier build")
+    return tree
+
+
+def expected(machine: str) -> set[str]:
+    """What a wheel for an architecture holds beside its own description."""
+    sources = sorted((ROOT / "bpf").glob("*.bpf.c"))
+    kinds = (".bpf.o", ".bare.bpf.o")
+    compiled = {f"perflens/objects/{machine}/{source.name.removesuffix('.bpf.c')}{kind}" for source in sources for kind in kinds}
+    for_bcc = {f"perflens/objects/bcc/{path.name}" for path in (ROOT / "bpf/bcc").iterdir()}
+    for_bcc |= {f"perflens/objects/bcc/{name}" for name in ("bucket.h", "pseudo.h")}
+    package = ROOT / "exporter"
+    modules = {
+        str(path.relative_to(package)) for pattern in ("*.py", "*.pyi", "py.typed") for path in (package / "perflens").rglob(pattern)
+    }
+    return modules | compiled | for_bcc | {"perflens/kernel/_native.abi3.so", "perflens/kernel/lib/libelf.so.1"}
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution and the wheel built from it."""
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"a wheel is built with {', '.join(missing)}")
+    tree = copied(tmp_path_factory.mktemp("wheel build"))
     out = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, tree, environment={"PERFLENS_STATIC": "1"})
     return out
@@ -88,14 +110,8 @@ def test_name_says_python_abi_and_machine(wheel: Path) -> None:
 
 def test_holds_what_runs_and_nothing_else(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    sources = sorted((ROOT / "bpf").glob("*.bpf.c"))
-    compiled = {f"perflens/objects/{MACHINE}/{source.name.removesuffix('.c')}.o" for source in sources}
-    package = ROOT / "exporter"
-    modules = {
-        str(path.relative_to(package)) for pattern in ("*.py", "*.pyi", "py.typed") for path in (package / "perflens").rglob(pattern)
-    }
 
-    assert names == modules | compiled | {"perflens/kernel/_native.abi3.so", "perflens/kernel/lib/libelf.so.1"}
+    assert names == expected(MACHINE)
 
 
 def test_source_distribution_holds_what_it_is_built_from_and_nothing_built(dist: Path) -> None:
@@ -145,3 +161,16 @@ def test_probe_attaches_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert "ok   file: tp_btf: attaches" in report
     mapped = "import ctypes, perflens.kernel.libbpf as l; l.library(); print(open('/proc/self/maps').read())"
     assert "libbpf.so" not in run(installed.with_name("python"), "-c", mapped, cwd=tmp_path)
+
+
+def test_bcc_of_the_system_is_found_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """The wheel's own Python has none: the distribution's package belongs to another one."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to load the programs")
+    needs_bcc()
+    environment = {**os.environ, **kernel_headers(tmp_path / "headers")}
+    done = subprocess.run([installed, "check", "--loader=bcc"], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+
+    assert "ok   file: bcc: attaches, without waits" in done.stdout, done.stdout + done.stderr
+    own = subprocess.run([installed.with_name("python"), "-c", "from bcc import BPF"], capture_output=True, check=False)
+    assert own.returncode != 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,3 +48,10 @@ def data_file(tmp_path: Path) -> Path:
     file = tmp_path / "data"
     file.write_bytes(bytes(range(256)) * 256)
     return file
+
+
+@pytest.fixture(scope="module")
+def collector_binary() -> str | None:
+    """A real collector, if one can be built here."""
+    done = subprocess.run([Path(__file__).parents[1] / "components" / "collector"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""Disks that are slow on purpose, without a throttle: a loop device whose backing file takes as long as it is asked to."""
+"""Disks for tests: slow on purpose without a throttle, by a loop device whose backing file takes as long as it is asked to; and others."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,46 @@ def loop_device(backing: Path) -> Iterator[Path]:
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
         _until_gone(Path("/sys/block") / device.name / "loop")
+
+
+@contextmanager
+def stacked_device(size: int = 64 << 20) -> Iterator[Path]:
+    """A device that takes bios and makes no requests: a zram of its own, which needs no memory before it is written to."""
+    control = Path("/sys/class/zram-control")
+    if not (control / "hot_add").exists():
+        _run("modprobe", "zram")
+    number = (control / "hot_add").read_text().strip()  # the read makes the device
+    try:
+        (Path("/sys/block") / f"zram{number}" / "disksize").write_text(str(size))
+        yield Path(f"/dev/zram{number}")
+    finally:
+        (control / "hot_remove").write_text(number)
+
+
+@contextmanager
+def busy(device: Path, size: int = 1 << 20) -> Iterator[None]:
+    """Reads and writes of 4 KiB past the page cache, one after the other, over and over the first bytes of a device."""
+    over = threading.Event()
+
+    def work() -> None:
+        block = mmap.mmap(-1, 4_096)  # O_DIRECT wants aligned memory
+        fd = os.open(device, os.O_RDWR | os.O_DIRECT)
+        try:
+            for place in cycle(range(0, size, len(block))):
+                if over.wait(0.01):
+                    return
+                os.pwritev(fd, [block], place)
+                os.preadv(fd, [block], place)
+        finally:
+            os.close(fd)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _until_gone(path: Path) -> None:

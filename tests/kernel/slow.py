@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -34,8 +35,8 @@ def api(url: str, view: str, **query: object) -> Any:
 
 
 def events(url: str, wanted: Callable[[Event], bool] = lambda _: True, **query: object) -> list[Event]:
-    """The events that the API shows now, the newest first."""
-    return [event for event in api(url, "events", limit=1000, **query)["events"] if wanted(event)]
+    """The events that the API shows now, the newest first: those of operations on files, unless the query names another probe."""
+    return [event for event in api(url, "events", limit=1000, **{"probe": "file", **query})["events"] if wanted(event)]
 
 
 def wait_for_events(
@@ -98,6 +99,18 @@ def in_group(group: Group, *command: str | Path) -> list[str]:
     """The command, run by a process that is in the group before the program begins."""
     join = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"'
     return ["sh", "-c", join, "sh", *group.procs, "--", *map(str, command)]
+
+
+JOIN = """
+import os, sys
+while (procs := sys.argv.pop(1)) != "--":
+    open(procs, "w").write("0")
+"""
+
+
+def python_in_group(group: Group, code: str, *arguments: str | Path) -> list[str]:
+    """Python code, which joins the group once Python has begun: its own files may be cold, and the throttle slow."""
+    return [sys.executable, "-c", JOIN + code, *group.procs, "--", *map(str, arguments)]
 
 
 def cold_file(folder: Path, size: int = 16 * BLOCK) -> Path:

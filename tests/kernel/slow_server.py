@@ -80,7 +80,9 @@ class Server:
             return  # who asked is gone
 
     def _sleep(self, number: int) -> None:
-        time.sleep(DELAYS.unpack_from(self._delays)[number])
+        began = time.monotonic()
+        while (left := began + DELAYS.unpack_from(self._delays)[number] - time.monotonic()) > 0:
+            time.sleep(min(left, 0.25))  # it may become less meanwhile
 
     def _begin(self, _: int, body: bytes) -> bytes:
         major, _, readahead = struct.unpack_from("=III", body)

@@ -22,10 +22,12 @@ from perflens.kernel.features import inspect, mounts
 _SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
-_CHILD_SECONDS = 110  # no child outlives a test that went wrong
+PATIENCE = int(os.environ.get("PERFLENS_TEST_PATIENCE", "1"))  # how many times longer than here an emulated machine may take
+_CHILD_SECONDS = 110 * PATIENCE  # no child outlives a test that went wrong
 _numbers = count(1)
 
 OPERATIONS = "perflens_file_operation_duration_seconds"
+LEDGER = ("_entered_total", "_total", "_in_flight")
 
 
 class Page:
@@ -47,32 +49,40 @@ class Page:
         """How many operations of one owner were aggregated."""
         return int(self.total(f"{OPERATIONS}_count", unit=unit, operation=operation, **wanted))
 
-    def slow(self, unit: str, operation: str) -> int:
+    def slow(self, unit: str, operation: str, probe: str = "file") -> int:
         """How many of them were slow."""
-        return int(self.total("perflens_slow_operations_total", unit=unit, operation=operation))
+        return int(self.total("perflens_slow_operations_total", unit=unit, operation=operation, probe=probe))
 
-    def outcome(self, name: str) -> int:
+    def outcome(self, name: str, probe: str = "file") -> int:
         """How many operations ended so."""
-        return int(self.total("perflens_probe_operations_total", outcome=name))
+        return int(self.total("perflens_probe_operations_total", outcome=name, probe=probe))
 
     @property
-    def gap(self) -> int:
-        """What the operations ledger does not account for."""
-        entered = self.total("perflens_probe_operations_entered_total")
-        return int(entered - self.total("perflens_probe_operations_total") - self.total("perflens_probe_operations_in_flight"))
+    def probes(self) -> list[str]:
+        """The probes that are attached."""
+        attached = ((dict(labels), value) for (own, labels), value in self.samples.items() if own == "perflens_probe_attached")
+        return sorted(labels["probe"] for labels, value in attached if value)
+
+    def gaps(self, *probes: str) -> dict[str, int]:
+        """What the operations ledgers of probes do not account for, of those where that is something."""
+        found = {}
+        for probe in probes:
+            entered, outcomes, in_flight = (self.total(f"perflens_probe_operations{name}", probe=probe) for name in LEDGER)
+            found[probe] = int(entered - outcomes - in_flight)
+        return {probe: gap for probe, gap in found.items() if gap}
 
 
 def scrape(url: str) -> Page:
     """Ask the agent once."""
-    with urllib.request.urlopen(url, timeout=30) as answer:
+    with urllib.request.urlopen(url, timeout=30 * PATIENCE) as answer:
         return Page(answer.read().decode())
 
 
-def closed_ledger(url: str, seconds: float = 20) -> Page:
-    """The first page whose ledger closes to 0; a busy host closes it in the moments between two operations."""
-    deadline = time.monotonic() + seconds
-    while (page := scrape(url)).gap:
-        assert time.monotonic() < deadline, f"the ledger stays open by {page.gap}"
+def closed_ledger(url: str, *probes: str, seconds: float = 20) -> Page:
+    """The first page on which the ledgers of these probes, or of all, close to 0; a busy host closes them between two operations."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    while gaps := (page := scrape(url)).gaps(*(probes or page.probes)):
+        assert time.monotonic() < deadline, f"the ledger stays open by {gaps}"
         time.sleep(0.05)
     return page
 
@@ -154,22 +164,24 @@ class RunningAgent:
 
 
 @contextmanager
-def agent(folder: Path, *flags: str, prefix: tuple[str, ...] = (), environment: Mapping[str, str] | None = None) -> Iterator[RunningAgent]:
-    """An agent on a free port, ended at the end if it still runs."""
+def agent(
+    folder: Path, *flags: str, prefix: tuple[str, ...] = (), environment: Mapping[str, str] | None = None, seconds: float = 20
+) -> Iterator[RunningAgent]:
+    """An agent on a free port, that listens after so many seconds at most, ended at the end if it still runs."""
     log = folder / f"agent-{time.monotonic_ns()}.log"
     command = [*prefix, sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", *flags]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**inherited, **(environment or {})})
     try:
-        yield RunningAgent(_url(process, log), process, log)
+        yield RunningAgent(_url(process, log, seconds), process, log)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(seconds / 2 * PATIENCE)
 
 
-def _url(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 20
+def _url(process: subprocess.Popen[bytes], log: Path, seconds: float) -> str:
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (match := re.search(r"listening on (http://[^\s\"\\]+)", log.read_text())):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()

@@ -25,7 +25,7 @@ from perflens.kernel.features import inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
 from perflens.registry import discover
 from tests.kernel.faults import Disk, accounted, mounted, slow_disk, uncached
-from tests.kernel.slow import RATE, Event, cold_file, in_group, release, throttled, until, wait_for_events
+from tests.kernel.slow import RATE, Event, cold_file, python_in_group, release, throttled, until, wait_for_events
 from tests.kernel.support import OPERATIONS, Page, RunningAgent, closed_ledger, group, owner_tree, scrape, wait
 from tests.throttle import BLOCK
 
@@ -115,16 +115,15 @@ def test_time_on_a_cpu_and_in_its_queue_is_the_kernels_own(url: str, tmp_path: P
 
     assert [accounted(event) for event in found] == [event["duration_ns"] for event in found]
     assert delayed > 20 * MILLISECOND or not contended
-    # what the thread waited for before and after the read, while the clocks were read, is in theirs alone
-    inside = [(event, truth) for event, truth in pairs if sum(truth) - event["duration_ns"] <= MILLISECOND]
-    assert len(inside) >= 3
     # virtual machines may hide the switches of some threads from programs: then a read that those interrupt first may disagree
-    agreeing = [event for event, truth in inside if _agrees(event, Clocks(*truth))]
-    assert len(agreeing) >= 0.75 * len(inside), [(event["time"], truth) for event, truth in inside]
+    agreeing = [event for event, truth in pairs if _agrees(event, Clocks(*truth))]
+    assert len(agreeing) >= 0.75 * len(pairs), [(event["duration_ns"], event["time"], truth) for event, truth in pairs]
 
 
 def _agrees(event: Event, truth: Clocks) -> bool:
-    return _close(event["time"]["on_cpu_ns"], truth.on_cpu) and _close(event["time"]["runqueue_ns"], truth.runqueue)
+    """Whether both parts are the kernel's; what the thread waited for as it left the kernel, or read the clocks, is in theirs alone."""
+    outside = max(0, sum(truth) - event["duration_ns"])
+    return _close(event["time"]["on_cpu_ns"], truth.on_cpu) and _close(event["time"]["runqueue_ns"], truth.runqueue - outside)
 
 
 def test_the_wait_for_a_cpu_after_a_sleep_is_the_kernels_own(url: str, tmp_path: Path) -> None:
@@ -213,7 +212,7 @@ def test_nearly_all_of_the_time_is_attributed(url: str, tmp_path: Path) -> None:
 
     assert page.count(own.unit, "read") == READS
     assert waited.get("unattributed", 0) <= 0.002 * float(took)
-    assert float(page.total(name) - before.total(name)) >= waited.get("unattributed", 0) * 0.999
+    assert float(page.total(name, probe="file") - before.total(name, probe="file")) >= waited.get("unattributed", 0) * 0.999
     assert 0.3 * float(took) < sum(waited.values()) <= float(took)  # they wait for the disk, and for nothing longer than they took
 
 
@@ -249,7 +248,7 @@ def test_threads_killed_in_an_operation_leave_nothing(running: RunningAgent, run
     """Readers that are killed while they sleep end their operation: no slot, no sleep stays, and the ledger closes."""
     file = cold_file(tmp_path, 32 * BLOCK)
     code = (
-        "import mmap, os, sys, threading\n"
+        "import mmap, threading\n"
         "fd = os.open(sys.argv[1], os.O_RDONLY | (os.O_DIRECT if sys.argv[2] == 'direct' else 0))\n"
         "room = [mmap.mmap(-1, 1 << 18) for _ in range(8)]\n"
         "def work(i):\n"
@@ -258,7 +257,7 @@ def test_threads_killed_in_an_operation_leave_nothing(running: RunningAgent, run
     )
     before = closed_ledger(running.url)
     with throttled(tmp_path, reads=2 * RATE) as slow:
-        readers = [subprocess.Popen(in_group(slow, "/usr/bin/python3", "-c", code, file, how)) for _ in range(3)]
+        readers = [subprocess.Popen(python_in_group(slow, code, file, how)) for _ in range(3)]
         pids = {reader.pid for reader in readers}
         until(lambda: scrape(running.url).total("perflens_probe_operations_in_flight", probe="file") >= 3)
         threads = {int(path.name) for pid in pids for path in Path(f"/proc/{pid}/task").iterdir()}
@@ -403,12 +402,12 @@ def test_operations_that_share_a_slot_are_accounted_for(rung: str, tmp_path: Pat
     for fd in files:
         os.close(fd)
 
-    lost = writers * writes - operations  # two that begin within the same 100 ns in one slot: decision 0007
-    assert 0 <= lost <= 2, (counters, operations)
+    assert operations == writers * writes, counters
     assert counters["slot_collision"] > 0
     assert counters["overflow_entered"] == counters["overflow_left"]
     assert 0.9 * took < waited.total() <= took
-    assert waited["cgroup_throttle"] >= 0.9 * waited.total()
+    # a virtual machine may hide the switches of some threads from programs: what those interrupt is not attributed
+    assert waited["cgroup_throttle"] >= 0.9 * (waited.total() - waited["unattributed"]) > 0.45 * waited.total()
 
 
 def test_a_reader_beside_a_throttled_writer_is_not_throttled(url: str, rung: str, tmp_path: Path, no_readahead: tuple[Path, Disk]) -> None:

@@ -97,7 +97,7 @@ class Served:
             return {"seen": True}
 
         async def metrics(_: server.Scrape) -> server.Answer:
-            return server.Answer(b"m 1\n", "text/plain", "")
+            return server.Answer((b"m 1\n",), "text/plain", "")
 
         async def reload() -> str:
             return ""

@@ -120,7 +120,7 @@ def test_threads_blocked_on_a_pipe_cost_no_slot(url: str, tmp_path: Path) -> Non
         pytest.skip(f"this host allows {made} threads only")
 
     assert during.outcome("blocking_peer") - before.outcome("blocking_peer") >= THREADS
-    assert during.total("perflens_probe_operations_in_flight") <= 5
+    assert during.total("perflens_probe_operations_in_flight", probe="file") <= 5
 
 
 @contextmanager

@@ -56,13 +56,18 @@ def _anonymous_memory(pid: int) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
+def _cells(page: Page) -> int:
+    """The cells in use but those of requests of disks, which are made whenever the host writes back."""
+    return sum(int(page.total("perflens_cells_used", probe=name)) for name in ("file", "process"))
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.slow
 def test_no_operation_of_a_short_lived_group_is_lost(churned: RunningAgent, data_file: Path) -> None:
     """The sums over 2,000 owners equal what they did, no counter falls, no scrape lacks a metric, cells come back, memory is flat."""
     prefix, tree = f"perflens-churn-{os.getpid()}-", owner_tree()
     page, memory = scrape(churned.url), []
-    base_cells = page.total("perflens_cells_used")
+    base_cells = _cells(page)
     for first in range(0, GROUPS, AT_ONCE):
         groups = [Group(tree / f"{prefix}{number}") for number in range(first, first + AT_ONCE)]
         for own in groups:
@@ -84,8 +89,8 @@ def test_no_operation_of_a_short_lived_group_is_lost(churned: RunningAgent, data
     assert counts["write"] == GROUPS * WRITES
     assert page.outcome("other") == 0
     deadline = time.monotonic() + 30
-    while scrape(churned.url).total("perflens_cells_used") > base_cells + 10:
-        assert time.monotonic() < deadline, "the cells of dead owners do not come back"
+    while (left := _cells(scrape(churned.url)) - base_cells) > GROUPS // 20:  # what else the host does takes some, each group two
+        assert time.monotonic() < deadline, f"{left} cells of dead owners do not come back"
         time.sleep(0.5)
     assert scrape(churned.url).total("perflens_owners") < 50
 

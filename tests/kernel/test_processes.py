@@ -155,7 +155,7 @@ def test_the_ledger_closes(watch: Watch, program: str) -> None:
 
     assert entered == sum(watch._rows[row * HISTOGRAM_WIDTH] for row in range(len(watch._cells)))
     assert {*outcomes.values(), in_flight, details["overlong"], details["no_cell"]} == {0}
-    assert watch.kernel.events() == {"emitted": watch.read, "suppressed": 0, "ring_full": 0}
+    assert watch.kernel.events() == {"emitted": watch.read, "suppressed": 0, "ring_full": 0, "buffer_busy": 0}
 
 
 def test_threads_are_no_processes(watch: Watch, program: str) -> None:
@@ -381,7 +381,7 @@ def test_a_storm_of_forks_loses_nothing(watch: Watch, program: str) -> None:
 
     assert counts == {"fork": RATE * SECONDS, "exec": 2, "exit": RATE * SECONDS + 2}
     assert kinds(events) == counts
-    assert watch.kernel.events() == {"emitted": watch.read, "suppressed": 0, "ring_full": 0}
+    assert watch.kernel.events() == {"emitted": watch.read, "suppressed": 0, "ring_full": 0, "buffer_busy": 0}
 
 
 def alive(pids: list[int]) -> bool:

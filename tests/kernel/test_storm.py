@@ -15,7 +15,7 @@ import pytest
 from tests.kernel.support import Group, Page, RunningAgent, agent, closed_ledger, group, scrape, wait
 
 READ = 128 * 1024  # from the page cache: some microseconds
-THRESHOLD = "--threshold=read=1us"
+THRESHOLD = "--threshold=file.read=1us"
 EXPLAINED = 500
 PRODUCERS = max(1, min(2, len(os.sched_getaffinity(0)) - 1))
 AT_ONCE = 500
@@ -40,10 +40,12 @@ class Counted:
 
     @classmethod
     def of(cls, page: Page) -> Counted:
-        outcomes = [int(page.total("perflens_slow_events_total", outcome=name)) for name in ("emitted", "suppressed", "ring_full")]
+        outcomes = [
+            int(page.total("perflens_slow_events_total", probe="file", outcome=name)) for name in ("emitted", "suppressed", "ring_full")
+        ]
         names = ("read", "explained", "unexplained", "undecodable")
-        rest = [int(page.total(f"perflens_slow_events_{name}_total")) for name in names]
-        return cls(int(page.total("perflens_slow_operations_total")), *outcomes, *rest)
+        rest = [int(page.total(f"perflens_slow_events_{name}_total", probe="file")) for name in names]
+        return cls(int(page.total("perflens_slow_operations_total", probe="file")), *outcomes, *rest)
 
     @property
     def is_settled(self) -> bool:

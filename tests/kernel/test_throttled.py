@@ -68,7 +68,7 @@ def test_slow_writes_are_counted_for_their_owner_alone(url: str, tmp_path: Path)
     assert len(slow_by_clock) >= WRITES // 2
     assert len(slow_by_clock) == page.slow(unit, "write")
     assert page.count(unit, "write") == WRITES
-    seconds = page.total("perflens_slow_operation_seconds_total", unit=unit, operation="write")
+    seconds = page.total("perflens_slow_operation_seconds_total", probe="file", unit=unit, operation="write")
     assert sum(slow_by_clock) * 0.99 < seconds * 10**9 <= sum(slow_by_clock)
     assert page.slow(quiet.unit, "write") <= struct.unpack("=Q", os.read(told_quiet, 8))[0]  # 0, unless the host is that busy
     assert page.slow(launcher.unit, "write") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import shutil
 import subprocess
 import threading
 from collections import Counter
@@ -46,6 +47,8 @@ class Place:
 
 @contextmanager
 def _place(folder: Path, kind: str) -> Iterator[Place]:
+    if not shutil.which(f"mkfs.{kind}"):
+        pytest.skip(f"needs mkfs.{kind}")
     with slow_disk(folder) as disk, mounted(disk.device, kind, folder / "mounted") as point:
         yield Place(disk, point, uncached(point / "file", 4 << 20))
 

@@ -14,6 +14,7 @@ from perflens.export.prometheus.text import TEXT
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.model import CellKey, SeriesKey
+from perflens.probe import Histogram
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 
@@ -39,8 +40,9 @@ class Pipeline:
 
     def text(self) -> str:
         self.family.harvest()
-        assert PROBE.histogram
-        histograms = histogram_family(PROBE.histogram, self.family.histograms, "unit")(lambda name: True, TEXT)
+        (histogram,) = PROBE.parts
+        assert isinstance(histogram, Histogram)
+        histograms = histogram_family(histogram, self.family.histograms, "unit")(lambda name: True, TEXT)
         return b"".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True, TEXT))).decode()
 
 

@@ -75,4 +75,4 @@ def test_every_operation_has_its_counter(cells: FakeCells) -> None:
 @pytest.mark.parametrize(("cells_", "expected"), [(4_096, 1_024), (100, 100)])
 def test_it_takes_no_more_than_it_declares(cells_: int, expected: int) -> None:
     """Operations that do not last need one slot, and their cells and their ring are few."""
-    assert Sizes(cells_, 65_536, 8).fit(PROBE) == Sizes(expected, 1, 8, ring=1 << 20)
+    assert Sizes(cells_, 65_536, 8).fit(PROBE) == Sizes(expected, 1, 2, ring=1 << 20)

@@ -15,9 +15,9 @@ import pytest
 
 from perflens.agent import Agent, running
 from perflens.agent.filters import cgroup_ids, tuning
-from perflens.agent.running import RunningOperations, event_budget, try_rungs
+from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
 from perflens.config import Settings
-from perflens.config.settings import Events, Filter, OwnerSettings, Web
+from perflens.config.settings import Events, Filter, OwnerSettings, Probes, ProbeSettings, Web
 from perflens.config.settings import Path as Paths
 from perflens.errors import ConfigError, ProbeError, Problem
 from perflens.export.prometheus.page import Query
@@ -26,7 +26,7 @@ from perflens.kernel.attach import Tuning
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.logs import LineHandler
-from perflens.model import Exemplar, Owner, ProbeState
+from perflens.model import Exemplar, Owner, ProbeState, SeriesKey
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 from tests.evidence import evidence
@@ -205,6 +205,27 @@ def test_filters_fit_the_object() -> None:
 
     assert set(found.knobs) <= set(types.variables)
     assert {name: types.variable(name).field.count for name in found.variables} == {name: len(own) for name, own in found.variables.items()}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "of_operation", "expected"),
+    [(5_000_000, {}, 625_000), (8_000_000, {}, 1_000_000), (10**9, {"read": 800}, 100), (10**9, {}, 1_000_000), (0, {}, 0)],
+)
+def test_requests_that_are_noted(threshold: int, of_operation: dict[str, int], expected: int) -> None:
+    """From an eighth of the least threshold on, 1 ms at most: what matters for a slow operation."""
+    settings = Settings(threshold=threshold, probes=Probes(by_name={"file": ProbeSettings(thresholds=of_operation)}))
+
+    assert note_from(settings, {"file": PROBE}, inspect().machine) == [expected]
+    assert note_from(settings, {"none": replace(PROBE, requests="")}, inspect().machine) == [1_000_000]
+
+
+def test_tables_are_shared_by_one_of_each_kind(own: Own) -> None:
+    """Operations and requests share tables; a second family of operations has its own, and one without requests too."""
+    share = own.agent._that_shares_with
+
+    assert share(replace(PROBE, in_flight="requests", requests="")) is own.agent.running[0].kernel
+    assert share(PROBE) is None
+    assert share(replace(PROBE, requests="")) is None
 
 
 def test_cgroup_that_is_made_later_is_filtered_from_then_on(make: Make) -> None:
@@ -408,9 +429,9 @@ def test_exported_spans_are_exemplars_of_their_series(make: Make) -> None:
     exemplar = Exemplar("0" * 31 + "1", "0" * 15 + "2", 10_000_000, 1_700_000_000.5)
     made.agent._exported([(evidence(unit="a.service"), exemplar), (evidence(probe="other"), exemplar)])
     made.agent.harvest()
-    key = made.running.series_of(evidence().event, "a.service")
+    event = evidence().event
 
-    assert list(made.running.exemplars.of(key).values()) == [exemplar]
+    assert list(made.running.exemplars.of(SeriesKey(event.operation, event.object_name, "a.service")).values()) == [exemplar]
     assert len(made.running.exemplars) == 1
 
 
@@ -421,14 +442,16 @@ def test_rungs_are_tried_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     def attach(name: str, *_: Any, rung: str, **__: Any) -> Any:
         if rung == "raw_tp":
             raise ProbeError("no", "cure")
-        return SimpleNamespace(close=lambda: closed.append(rung), has_waits=True)
+        return SimpleNamespace(close=lambda: closed.append(rung), has_waits=True, programs=lambda: {"begin": 3})
 
     monkeypatch.setattr(running, "attach", attach)
     assert try_rungs("file", PROBE, inspect(), Settings()) == [
+        ProbeState("file", attached=True, mechanism="fentry", waits=True),
         ProbeState("file", attached=True, mechanism="tp_btf", waits=True),
         ProbeState("file", attached=False, mechanism="raw_tp", reason="no", cure="cure"),
+        ProbeState("file", attached=True, mechanism="kprobe", waits=True),
     ]
-    assert closed == ["tp_btf"]
+    assert closed == ["fentry", "tp_btf", "kprobe"]
 
 
 def test_tuning_has_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:

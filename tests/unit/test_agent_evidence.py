@@ -6,7 +6,7 @@ import asyncio
 import mmap
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,13 +27,13 @@ from perflens.config import Settings
 from perflens.enrich.owners import Owners
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
-from perflens.export.otlp.spans import NoSpans
+from perflens.export.otlp.spans import NoSpans, SpanIds
 from perflens.http import api
 from perflens.http.access import Access
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
-from perflens.model import CgroupEvent, Evidence, Owner, ProbeState, ProcessKey, SlowEvent, UserFrame
+from perflens.model import BlockRequest, CgroupEvent, Evidence, Owner, ProbeState, ProcessKey, SlowEvent, UserFrame
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 from tests.evidence import slow_event
@@ -60,12 +60,16 @@ class FakeSpans(NoSpans):
     def __init__(self) -> None:
         super().__init__()
         self.emitted: list[Evidence] = []
+        self.joined: list[Evidence] = []
 
-    def emit(self, evidence: Evidence) -> tuple[str, str] | None:
+    def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
         if evidence.event.process.pid == 666:
             raise RuntimeError("a bug")
         self.emitted.append(evidence)
-        return f"{len(self.emitted):032x}", f"{len(self.emitted):016x}"
+        self.joined += joined
+        number = len(self.emitted)
+        requests = () if evidence.event.is_request else evidence.event.requests
+        return SpanIds(f"{number:032x}", f"{number:016x}", {own.identity: f"c{own.sector:015x}" for own in requests})
 
 
 @dataclass
@@ -255,6 +259,20 @@ def test_evidence(own: Own) -> None:
     assert own.user.learned == []
 
 
+def test_what_is_the_same_is_kept_once(own: Own) -> None:
+    """Files, processes, names and stacks of many operations are one object each; what differs stays apart."""
+    for _ in range(3):
+        own.emit()
+    own.emit(pid=200, process_name=b"other")
+    own.explained()
+    *same, other = sorted(own.recent(), key=lambda found: found.event.process.pid)
+
+    for name in ("file", "process", "comm", "process_name", "object_name"):
+        assert len({id(getattr(found.event, name)) for found in same}) == 1
+    assert len({id(found.kernel_stack) for found in same}) == 1
+    assert (other.event.process, other.event.process_name) == (ProcessKey(200, 5 * SECOND), "other")
+
+
 def test_program_of_a_process_that_has_ended_is_read(own: Own) -> None:
     """Its symbols are looked up by the path that the event brought, and not when there is no stack to be named."""
     gone = slow_event(pid=404, program="/usr/bin/gone", end=time.monotonic_ns())
@@ -274,6 +292,59 @@ def test_bug_in_one_operation_costs_no_other(own: Own, caplog: pytest.LogCapture
     assert own.counts() == (3, 2, 1, 0)
     assert sorted(evidence.event.process.pid for evidence in own.recent()) == [100, 200]
     assert [record.message for record in caplog.records if record.exc_info] == ["an operation could not be explained"]
+
+
+def block_request(number: int, start: int, operation_start: int, tid: int = 100) -> SlowEvent:
+    """A slow request of an operation."""
+    own = BlockRequest("write", (8, 0), number, 512, start, 0, MS, 9 * MS, 0, "sda")
+    blocked = {"held": 0, "queue": MS, "device": 9 * MS}
+    return slow_event(
+        probe="block", start=start, tid=tid, requests=(own,), is_request=True, operation_start=operation_start, blocked=blocked, waits=()
+    )
+
+
+def test_requests_are_joined_to_their_operation(own: Own) -> None:
+    """A slow request waits for its operation and is told of with it: in its trace, as the span below it."""
+    start = time.monotonic_ns() - 50 * MS
+    own.explainer.put(own.source, [block_request(1, start + MS, start), block_request(2, start + 2 * MS, 0)])
+    own.explained()
+    assert [(kept.event.requests[0].sector, kept.span_id) for kept in own.recent()] == [(2, f"{1:016x}")]
+    own.explainer.put(own.source, [slow_event(start=start, tid=100, duration=40 * MS)])
+    own.explained()
+    request, operation, _ = own.recent()
+
+    assert [one.sector for one in operation.event.requests] == [1]
+    assert (request.trace_id, request.span_id) == (operation.trace_id, f"c{1:015x}") == (f"{2:032x}", f"c{1:015x}")
+    assert [one.event.requests[0].sector for one in own.spans.joined] == [1]
+    own.explainer.put(own.source, [block_request(1, start + MS, start), block_request(3, start + 3 * MS, start)])
+    own.explained()
+    assert [kept.span_id for kept in own.recent()[:2]] == [f"{3:016x}", f"c{1:015x}"]
+    assert own.explainer.explained["file"] == 5
+
+
+def test_requests_that_wait_for_nothing(own: Own) -> None:
+    """A request whose operation was not slow is a span of its own in the end, and so is one that waits at the end."""
+    now = time.monotonic_ns()
+    own.explainer.put(own.source, [block_request(1, now - 30 * SECOND, now - 31 * SECOND), block_request(2, now, now - SECOND)])
+    own.explained()
+    assert own.recent() == []
+    own.explainer.settle()
+    own.explained()
+    assert [kept.event.requests[0].sector for kept in own.recent()] == [1]
+    own.explainer.close()
+
+    assert [kept.event.requests[0].sector for kept in own.recent()] == [2, 1]
+    assert (own.explainer.explained["file"], own.explainer.failed["file"]) == (2, 0)
+
+
+def test_bug_in_an_operation_lets_its_requests_go(own: Own) -> None:
+    """Requests that waited for an operation which cannot be told of are told of by themselves."""
+    start = time.monotonic_ns() - 50 * MS
+    own.explainer.put(own.source, [block_request(1, start + MS, start), slow_event(start=start, tid=100, pid=666)])
+    own.explained()
+
+    assert [kept.event.requests[0].sector for kept in own.recent()] == [1]
+    assert (own.explainer.explained["file"], own.explainer.failed["file"]) == (1, 1)
 
 
 def test_operations_in_progress(own: Own) -> None:

@@ -15,7 +15,7 @@ from perflens.registry import discover
 
 GOOD = """
 from perflens.probe import Histogram, Probe
-PROBE = Probe(summary="s", operations="o", histogram=Histogram("a_seconds", help="h", object_label="fs"), rungs=())
+PROBE = Probe(summary="s", operations="o", parts=(Histogram("a_seconds", help="h", object_label="fs"),), rungs=())
 """
 
 

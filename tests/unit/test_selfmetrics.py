@@ -16,8 +16,11 @@ DETAILS = {"overlong": 1, "no_cell": 2, "slot_collision": 3, "name_truncated": 4
 SPANS = {"exported": 41, "rejected": 43, "failed": 47, "queue_full": 53, "sampled_out": 59, "created": 200, "in_queue": 69}
 STATUS = AgentStatus(
     probes=(ProbeState("file", True, "tp_btf", waits=True), ProbeState("block", False, reason="no BTF", cure="…")),
-    ledgers={"file": LedgerReading(23, {"aggregated": 11, "other": 5, "died": 4}, 3, 7, DETAILS, unlisted=8)},
-    events={"file": EventCounts(61, 67, 71)},
+    ledgers={
+        "file": LedgerReading(23, {"aggregated": 11, "other": 5, "died": 4}, 3, {("file_exit", "recursion"): 7}, DETAILS, unlisted=8),
+        "disk": LedgerReading(0, {"merged": 151}, 0, {}, {"requeued": 139, "held_unknown": 0}, attributed={"memcg": 149}),
+    },
+    events={"file": EventCounts(61, 67, 71, 72)},
     unattributed={"file": 1_500_000_001},
     evidence=EvidenceCounts(
         read={"file": 73},
@@ -95,18 +98,22 @@ def test_every_sample_belongs_to_a_family() -> None:
         ("probe_operations_total", {"probe": "file", "outcome": "other"}, 5),
         ("probe_operations_total", {"probe": "file", "outcome": "died"}, 4),
         ("probe_operations_in_flight", {"probe": "file"}, 3),
-        ("probe_missed_total", {"probe": "file"}, 7),
+        ("probe_missed_total", {"probe": "file", "program": "file_exit", "reason": "recursion"}, 7),
         ("probe_overlong_total", {"probe": "file"}, 1),
         ("probe_no_cell_total", {"probe": "file"}, 2),
         ("probe_slot_collision_total", {"probe": "file"}, 3),
         ("probe_name_truncated_total", {"probe": "file"}, 4),
         ("probe_sleep_not_noted_total", {"probe": "file"}, 6),
         ("probe_in_flight_unlisted", {"probe": "file"}, 8),
+        ("probe_operations_total", {"probe": "disk", "outcome": "merged"}, 151),
+        ("probe_requeued_total", {"probe": "disk"}, 139),
+        ("probe_requests_attributed_total", {"probe": "disk", "method": "memcg"}, 149),
         ("probe_waits_attached", {"probe": "file"}, 1),
         ("probe_waits_attached", {"probe": "block"}, 0),
         ("slow_events_total", {"probe": "file", "outcome": "emitted"}, 61),
         ("slow_events_total", {"probe": "file", "outcome": "suppressed"}, 67),
         ("slow_events_total", {"probe": "file", "outcome": "ring_full"}, 71),
+        ("slow_events_total", {"probe": "file", "outcome": "buffer_busy"}, 72),
         ("unattributed_seconds_total", {"probe": "file"}, 1.500000001),
         ("slow_events_read_total", {"probe": "file"}, 73),
         ("slow_events_explained_total", {"probe": "file"}, 79),
@@ -197,3 +204,12 @@ def test_without_a_collector() -> None:
 
     assert (found["perflens_spans_made_total", ()], found["perflens_spans_in_queue", ()]) == (0, 0)
     assert not [name for name, _ in found if name == "perflens_spans_total"]
+
+
+def test_details_of_some_probes() -> None:
+    """What means nothing for a probe is not shown of it, and what means nothing for any is not on the page."""
+    found = samples(page())
+
+    assert ("perflens_probe_requeued_total", (("probe", "file"),)) not in found
+    assert ("perflens_probe_overlong_total", (("probe", "disk"),)) not in found
+    assert "perflens_probe_layer_not_noted" not in page()

@@ -184,7 +184,7 @@ def test_emit_through_many_laps(cells: FakeCells) -> None:
         assert drained(cells) == records
         assert not cells.ring.has_data
 
-    assert cells.events() == {"emitted": 180, "suppressed": 0, "ring_full": 0}
+    assert cells.events() == {"emitted": 180, "suppressed": 0, "ring_full": 0, "buffer_busy": 0}
 
 
 def test_emit_into_a_full_ring(cells: FakeCells) -> None:
@@ -192,7 +192,7 @@ def test_emit_into_a_full_ring(cells: FakeCells) -> None:
     taken = [cells.emit(bytes(1016)) for _ in range(65)]
 
     assert taken == [True] * 63 + [False] * 2
-    assert cells.events() == {"emitted": 63, "suppressed": 0, "ring_full": 2}
+    assert cells.events() == {"emitted": 63, "suppressed": 0, "ring_full": 2, "buffer_busy": 0}
     assert drained(cells) == [bytes(1016)] * 63
     assert cells.emit(b"x")
     assert drained(cells) == [b"x"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -11,27 +12,55 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from perflens.aggregate.family import Family
 from perflens.aggregate.series import SeriesTable
+from perflens.decode.cells import cell_info_decoder
+from perflens.kernel.attached import object_path, object_types
+from perflens.kernel.features import inspect
 from perflens.model import HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, CellKey, SeriesKey
+from perflens.probe import Histogram, Probe, Total
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 
 THRESHOLD = 5_000_000
-RESERVED = 8  # `other` cells, one for each operation there could be
+RESERVED = 8  # `other` cells, one for each operation there could be, in each part
+DECODE = cell_info_decoder(object_types(object_path("file", inspect().machine)).struct("cell_info"))
+PARTS = replace(
+    PROBE,
+    parts=(
+        Histogram("queue_seconds", help="Waits.", object_label="disk"),
+        Histogram("device_seconds", help="Works.", object_label="disk"),
+        Total("bytes_total", help="Moved.", object_label="disk"),
+    ),
+    counted=1,
+)
 
 
 class Own:
     """A family over cells of this test; owners are named by their tens, so that 71 and 72 share a series."""
 
-    def __init__(self, cells: int = 32, limit: int = 100, has_owner: bool = True) -> None:
-        self.cells = FakeCells("file", PROBE, cells=cells, threshold=THRESHOLD)
+    def __init__(self, cells: int = 32, limit: int = 100, has_owner: bool = True, probe: Probe = PROBE) -> None:
+        self.cells = FakeCells("file", probe, cells=cells, threshold=THRESHOLD)
         self.has_owner = has_owner
-        self.family = Family(self.cells, self.name, limit=limit, has_owner=has_owner)
+        self.named: list[int] = []
+        self.family = Family(
+            self.cells,
+            self.name,
+            self.is_named,
+            limit=limit,
+            has_owner=has_owner,
+            parts=len(probe.parts),
+            counted=probe.counted,
+        )
+
+    def is_named(self, cell: int) -> bool:
+        return DECODE(self.cells.info(cell)).complete
 
     def name(self, cell: int, key: CellKey) -> SeriesKey:
         operation = self.cells.operations[key.operation]
         if not key.owner:
-            return SeriesKey(operation, OTHER, OTHER if self.has_owner else "")
-        return SeriesKey(operation, self.cells.info(cell).split(b"\0")[0].decode(), f"unit{key.owner // 10}" if self.has_owner else "")
+            return SeriesKey(operation, OTHER, OTHER if self.has_owner else "", key.part)
+        self.named.append(key.owner)
+        name = DECODE(self.cells.info(cell)).object_name
+        return SeriesKey(operation, name, f"unit{key.owner // 10}" if self.has_owner else "", key.part)
 
     def counts(self) -> dict[SeriesKey, tuple[int, int]]:
         """Count and sum in ns of each series that has any."""
@@ -64,11 +93,11 @@ def test_operations_land_in_their_series() -> None:
     own.family.harvest()
 
     assert own.counts() == {
-        ("read", "ext4", "unit7"): (2, 3_000),
-        ("read", "xfs", "unit7"): (1, 10_000),
-        ("write", "ext4", "unit8"): (1, 5_000_000),
+        SeriesKey("read", "ext4", "unit7"): (2, 3_000),
+        SeriesKey("read", "xfs", "unit7"): (1, 10_000),
+        SeriesKey("write", "ext4", "unit8"): (1, 5_000_000),
     }
-    assert own.slow() == {("write", "", "unit8"): (1, 5_000_000)}
+    assert own.slow() == {SeriesKey("write", "", "unit8"): (1, 5_000_000)}
     assert own.family.counts() == (4, 0)
 
 
@@ -80,7 +109,7 @@ def test_first_harvest_counts_what_it_binds() -> None:
     own.cells.record(71, "ext4", 0, 1_000)
     own.family.harvest()
 
-    assert own.counts() == {("read", "ext4", "unit7"): (2, 2_000)}
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (2, 2_000)}
 
 
 def test_threshold_is_inclusive() -> None:
@@ -90,7 +119,7 @@ def test_threshold_is_inclusive() -> None:
         own.cells.record(71, "ext4", 0, ns)
     own.family.harvest()
 
-    assert own.slow() == {("read", "", "unit7"): (2, 2 * THRESHOLD + 1)}
+    assert own.slow() == {SeriesKey("read", "", "unit7"): (2, 2 * THRESHOLD + 1)}
 
 
 def test_slow_operations_of_several_objects_are_one_series() -> None:
@@ -100,7 +129,7 @@ def test_slow_operations_of_several_objects_are_one_series() -> None:
         own.cells.record(71, name, 0, THRESHOLD)
     own.family.harvest()
 
-    assert own.slow() == {("read", "", "unit7"): (3, 3 * THRESHOLD)}
+    assert own.slow() == {SeriesKey("read", "", "unit7"): (3, 3 * THRESHOLD)}
 
 
 def test_waits_of_every_operation() -> None:
@@ -116,10 +145,10 @@ def test_waits_of_every_operation() -> None:
     own.family.harvest()
 
     assert own.waits() == {
-        ("read", "", "unit7"): {"block_io": 7, "runqueue": 5, "unattributed": 2**40},
-        ("write", "", "unit7"): {"unclassified": 9},
+        SeriesKey("read", "", "unit7"): {"block_io": 7, "runqueue": 5, "unattributed": 2**40},
+        SeriesKey("write", "", "unit7"): {"unclassified": 9},
     }
-    assert own.slow() == {("write", "", "unit7"): (1, THRESHOLD)}
+    assert own.slow() == {SeriesKey("write", "", "unit7"): (1, THRESHOLD)}
 
 
 def test_waits_above_the_cap() -> None:
@@ -129,7 +158,7 @@ def test_waits_above_the_cap() -> None:
         own.cells.wait(own.cells.record(owner, "ext4", 0, 1_000), "journal", 10**number)
     own.family.harvest()
 
-    assert own.waits() == {("read", "", "unit7"): {"journal": 1}, ("read", "", OTHER): {"journal": 110}}
+    assert own.waits() == {SeriesKey("read", "", "unit7"): {"journal": 1}, SeriesKey("read", "", OTHER): {"journal": 110}}
 
 
 def test_waits_of_a_cell_that_is_bound_anew() -> None:
@@ -145,7 +174,7 @@ def test_waits_of_a_cell_that_is_bound_anew() -> None:
     own.cells.wait(own.cells.record(99, "xfs", 0, 1_000), "lock", 11)
     own.family.harvest()
 
-    assert own.waits() == {("read", "", "unit7"): {"lock": 7}, ("read", "", "unit9"): {"lock": 11}}
+    assert own.waits() == {SeriesKey("read", "", "unit7"): {"lock": 7}, SeriesKey("read", "", "unit9"): {"lock": 11}}
 
 
 def test_no_free_cell() -> None:
@@ -155,7 +184,7 @@ def test_no_free_cell() -> None:
         own.cells.record(owner, "ext4", 0, 1_000)
     own.family.harvest()
 
-    assert own.counts() == {("read", "ext4", "unit7"): (1, 1_000), ("read", OTHER, OTHER): (2, 2_000)}
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (1, 1_000), SeriesKey("read", OTHER, OTHER): (2, 2_000)}
     assert own.family.counts() == (1, 2)
 
 
@@ -179,8 +208,68 @@ def test_without_owners() -> None:
         own.cells.record(owner, "ext4", 0, THRESHOLD)
     own.family.harvest()
 
-    assert own.counts() == {("read", "ext4", ""): (2, 2 * THRESHOLD), ("read", OTHER, ""): (1, THRESHOLD)}
-    assert own.slow() == {("read", "", ""): (3, 3 * THRESHOLD)}
+    assert own.counts() == {SeriesKey("read", "ext4", ""): (2, 2 * THRESHOLD), SeriesKey("read", OTHER, ""): (1, THRESHOLD)}
+    assert own.slow() == {SeriesKey("read", "", ""): (3, 3 * THRESHOLD)}
+
+
+def test_parts_are_series_of_their_own() -> None:
+    """Each part of an operation has its series; the ledger, the owners and what is slow follow from the part that has each once."""
+    own = Own(probe=PARTS)
+    for part, ns in ((0, 2 * THRESHOLD), (1, 3_000), (2, 4_096)):
+        own.cells.record(71, "sda", 0, ns, part=part)
+    own.cells.record(71, "sda", 0, THRESHOLD)
+    own.family.harvest()
+
+    assert own.counts() == {
+        SeriesKey("read", "sda", "unit7", 0): (1, 2 * THRESHOLD),
+        SeriesKey("read", "sda", "unit7", 1): (2, THRESHOLD + 3_000),
+        SeriesKey("read", "sda", "unit7", 2): (1, 4_096),
+    }
+    assert own.slow() == {SeriesKey("read", "", "unit7"): (1, THRESHOLD)}
+    assert own.family.counts() == (2, 0)
+    assert own.family.operations_by_owner() == {"unit7": 2, OTHER: 0}
+
+
+def test_other_cells_of_parts() -> None:
+    """Without a free cell each part is counted in the `other` cell of its own operation."""
+    own = Own(cells=3 * RESERVED + 1, probe=PARTS)
+    for owner in (71, 81):
+        for part in range(3):
+            own.cells.record(owner, "sda", 1, 10 + part, part=part)
+    own.family.harvest()
+
+    assert own.counts() == {
+        SeriesKey("write", "sda", "unit7", 0): (1, 10),
+        SeriesKey("write", OTHER, OTHER, 0): (1, 10),
+        SeriesKey("write", OTHER, OTHER, 1): (2, 22),
+        SeriesKey("write", OTHER, OTHER, 2): (2, 24),
+    }
+    assert own.family.counts() == (0, 2)
+    assert own.cells.usable == 1 + 3 * len(own.cells.operations)
+
+
+def test_cap_of_parts() -> None:
+    """A family of three metrics has three times the series."""
+    own = Own(cells=64, limit=2, probe=PARTS)
+    for owner in (71, 81, 91):
+        for part in range(3):
+            own.cells.record(owner, "sda", 0, 10, part=part)
+    own.family.harvest()
+
+    assert sum(key.owner != OTHER for key in own.counts()) == 6
+    assert sum(count for count, _ in own.counts().values()) == 9
+
+
+def test_cells_that_know_their_owner_are_bound_first() -> None:
+    """A cell that was claimed where nobody could tell the path is bound after those that can."""
+    own = Own()
+    own.cells.record(71, "ext4", 0, 10, complete=False)
+    own.cells.record(81, "ext4", 0, 10)
+    own.cells.record(91, "ext4", 0, 10, complete=False)
+    own.cells.record(72, "ext4", 0, 10)
+    own.family.harvest()
+
+    assert own.named == [81, 72, 71, 91]
 
 
 def recycled(own: Own, harvests: int, seconds: float) -> bool:
@@ -220,9 +309,9 @@ def test_life_of_a_cell() -> None:
     assert own.cells.record(99, "xfs", 0, 4_000) == cell
     own.family.harvest()
 
-    assert own.counts() == {("read", "ext4", "unit7"): (2, 3_000), ("read", "xfs", "unit9"): (1, 4_000)}
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (2, 3_000), SeriesKey("read", "xfs", "unit9"): (1, 4_000)}
     own.family.expire(before=100.0)
-    assert own.counts() == {("read", "xfs", "unit9"): (1, 4_000)}
+    assert own.counts() == {SeriesKey("read", "xfs", "unit9"): (1, 4_000)}
     assert own.family.counts() == (3, 0)
 
 
@@ -240,7 +329,7 @@ def test_operations_during_the_grace() -> None:
 
     assert first != second
     assert own.family.has_cells(71)
-    assert own.counts() == {("read", "ext4", "unit7"): (2, 2_000)}
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (2, 2_000)}
 
 
 def test_cells_used() -> None:

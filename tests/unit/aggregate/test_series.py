@@ -150,3 +150,19 @@ def test_members(table: SeriesTable) -> None:
     table.bind(key("a"))
 
     assert (key("a") in table, key("b") in table, table.width) == (True, False, 2)
+
+
+def test_parts_are_counted_by_themselves() -> None:
+    """The series, the operations and what was dropped or expired are told by part; the sums are of all."""
+    table = SeriesTable(2, 3, lambda key: SeriesKey(key.operation, OTHER, OTHER, key.part))
+    for own, count in ((key("a"), 1), (key("b"), 2), (key("a")._replace(part=2), 4)):
+        add(table, table.bind(own), count)
+    folded = table.bind(key("c")._replace(part=2))
+    add(table, folded, 8)
+    table.unbind(key("b"), 1.0)
+    table.expire(2.0)
+
+    assert folded == SeriesKey("read", OTHER, OTHER, 2)
+    assert [table.counts(part) for part in range(3)] == [(3, 0), (0, 0), (4, 8)]
+    assert [table.tally(part) for part in range(3)] == [(1, 0, 1), (0, 0, 0), (2, 1, 0)]
+    assert (table.dropped, table.expired, table.total(0)) == (1, 1, 15)

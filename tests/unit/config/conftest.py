@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import perflens.config.file  # noqa: F401  else it is imported at the first file, within a test's deadline
 from perflens.config import Catalogue, Parser, Settings, add_flags, collected, load
 from perflens.errors import ConfigError
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflens.config import Settings, show
-from perflens.config.settings import Events, Filter, Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
+from perflens.config.settings import Btf, Events, Filter, Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
 
 SECOND = 10**9
 THRESHOLDS = st.integers(1_000, 4_096 * SECOND)
@@ -41,6 +41,7 @@ SETTINGS = st.builds(
     Settings,
     THRESHOLDS,
     st.integers(64, 65_536),
+    st.sampled_from(["auto", "libbpf", "bcc"]),
     st.builds(
         Web,
         st.lists(ADDRESSES, min_size=1, max_size=3, unique=True).map(tuple),
@@ -54,6 +55,7 @@ SETTINGS = st.builds(
     st.builds(Filter, lists(st.integers(1, 4_194_304).map(str)), lists(COMMS), lists(PATHS)),
     st.builds(Otlp, st.sampled_from(["", "http://localhost:4318", "https://[::1]/a"]), st.sampled_from(["auto", "http/protobuf", "grpc"])),
     st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
+    st.builds(Btf, PATHS | st.just("")),
     st.builds(Probes, st.booleans(), BY_NAME),
 )
 
@@ -68,5 +70,7 @@ def test_text() -> None:
     """Durations, lists and texts are shown as people write them."""
     probe = ProbeSettings(thresholds=MappingProxyType({"fsync": 20_000_000}))
     text = show(Settings(threshold=1_500_000_000, probes=Probes(by_name=MappingProxyType({"file": probe}))))
-    assert text.startswith('threshold: 1s500ms\ncells: 4096\nweb:\n  listen_address: [":9435"]\n  telemetry_path: "/metrics"\n')
+    assert text.startswith(
+        'threshold: 1s500ms\ncells: 4096\nloader: auto\nweb:\n  listen_address: [":9435"]\n  telemetry_path: "/metrics"\n'
+    )
     assert text.endswith("probes:\n  strict: false\n  file:\n    enabled: true\n    attach: auto\n    thresholds:\n      fsync: 20ms\n")

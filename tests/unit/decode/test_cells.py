@@ -20,7 +20,7 @@ DECODE = cell_info_decoder(LAYOUT)
 
 
 def info(object_name: bytes, names: bytes, length: int | None = None, complete: int = 1) -> bytes:
-    return struct.pack("<16sII768s", object_name, len(names) if length is None else length, complete, names)
+    return struct.pack("<32sII768s", object_name, len(names) if length is None else length, complete, names)
 
 
 def test_layout_is_the_one_of_these_tests() -> None:
@@ -35,7 +35,7 @@ def test_layout_is_the_one_of_these_tests() -> None:
         (info(b"ext4", b""), CellInfo("ext4", (), True)),
         (info(b"", b"", complete=0), CellInfo("", (), False)),
         (info(b"ext4\0rest", b"b\0a\0", complete=0), CellInfo("ext4", ("a", "b"), False)),
-        (info(b"fuse.sixteen_hex", b""), CellInfo("fuse.sixteen_hex", (), True)),
+        (info(b"a name of thirty-two characters.", b""), CellInfo("a name of thirty-two characters.", (), True)),
         (info(b"xfs", b"leaf\0root\0stale bytes\0", length=10), CellInfo("xfs", ("root", "leaf"), True)),
         (info(b"xfs", b"leaf\0cut", length=8), CellInfo("xfs", ("leaf",), True)),
         (info(b"xfs", "größe\0".encode()), CellInfo("xfs", ("größe",), True)),
@@ -62,7 +62,7 @@ def test_layout_without_a_member(missing: str) -> None:
 
 @settings(deadline=None, max_examples=200)
 @example(b"\xff" * LAYOUT.size)
-@given(st.binary(min_size=LAYOUT.size, max_size=LAYOUT.size) | st.builds(info, st.binary(max_size=16), st.binary(max_size=768)))
+@given(st.binary(min_size=LAYOUT.size, max_size=LAYOUT.size) | st.builds(info, st.binary(max_size=32), st.binary(max_size=768)))
 def test_any_bytes(record: bytes) -> None:
     """Any bytes decode to a value whose names hold no NUL and no more text than there was."""
     found = DECODE(record)

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from perflens.decode.events import EventDecoder, EventLayouts, UndecodableEvent
+from perflens.decode.events import EventDecoder, EventLayouts
+from perflens.decode.sums import UndecodableEvent
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.layout import enum_labels
-from perflens.model import FileIdentity, ProcessKey, SlowEvent, UserFrame, Wait
+from perflens.model import BlockRequest, FileIdentity, ProcessKey, SlowEvent, UserFrame, Wait
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 
@@ -21,6 +22,10 @@ IN_PROGRESS = TYPES.enum("event_kind")["EVENT_IN_PROGRESS"]
 PARTS: dict[str, Any] = {
     "blocked": {"journal": 50, "block_io": 7},
     "waits": [Wait(1_000, 1_040, 1_049, "journal"), Wait(1_050, 1_051, 1_070, "runqueue")],
+    "requests": [
+        BlockRequest("read", (8, 16), 2**63, 4_096, 1_010, 1, 2, 3, 0),
+        BlockRequest("flush", (259, 2**20 - 1), 0, 0, 1_020, 2**63, 0, 2**64 - 1, 5),
+    ],
     "kernel_stack": [0xFFFF_FFFF_8100_0000, 2**64 - 1],
     "user_stack": [UserFrame(bytes(range(20)), 0x1234), UserFrame(b"", 0x7FFF_0000_1234)],
     "program": ("usr", "bin", "db"),
@@ -43,6 +48,7 @@ WHOLE: dict[str, Any] = PARTS | {
     "unattributed": 3,
     "unclassified": 4,
     "waits_seen": 9,
+    "requests_seen": 11,
     "comm": "worker/3",
     "process_name": "db",
     "object": "ext4",
@@ -56,8 +62,9 @@ def cells() -> FakeCells:
 
 @pytest.fixture
 def decoder(cells: FakeCells) -> EventDecoder:
-    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), FRAME)
-    return EventDecoder("file", layouts, cells.operations, cells.wait_reasons, enum_labels("event_kind", TYPES.enum("event_kind")))
+    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), FRAME, TYPES.struct("request_note"))
+    kinds, requests = (enum_labels(name, TYPES.enum(name)) for name in ("event_kind", PROBE.requests))
+    return EventDecoder("file", layouts, cells.operations, cells.wait_reasons, kinds, requests)
 
 
 @pytest.fixture
@@ -100,6 +107,11 @@ def test_every_field(decoded: Any) -> None:
         kernel_stack=(0xFFFF_FFFF_8100_0000, 2**64 - 1),
         user_stack=(UserFrame(bytes(range(20)), 0x1234), UserFrame(b"", 0x7FFF_0000_1234)),
         program="/usr/bin/db",
+        requests=(
+            BlockRequest("read", (8, 16), 2**63, 4_096, 1_010, 1, 2, 3, 0),
+            BlockRequest("flush", (259, 2**20 - 1), 0, 0, 1_020, 2**63, 0, 2**64 - 1, 5),
+        ),
+        requests_seen=11,
     )
 
 
@@ -120,6 +132,7 @@ def test_each_part_may_be_missing(decoded: Any, missing: str) -> None:
     names = {
         "blocked": ["blocked", "on_cpu"],
         "waits": ["waits"],
+        "requests": ["requests"],
         "kernel_stack": ["kernel_stack"],
         "user_stack": ["user_stack"],
         "program": ["program"],
@@ -346,6 +359,8 @@ def test_cut_records(cells: FakeCells, decoder: EventDecoder) -> None:
         ("waiting_reason", 18),
         ("waiting_reason", 2**32 - 1),
         ("waits", 3),
+        ("requests", 3),
+        ("requests", 2**16 - 1),
         ("kernel_frames", 2**16 - 1),
         ("user_frames", 2**16 - 1),
         ("program_length", 2**16 - 1),
@@ -356,6 +371,15 @@ def test_numbers_that_are_not_known(cells: FakeCells, decoder: EventDecoder, mem
     """An operation, a kind, a reason or a length that cannot be is refused."""
     payload = bytearray(cells.event(**WHOLE))
     struct.pack_into(f"={EVENT[member].code}", payload, EVENT[member].offset, number)
+    with pytest.raises(UndecodableEvent):
+        decoder.whole(payload, 0, len(payload))
+
+
+@pytest.mark.parametrize("operation", [5, 2**16 - 1])
+def test_request_of_an_operation_that_is_not_known(cells: FakeCells, decoder: EventDecoder, operation: int) -> None:
+    """A request of no known operation is refused."""
+    payload, note = bytearray(cells.event(requests=[BlockRequest("read", (8, 0), 0, 0, 1, 0, 0, 1, 0)])), TYPES.struct("request_note")
+    struct.pack_into("=H", payload, EVENT.size + note["operation"].offset, operation)
     with pytest.raises(UndecodableEvent):
         decoder.whole(payload, 0, len(payload))
 

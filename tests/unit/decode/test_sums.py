@@ -1,4 +1,4 @@
-"""decode/events.py: the sums over all events of a batch."""
+"""decode/sums.py: the sums over all events of a batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENT = TYPES.struct("event")
 def decoder() -> EventDecoder:
     reasons = tuple(enum_labels("wait_reason", TYPES.enum("wait_reason"), exclude=frozenset({"WAIT_REASONS"})).values())
     kinds = enum_labels("event_kind", TYPES.enum("event_kind"))
-    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), TYPES.struct("event_frame"))
+    layouts = EventLayouts(EVENT, TYPES.struct("wait_interval"), TYPES.struct("event_frame"), TYPES.struct("request_note"))
     return EventDecoder("file", layouts, {0: "read", 1: "write"}, reasons, kinds)
 
 

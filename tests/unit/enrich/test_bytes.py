@@ -23,7 +23,7 @@ RAW = b"caf\xe9.service"
 def noted(name: bytes) -> CellInfo:
     """What the kernel side notes of a cgroup below the root, decoded."""
     layout = object_types(object_path("file", platform.machine())).struct("cell_info")
-    return cell_info_decoder(layout)(struct.pack("<16sII768s", b"xfs", len(name) + 1, 1, name + b"\0"))
+    return cell_info_decoder(layout)(struct.pack("<32sII768s", b"xfs", len(name) + 1, 1, name + b"\0"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from perflens.enrich.owners import Owners
-from perflens.model import Owner
+from perflens.model import OWNER_UNKNOWN, Owner
 
 PATH = ("system.slice", "a.service")
 
@@ -140,3 +140,11 @@ def test_newest_are_checked_first_and_all_in_turn(tree: FakeTree) -> None:
 
     assert tree.asked[500] == 5000
     assert set(tree.asked) == {*range(1200), 5000}
+
+
+def test_nobody(tree: FakeTree) -> None:
+    """What is nobody's has one name, is looked up nowhere and never gone."""
+    owners = Owners(tree)
+
+    assert owners.known(OWNER_UNKNOWN) == owners.resolve(OWNER_UNKNOWN, (), complete=False) == Owner(OWNER_UNKNOWN, "", "unknown")
+    assert (len(owners), owners.unnamed, owners.gone()) == (0, 0, [])

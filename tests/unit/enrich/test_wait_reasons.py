@@ -92,7 +92,7 @@ def test_reason_of(function: str, reason: str | None) -> None:
     ],
 )
 def test_precedence(stack: list[str], reason: str | None) -> None:
-    """Of several reasons in a stack the one that stands last in the enum decides, as wait.h says: what makes it sleep, not how."""
+    """Of several reasons in a stack the one that stands last in the enum decides, as reason.h says: what makes it sleep, not how."""
     found = [own for function in stack if (own := reason_of(function))]
 
     assert max(found, key=LABELS.index, default=None) == reason

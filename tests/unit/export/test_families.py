@@ -8,14 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from perflens.export.prometheus.families import Column, Sample, column_family, counter_family, gauge_family, histogram_family, slow_families
+from perflens.export.prometheus.families import (
+    Column,
+    Sample,
+    column_family,
+    counter_family,
+    gauge_family,
+    histogram_family,
+    slow_families,
+    total_family,
+    wide_family,
+)
 from perflens.export.prometheus.form import Format, Labels
 from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.openmetrics import OPENMETRICS
 from perflens.export.prometheus.protobuf import PROTOBUF
 from perflens.export.prometheus.text import TEXT
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, Exemplar, SeriesKey
-from perflens.probe import Histogram
+from perflens.probe import Histogram, Total
 from tests.unit.export.messages import families, labels
 
 HISTOGRAM = Histogram("disk_seconds", help="How long.", object_label="device")
@@ -98,6 +108,24 @@ def test_without_owner_label(table: FakeTable) -> None:
 def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
     """A family that is not asked for is not rendered, its header neither."""
     assert list(histogram_family(HISTOGRAM, table, "unit")(lambda name: name != "perflens_disk_seconds", TEXT)) == []
+
+
+def test_each_part_has_a_family_of_its_own(table: FakeTable) -> None:
+    """Series of another part are another metric's: durations as a histogram, sums as a counter."""
+    table.add(SeriesKey("read", "sda", "a.service", 1), 0, 9, octaves={1: 4})
+    table.add(SeriesKey("read", "sda", "a.service", 2), 2, 8_192)
+    table.add(SeriesKey("flush", "sda", "a.service", 2), 1, 0)
+    table.add(SeriesKey("read", OTHER, OTHER, 2))
+    text = b"".join(histogram_family(HISTOGRAM, table, "unit", part=1)(everything, TEXT)).decode()
+    total = Total("disk_bytes_total", help="How much.", object_label="device")
+
+    assert re.findall(r"_count\{(.*)\} (.*)", text) == [('operation="read",device="sda",unit="a.service"', "4")]
+    assert b"".join(total_family(total, table, "unit", 2)(everything, TEXT)).decode() == (
+        "# HELP perflens_disk_bytes_total How much.\n"
+        "# TYPE perflens_disk_bytes_total counter\n"
+        'perflens_disk_bytes_total{operation="flush",device="sda",unit="a.service"} 0\n'
+        'perflens_disk_bytes_total{operation="read",device="sda",unit="a.service"} 8192\n'
+    )
 
 
 def test_family_without_series() -> None:
@@ -251,3 +279,11 @@ def test_family_that_fails_is_no_half_message() -> None:
     with pytest.raises(RuntimeError):
         chunks.extend(counter_family("m_total", "Help.", samples)(everything, PROTOBUF))
     assert chunks == []
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=lambda form: type(form).__name__)
+def test_wide_family_of_no_table(form: Format) -> None:
+    """A family that no probe has a table for, as when each that waits is off, is a family without samples."""
+    render = wide_family("waited_seconds_total", "How long.", [], nanoseconds=True)
+
+    assert b"".join(render(everything, form)) == b"".join(render(everything, form))

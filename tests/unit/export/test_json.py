@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from perflens.enrich.procfs import Procfs
 from perflens.export import json as shapes
 from perflens.http.escaped import encode
 from perflens.http.openapi import document
-from perflens.model import FileIdentity, ProbeState, ProcessEvent, ProcessKey
+from perflens.model import BlockRequest, FileIdentity, ProbeState, ProcessEvent, ProcessKey
 from tests.evidence import SECOND, evidence
 from tests.openapi import problems
 
@@ -41,9 +42,38 @@ def test_event() -> None:
     assert (shape["duration_seconds"], shape["duration_ns"], shape["start_time_ns"]) == (0.01, 10_000_000, one.wall_start)
     assert shape["process"] == {"pid": 100, "start_ns": 100 * SECOND}
     assert shape["file"] == {"path": "/data/table", "complete": True, "device": "8:1", "inode": 42}
+    assert shape["devices"] == []
+    assert shapes.event(replace(one, devices=("loop0", "vda")))["devices"] == ["loop0", "vda"]
     assert shape["waits"] == [{"offset_ns": 0, "blocked_ns": 7_000_000, "runqueue_ns": 2_000_000, "reason": "io"}]
     time = shape["time"]
     assert time["on_cpu_ns"] + time["runqueue_ns"] + time["unattributed_ns"] + sum(time["blocked_ns"].values()) == 10_000_000
+
+
+def test_requests() -> None:
+    """Requests tell where they went and what they took, from the start of the operation on; a request is told from others of its thread."""
+    start = 1_000 * SECOND
+    request = BlockRequest("read", (254, 1), 2**64 - 1, 4_096, start + 7, 1, 2, 3, 5, "vda1")
+    shape = shapes.event(evidence(start=start, requests=(request,), requests_seen=9))
+    own = shapes.event(evidence(probe="block", start=start + 7, requests=(request,), requests_seen=1, is_request=True))
+
+    assert fits(shape, "Event")
+    assert fits(own, "Event")
+    assert shape["requests_seen"] == 9
+    assert shape["requests"] == [
+        {
+            "operation": "read",
+            "device": "254:1",
+            "disk": "vda1",
+            "sector": 2**64 - 1,
+            "bytes": 4_096,
+            "offset_ns": 7,
+            "held_ns": 1,
+            "queue_ns": 2,
+            "device_ns": 3,
+            "error": 5,
+        }
+    ]
+    assert (own["id"], own["requests"][0]["offset_ns"]) == (f"block-101-{start + 7}-{2**64 - 1}", 0)
 
 
 def test_event_in_progress_has_no_result() -> None:

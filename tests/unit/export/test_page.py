@@ -113,6 +113,18 @@ def test_failing_collector(caplog: pytest.LogCaptureFixture) -> None:
     assert list(text_string_to_metric_families(body.decode()))
 
 
+def test_pieces() -> None:
+    """A large page comes in pieces of a size that the C library maps on its own, and is the same page."""
+    many = Collector("many", gauge_family("perflens_many", "Help.", lambda: (Sample((("n", str(n)),), n) for n in range(30_000))))
+    query = Query(collectors=frozenset({"many"}), names=frozenset({"perflens_many"}))
+    pieces = page(many).pieces(query)
+
+    assert b"".join(pieces).count(b"\nperflens_many{") == 30_000
+    assert b"".join(pieces) == page(many).render(query)
+    assert len(pieces) > 3
+    assert all(1 << 18 <= len(piece) < 1 << 19 for piece in pieces[:-1])
+
+
 def test_gzip() -> None:
     """The compressed page is the same page, and the same bytes each time when the numbers are."""
     query = Query(names=frozenset(NAMES))

@@ -13,14 +13,23 @@ from typing import Any
 import pytest
 import yaml
 
+from perflens.model import octave_bounds
+
 GRAFANA = Path(__file__).resolve().parents[3] / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
-UNITS = {"short", "ops", "cps", "percentunit", "s", "bytes"}
+UNITS = {"short", "ops", "cps", "iops", "percentunit", "s", "bytes", "Bps"}
 VALUE_OF = re.compile(r"label_values\((.+), \w+\)$")
+
+HISTOGRAMS = {f"perflens_block_{part}_duration_seconds" for part in ("held", "queue", "device", "layer")}
+HISTOGRAMS |= {"perflens_file_operation_duration_seconds"}
 
 # What an agent exposes, and `scrape_duration_seconds` and `ALERTS`, which Prometheus adds.
 KNOWN_METRICS = {
-    "perflens_file_operation_duration_seconds",
+    *HISTOGRAMS,
+    "perflens_block_bytes_total",
+    "perflens_block_device_info",
+    "perflens_block_device_below_info",
+    "perflens_block_device_mount_info",
     "perflens_slow_operations_total",
     "perflens_slow_operation_seconds_total",
     "perflens_operation_wait_seconds_total",
@@ -33,6 +42,9 @@ KNOWN_METRICS = {
     "perflens_probe_operations_total",
     "perflens_probe_operations_in_flight",
     "perflens_probe_missed_total",
+    "perflens_probe_requests_attributed_total",
+    "perflens_probe_requeued_total",
+    "perflens_probe_held_unknown_total",
     "perflens_series",
     "perflens_series_dropped_total",
     "perflens_cells_used",
@@ -48,7 +60,6 @@ KNOWN_METRICS = {
     "up",
     "ALERTS",
 }
-HISTOGRAMS = {"perflens_file_operation_duration_seconds"}
 
 
 @pytest.fixture(scope="module", params=DASHBOARDS, ids=lambda path: str(path.stem))
@@ -111,6 +122,13 @@ def test_model(dashboard: dict[str, Any]) -> None:
     assert "perflens" in dashboard["tags"]
 
 
+def test_dashboards_lead_to_each_other(dashboard: dict[str, Any]) -> None:
+    """A dashboard links to all that have the tag, and takes what was chosen along."""
+    (others,) = (link for link in dashboard["links"] if link["type"] == "dashboards")
+    assert (others["tags"], others["includeVars"], others["keepTime"]) == (["perflens"], True, True)
+    assert len(DASHBOARDS) > 1
+
+
 def test_datasource_is_a_variable(dashboard: dict[str, Any]) -> None:
     """There is one variable for the data source, and every panel, query and variable uses it."""
     sources = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "datasource"]
@@ -131,6 +149,12 @@ def test_target_variables(dashboard: dict[str, Any], name: str) -> None:
 def test_owner_variable_matches_a_missing_label(dashboard: dict[str, Any]) -> None:
     """All owners include the series of an agent that tells no owners apart."""
     assert variables(dashboard)["unit"]["allValue"] == ".*"
+
+
+def test_variables_are_used(dashboard: dict[str, Any]) -> None:
+    """Each variable narrows a query, and no query asks for one that there is not."""
+    used = {name for _, expression in targets(dashboard) for name in re.findall(r"\$(\w+)", expression)} - {"__rate_interval"}
+    assert used | {"datasource"} == set(variables(dashboard))
 
 
 def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
@@ -183,6 +207,22 @@ def test_ranges_follow_the_scrape_interval(dashboard: dict[str, Any]) -> None:
         assert expression.count("[") == len(re.findall(r"\b(?:rate|irate|increase)\(\w+\{[^}]*\}\[", expression)), title
 
 
+def test_legends_name_labels_that_there_are(dashboard: dict[str, Any]) -> None:
+    """What a legend names is a label that its query sums by."""
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            grouped = {label for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in by.split(", ")}
+            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= grouped, panel["title"]
+
+
+def test_tables_ask_for_this_moment(dashboard: dict[str, Any]) -> None:
+    """A table shows the labels of what there is now, and not a row for each step of the range."""
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            is_table = panel["type"] == "table"
+            assert (target["instant"], target["range"], target["format"] == "table") == (is_table, not is_table, is_table), panel["title"]
+
+
 def test_counters_are_rated(dashboard: dict[str, Any]) -> None:
     """A counter is never shown as it is, but where .lint says why."""
     for title, expression in targets(dashboard):
@@ -214,6 +254,15 @@ def test_metrics_of_rules_are_known() -> None:
     known = KNOWN_METRICS | {rule["record"] for rule in rules() if "record" in rule}
     for rule in rules():
         assert {family(metric) for metric in metrics(rule["expr"])} <= known, rule
+
+
+def test_bounds_are_those_of_the_histograms() -> None:
+    """A query or rule that names a bucket names one that there is, written as the page writes it: another has no data."""
+    everything = [rule["expr"] for rule in rules()]
+    everything += [expression for path in DASHBOARDS for _, expression in targets(json.loads(path.read_text()))]
+    named = set(re.findall(r'\ble="([^"]*)"', " ".join(everything)))
+    assert named
+    assert named <= {str(bound) for bound in octave_bounds()}
 
 
 def test_recorded_names() -> None:

@@ -45,7 +45,7 @@ class Agent:
     @asynccontextmanager
     async def client(self, token_file: str = "", host: str = "127.0.0.1") -> AsyncIterator[HTTP]:
         async def metrics(_: server.Scrape) -> server.Answer:
-            return server.Answer(b"m 1\n", "text/plain", "")
+            return server.Answer((b"m 1\n",), "text/plain", "")
 
         async def reload() -> str:
             return ""

@@ -11,19 +11,20 @@ import pytest
 
 from perflens.errors import LayoutError, ProbeError
 from perflens.kernel.attach import Tuning, _candidates, _plan, attach
-from perflens.kernel.attached import Sizes, object_path, object_types
+from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Plan
 from perflens.kernel.slots import SlotsReading
 from perflens.kernel.variables import knobs
 from perflens.model import BUCKETS, CellKey, bucket_bounds
 from perflens.probe import Probe, Rung
+from perflens.probes.block import PROBE as BLOCK
 from perflens.probes.file import PROBE
 from perflens.probes.process import PROBE as COUNTERS
 from perflens.testing import FakeCells, FakeLoaded
 
 TYPES = object_types(object_path("file", inspect().machine))
-TP_BTF, RAW_TP = PROBE.rungs
+FENTRY, TP_BTF, RAW_TP, KPROBE = PROBE.rungs
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def cells() -> FakeCells:
 def host(tmp_path: Path) -> Host:
     btf = tmp_path / "vmlinux"
     btf.touch()
-    return replace(inspect(), btf=btf, capabilities=frozenset({"CAP_BPF", "CAP_PERFMON"}))
+    return replace(inspect(), btf=btf, untraceable="", capabilities=frozenset({"CAP_BPF", "CAP_PERFMON"}))
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,9 @@ def test_sizes(host: Host, cpus: int, pid_max: int, expected: Sizes) -> None:
 
 def test_sizes_of_a_probe_that_takes_less() -> None:
     """A family of durations takes what there is; one that only counts takes the cells and the ring it declares, and one slot."""
-    assert Sizes(8_192, 65_536, 8).fit(PROBE) == Sizes(8_192, 65_536, 8, 1 << 24)
-    assert Sizes(8_192, 65_536, 8).fit(COUNTERS) == Sizes(COUNTERS.cells, 1, 8, COUNTERS.ring)
-    assert Sizes(64, 65_536, 8, 1 << 12).fit(COUNTERS) == Sizes(64, 1, 8, 1 << 12)
+    assert Sizes(8_192, 65_536, 8).fit(PROBE) == Sizes(8_192, 65_536, 8, 1 << 23)
+    assert Sizes(8_192, 65_536, 8).fit(COUNTERS) == Sizes(COUNTERS.cells, 1, COUNTERS.shards, COUNTERS.ring)
+    assert Sizes(64, 65_536, 1, 1 << 12).fit(COUNTERS) == Sizes(64, 1, 1, 1 << 12)
 
 
 def test_first_cells_are_the_other_cells(cells: FakeCells) -> None:
@@ -106,7 +107,7 @@ def test_ledger(cells: FakeCells) -> None:
 
     assert entered == 3
     assert outcomes == {"blocking_peer": 1, "filtered": 1, "no_slot": 0, "died": 1}
-    assert (in_flight, missed) == (1, 0)
+    assert (in_flight, missed) == (1, {})
     assert details == {"overlong": 1, "no_cell": 0, "slot_collision": 0, "name_truncated": 0, "sleep_not_noted": 0}
     assert cells.overflowing == 1
 
@@ -135,10 +136,10 @@ def test_ledger_of_one_moment(cells: FakeCells) -> None:
 
 def test_events(cells: FakeCells) -> None:
     """Each slow operation is an event that was emitted, or counted under the reason why not."""
-    for counter in ("emitted", "emitted", "emitted", "suppressed", "suppressed", "ring_full"):
+    for counter in ("emitted", "emitted", "emitted", "suppressed", "suppressed", "ring_full", "buffer_busy"):
         cells.count(counter)
 
-    assert cells.events() == {"emitted": 3, "suppressed": 2, "ring_full": 1}
+    assert cells.events() == {"emitted": 3, "suppressed": 2, "ring_full": 1, "buffer_busy": 1}
 
 
 def test_in_progress(cells: FakeCells) -> None:
@@ -182,6 +183,13 @@ def test_wait_frames_that_find_no_room(cells: FakeCells, given: int, without_roo
     assert [first for first, _, _ in frames(cells)] == [10 * n for n in range(1, min(given, 512) + 1)]
 
 
+def test_wait_frames_of_a_probe_that_waits_for_nothing() -> None:
+    """A probe without waits has no table of functions, and misses no room in it."""
+    own = FakeCells("process", COUNTERS, cells=16)
+    assert own.set_wait_frames([(100, 200, "block_io")]) == 0
+    assert frames(own) == []
+
+
 def test_wait_frames_of_a_reason_that_does_not_exist(cells: FakeCells) -> None:
     """A reason that the programs do not have is an error and not silence."""
     with pytest.raises(KeyError, match="weather"):
@@ -220,20 +228,30 @@ def test_constants_follow_from_the_host_the_sizes_and_the_settings(host: Host) -
     assert values == {
         "read_by_cast": 1,
         "owner_by_memory": 0,
+        "queue_first": host.queue_first,
         "shard_mask": 3,
         "slot_mask": 1023,
+        "shared_slots": 1,
         "events_quarter": 1 << 18,
         "user_frames": 127,
     }
     assert all(len(value) == TYPES.variable(name).field.size for name, value in plan.knobs.items())
 
 
+@pytest.mark.parametrize(("pid_max", "shared"), [(512, False), (1024, False), (1025, True), (4_194_304, True)])
+def test_slots_are_shared_where_there_are_more_threads(host: Host, pid_max: int, shared: bool) -> None:
+    """Threads claim a slot where two of them may have the same one, and pay nothing for it elsewhere."""
+    plan = _plan(Path("x"), TYPES, replace(host, pid_max=pid_max), Sizes(64, 1024, 4), TP_BTF, (), {})
+
+    assert bool.from_bytes(plan.knobs["shared_slots"], "little") is shared
+
+
 def test_plan_of_a_rung(host: Host) -> None:
-    """Attached are the programs of operations, then waits, then locks; loaded beside are the iterator and what is asked for."""
+    """Attached are the programs of operations, then waits, then locks; loaded beside are what the agent runs and what is asked for."""
     plan = _plan(Path("x"), TYPES, host, Sizes(64, 1024, 4, 1 << 20), TP_BTF, ("file_record",), {})
 
     assert plan.attach == (*TP_BTF.programs, *TP_BTF.waits, *TP_BTF.locks)
-    assert plan.programs == (*plan.attach, "event_in_progress", "file_record")
+    assert plan.programs == (*plan.attach, "event_in_progress", "block_request_is_over", "file_record")
     assert plan.max_entries == {
         "cells": 256,
         "cell_keys": 64,
@@ -246,9 +264,39 @@ def test_plan_of_a_rung(host: Host) -> None:
     }
 
 
+def test_requests_are_scanned_in_their_own_table() -> None:
+    """A request in flight is found by its owner and operation; the ledger counts what requests can become, and how owners were found."""
+    types = object_types(object_path("block", inspect().machine))
+    probe = replace(PROBE, in_flight="requests")
+    loaded = FakeLoaded(types, Sizes(16, 64, 2, 1 << 12))
+    own = AttachedProbe(loaded, types, Sizes(16, 64, 2, 1 << 12), probe, TP_BTF, 5, "/proc")
+    layout, now = types.struct("request_slot"), time.monotonic_ns()
+    for name, value in {"start": now - 20 * 10**9, "request": 4_711, "owner": 77, "tid": 2**22 + 1, "operation": 3, "begun": 9}.items():
+        struct.pack_into(f"={layout[name].code}", loaded.named["requests"], 5 * layout.size + layout[name].offset, value)
+    numbers = types.enum("ledger_counter")
+    for counter in ("ENTERED", "MERGED", "REQUEUED", "BY_BLKCG", "BY_UNKNOWN"):
+        struct.pack_into("=Q", loaded.named["ledger"], 8 * numbers[f"LEDGER_{counter}"], 2)
+    reading = own.slots.read(10**9)
+    entered, outcomes, in_flight, _, details = own.ledger(reading)
+    loaded.over = {4_711}
+    over = own.slots.read(10**9)
+
+    assert [(one.owner, one.operation) for one in reading.old] == [(77, 3)]
+    assert (over.in_flight, over.old) == (1, ())
+    assert (entered, outcomes, in_flight) == (11, {"filtered": 0, "no_slot": 0, "died": 0, "merged": 2}, 1)
+    assert (details["requeued"], details["held_unknown"], "sleep_not_noted" in details) == (2, 0, False)
+    assert own.attributed() == {"submitter": 0, "blkcg": 2, "memcg": 0, "flush": 0, "unknown": 2}
+
+
+def test_operations_are_attributed_by_nothing(cells: FakeCells) -> None:
+    """Operations are their thread's: there is no method to tell."""
+    assert cells.attributed() == {}
+    assert set(cells.ledger(cells.slots.read())[1]) == {"blocking_peer", "filtered", "no_slot", "died"}
+
+
 def test_plan_of_a_probe_without_slots(host: Host) -> None:
     """Where nothing lasts, the tables beside the slots have one entry each."""
-    beside = {"overflow_slots", "hints", "sleeps", "sleep_scratch", "wait_frames"}
+    beside = {"overflow_slots", "hints"}
     plan = _plan(Path("x"), TYPES, host, Sizes(64, 1, 4, 1 << 12), TP_BTF, (), {})
 
     assert {name for name, entries in plan.max_entries.items() if entries == 1} == {"slots", *beside}
@@ -257,15 +305,25 @@ def test_plan_of_a_probe_without_slots(host: Host) -> None:
 @pytest.mark.parametrize(
     ("rung", "locks", "expected"),
     [
-        ("auto", True, [TP_BTF, replace(TP_BTF, waits=(), locks=()), RAW_TP, replace(RAW_TP, waits=(), locks=())]),
+        ("auto", True, [own for full in PROBE.rungs for own in (full, replace(full, waits=(), locks=()))]),
         ("auto", False, [own for full in PROBE.rungs for own in (replace(full, locks=()), replace(full, waits=(), locks=()))]),
         ("raw_tp", True, [RAW_TP, replace(RAW_TP, waits=(), locks=())]),
-        ("fentry", True, []),
+        ("classic", True, []),
     ],
 )
 def test_candidates(host: Host, rung: str, locks: bool, expected: list[Rung]) -> None:
     """Each rung is tried with its waits before it is tried without; locks are left out where the kernel does not trace them."""
-    assert _candidates(PROBE, rung, replace(host, traces_locks=locks)) == expected
+    assert _candidates(PROBE, rung, replace(host, traces_locks=locks, untraceable="")) == expected
+
+
+def test_candidates_where_functions_cannot_be_traced(host: Host) -> None:
+    """What traces functions is not tried: neither the rung nor what a rung has beside."""
+    refusing = replace(host, untraceable="refused", traces_locks=True)
+
+    assert {own.name for own in _candidates(PROBE, "auto", refusing)} == {"tp_btf", "raw_tp", "kprobe"}
+    assert _candidates(PROBE, "fentry", refusing) == []
+    assert not [name for own in _candidates(BLOCK, "auto", refusing) for name in own.either if name.endswith("_fexit")]
+    assert [name for own in _candidates(BLOCK, "auto", replace(refusing, untraceable="")) for name in own.either if name.endswith("_fexit")]
 
 
 def test_candidates_of_a_probe_without_waits(host: Host) -> None:
@@ -291,7 +349,8 @@ class Refusing:
 
 
 @pytest.mark.parametrize(
-    ("refused", "mechanism", "waits"), [(0, "tp_btf", True), (1, "tp_btf", False), (2, "raw_tp", True), (3, "raw_tp", False)]
+    ("refused", "mechanism", "waits"),
+    [(0, "fentry", True), (1, "fentry", False), (2, "tp_btf", True), (3, "tp_btf", False), (4, "raw_tp", True), (7, "kprobe", False)],
 )
 def test_rung_that_works(host: Host, monkeypatch: pytest.MonkeyPatch, refused: int, mechanism: str, waits: bool) -> None:
     """The first that the kernel takes is attached, with what was set before; it is told by which rung, and whether it tells waits."""
@@ -312,8 +371,9 @@ def test_no_rung_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perflens.kernel.attach.load", Refusing(99))
     error = attempt(host)
 
-    assert error.reason == "; ".join(f"{rung}: the kernel refuses plan {n}" for n, rung in enumerate(("tp_btf",) * 2 + ("raw_tp",) * 2, 1))
-    assert error.cure == "cure 4"
+    tried = [rung for rung in PROBE.mechanisms for _ in ("with waits", "without")]
+    assert error.reason == "; ".join(f"{rung}: the kernel refuses plan {number}" for number, rung in enumerate(tried, 1))
+    assert error.cure == "cure 8"
 
 
 def test_one_rung_that_does_not_attach_is_let_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +426,23 @@ def test_object_that_is_missing(host: Host, tmp_path: Path) -> None:
 
 def test_rung_that_does_not_exist(host: Host) -> None:
     """A rung that the probe does not have is refused with those it has."""
-    error = attempt(host, rung="fentry")
+    error = attempt(host, rung="classic")
 
-    assert error.reason == "file has no rung fentry"
-    assert error.cure == "use one of auto, tp_btf, raw_tp"
+    assert error.reason == "file has no rung classic"
+    assert error.cure == "use one of auto, fentry, tp_btf, raw_tp, kprobe"
+
+
+def test_rung_that_this_kernel_refuses(host: Host) -> None:
+    """Where functions cannot be traced, the rung that traces them is refused with the kernel's reason."""
+    error = attempt(replace(host, untraceable="Operation not permitted (EPERM)"), rung="fentry")
+
+    assert error.reason == "functions cannot be traced: Operation not permitted (EPERM)"
+
+
+@pytest.mark.parametrize(("own", "given"), [({"CAP_BPF", "CAP_PERFMON"}, True), ({"CAP_SYS_ADMIN"}, False)])
+def test_types_of_modules_are_left_to_those_who_may_see_them(host: Host, own: set[str], given: bool) -> None:
+    """Without CAP_SYS_ADMIN libbpf is given the kernel's types as a file, and then asks for no module's."""
+    allowed = replace(host, capabilities=frozenset(own))
+    plan = _plan(object_path("file", host.machine), TYPES, allowed, Sizes.of(host, 64), TP_BTF, (), {})
+
+    assert plan.btf == (host.btf if given else None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
 
 from perflens.errors import LayoutError
-from perflens.kernel.btf import ObjectTypes, read_object
+from perflens.kernel.btf import ObjectTypes, prototype_parameters, read_object
 from perflens.layout import Field
 from tests.unit.kernel.objects import ARRAY, CONST, FLOAT, PTR, TYPEDEF, UNION, VAR, VOLATILE, Btf, elf, object_file, real_object
 
@@ -28,16 +29,16 @@ def test_structs_of_a_real_object() -> None:
 
     assert {name: own.size for name, own in types.structs.items()} == {
         "cell": 704,
-        "cell_info": 792,
+        "cell_info": 808,
         "cell_key": 24,
-        "event": 176,
+        "event": 184,
         "event_frame": 32,
-        "ledger_shard": 192,
+        "ledger_shard": 256,
         "op_slot": 128,
         "wait_frame": 24,
         "wait_interval": 32,
     }
-    assert {name: own.holes() for name, own in types.structs.items() if own.holes()} == {}
+    assert {name: own.holes() for name, own in types.structs.items() if own.holes()} == {"cell": ((680, 704),)}  # to whole cache lines
     assert types.struct("op_slot")["file"].offset == 64
     assert types.struct("cell")["wait"].count == 18
     assert (types.struct("event")["result"].signed, types.struct("event_frame")["status"].signed) == (True, True)
@@ -194,3 +195,43 @@ def test_array_of_void(tmp_path: Path) -> None:
     btf.structure("own", 4, [("a", btf.add(ARRAY, trailer=bytes(12)), 0)])
     with pytest.raises(LayoutError, match="BTF kind 0"):
         read(tmp_path, object_file(btf), "own")
+
+
+def kernel_btf(*kinds: tuple[str, int, int, int]) -> bytes:
+    """BTF of types that are (name, kind, members, target), numbered from 1, as a kernel has it."""
+    strings, types = b"\0", b""
+    for name, kind, members, target in kinds:
+        at = len(strings) if name else 0
+        strings += name.encode() + b"\0" if name else b""
+        types += struct.pack("<III", at, kind << 24 | members, target) + bytes(8 * members + 4 * (kind == 1))
+    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+
+
+INT, PROTOTYPE = 1, 13
+
+
+@pytest.mark.parametrize("parameters", [0, 2, 3])
+def test_parameters_of_a_prototype(parameters: int) -> None:
+    """A tracepoint's prototype is a typedef of a pointer to it; others with a name that contains its own are others."""
+    section = kernel_btf(
+        ("int", INT, 0, 4),
+        ("", PROTOTYPE, parameters, 0),
+        ("", PTR, 0, 2),
+        ("btf_trace_issue_too", TYPEDEF, 0, 1),
+        ("btf_trace_issue", TYPEDEF, 0, 3),
+    )
+
+    assert prototype_parameters(section, b"btf_trace_issue") == parameters
+    assert prototype_parameters(section, b"btf_trace_issue_too") is None
+    assert prototype_parameters(section, b"trace_issue") is None
+
+
+def test_damaged_kernel_btf() -> None:
+    """What is cut, or leads nowhere or to itself, is an error or nothing, and no endless loop."""
+    whole = kernel_btf(("a", TYPEDEF, 0, 2), ("b", TYPEDEF, 0, 1), ("c", TYPEDEF, 0, 99))
+
+    assert prototype_parameters(whole, b"a") is None
+    with pytest.raises(LayoutError):
+        prototype_parameters(whole, b"c")
+    with pytest.raises(LayoutError):
+        prototype_parameters(whole[:10], b"a")

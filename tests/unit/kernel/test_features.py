@@ -52,7 +52,7 @@ def test_no_capabilities_line() -> None:
 
 
 def test_mounts() -> None:
-    """Root, point, type and the super block's options are read; optional fields are skipped, however many there are."""
+    """Root, point, type, numbers, source and the super block's options are read; optional fields are skipped, however many there are."""
     text = (
         "31 23 0:26 / /sys/fs/cgroup ro,nosuid shared:4 master:2 - tmpfs tmpfs ro,mode=755\n"
         "35 31 0:32 / /sys/fs/cgroup/memory rw,nosuid - cgroup cgroup rw,memory\n"
@@ -60,15 +60,23 @@ def test_mounts() -> None:
     )
 
     assert mounts(text) == (
-        Mount("/", "/sys/fs/cgroup", "tmpfs", frozenset({"ro", "mode=755"})),
-        Mount("/", "/sys/fs/cgroup/memory", "cgroup", frozenset({"rw", "memory"})),
-        Mount("/a b", "/sys/fs/c\\g\troup", "cgroup2", frozenset({"rw", "nsdelegate"})),
+        Mount("/", "/sys/fs/cgroup", "tmpfs", frozenset({"ro", "mode=755"}), 31, 23, (0, 26), "tmpfs"),
+        Mount("/", "/sys/fs/cgroup/memory", "cgroup", frozenset({"rw", "memory"}), 35, 31, (0, 32), "cgroup"),
+        Mount("/a b", "/sys/fs/c\\g\troup", "cgroup2", frozenset({"rw", "nsdelegate"}), 41, 31, (0, 38), "none"),
     )
 
 
 def test_mount_point_with_an_escaped_backslash() -> None:
     r"""A folder that is called ``\040`` is no space."""
     assert mounts("1 2 0:1 / /x\\134040 rw - ext4 /dev/sda rw\n")[0].point == "/x\\040"
+
+
+def test_mount_point_that_would_end_a_line() -> None:
+    """The kernel escapes the line feed alone: what Python takes for the end of a line begins no forged one."""
+    forged = "2 1 0:9 / / rw - overlay overlay upperdir=/x"
+    (found,) = mounts(f"1 2 0:1 / /x\x0b{forged.replace(' ', chr(0x2028))}\x85 rw - ext4 /dev/sda rw\n")
+
+    assert (found.fstype, found.source, found.device) == ("ext4", "/dev/sda", (0, 1))
 
 
 @pytest.mark.parametrize("line", ["", "\n", "35 31 0:32 / /x rw", "35 31 0:32 - cgroup cgroup rw", "35 31 0:32 / /x rw - cgroup", " - "])
@@ -154,7 +162,7 @@ def test_inspect_of_nothing(tmp_path: Path) -> None:
     """A host that says nothing is described by the safe defaults, without an error."""
     host = inspect(str(tmp_path), str(tmp_path), tmp_path / "none")
 
-    assert (host.pid_max, host.perf_event_paranoid, host.btf, host.lockdown) == (4_194_304, None, None, "none")
+    assert (host.pid_max, host.perf_event_paranoid, host.btf, host.lockdown) == (4_194_304, None, None, "unknown")
     assert (host.read_by_cast, host.traces_locks, host.owner_by_memory, host.tracefs) == (False, False, False, False)
     assert host.owner_hierarchy == 0
 

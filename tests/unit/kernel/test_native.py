@@ -404,18 +404,56 @@ def test_reclaim_takes_only_what_it_expects() -> None:
     """A slot is cleared when it still holds the operation that was seen, else it is left alone."""
     memory = slots([(0, 1), (100, 2)])
 
-    assert _native.reclaim(memory, 64, 99) is False
+    assert _native.reclaim(memory, 64, 88, 99) is False
     assert memory == slots([(0, 1), (100, 2)])
-    assert _native.reclaim(memory, 64, 100) is True
+    assert _native.reclaim(memory, 64, 88, 100) is True
     assert memory == slots([(0, 1), (0, 2)])
-    assert _native.reclaim(memory, 64, 100) is False
+    assert _native.reclaim(memory, 64, 88, 100) is False
 
 
-@pytest.mark.parametrize("offset", [-8, 4, 57, 64, 2**40])
-def test_reclaim_outside(offset: int) -> None:
+@pytest.mark.parametrize(("claims", "left"), [(0, 0), (1, 0), (3, 2), (2**32 - 1, 2**32 - 2)])
+def test_reclaim_withdraws_one_claim(claims: int, left: int) -> None:
+    """With the start goes the claim of its operation, and no other; there is none where slots are not shared."""
+    memory = slots([(0, 1), (100, 2)])
+    struct.pack_into("<I", memory, 88, claims)
+
+    assert _native.reclaim(memory, 64, 88, 99) is False
+    assert struct.unpack_from("<I", memory, 88) == (claims,)
+    assert _native.reclaim(memory, 64, 88, 100) is True
+    assert struct.unpack_from("<I", memory, 88) == (left,)
+    assert _native.reclaim(memory, 64, 88, 100) is False
+    assert struct.unpack_from("<I", memory, 88) == (left,)
+
+
+def test_reclaim_by_two_at_once() -> None:
+    """Of several that take back the same operations each is taken by one alone, with its claim."""
+    count = 20_000
+    memory = bytearray(struct.pack("<Q20xI32x", 7, 2) * count)
+    won = [0, 0]
+
+    def take(index: int) -> None:
+        for at in range(0, len(memory), 64):
+            won[index] += _native.reclaim(memory, at, at + 28, 7)
+
+    threads = [threading.Thread(target=take, args=(index,)) for index in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sum(won) == count
+    assert memory == bytearray(struct.pack("<Q20xI32x", 0, 1) * count)
+
+
+@pytest.mark.parametrize(
+    ("offset", "claims"), [*((offset, 24) for offset in (-8, 4, 57, 64, 2**40)), *((0, claims) for claims in (-4, 2, 61, 64, 2**40))]
+)
+def test_reclaim_outside(offset: int, claims: int) -> None:
     """An offset that is not that of a whole word in the slots is refused."""
+    memory = slots([(1, 1)])
     with pytest.raises(ValueError, match="outside of the slots"):
-        _native.reclaim(slots([(1, 1)]), offset, 1)
+        _native.reclaim(memory, offset, claims, 1)
+    assert memory == slots([(1, 1)])
 
 
 class Ring:

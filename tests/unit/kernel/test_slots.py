@@ -40,6 +40,9 @@ class Own:
     def start(self, index: int) -> int:
         return int(struct.unpack_from("<Q", self.memory, index * LAYOUT.size)[0])
 
+    def claims(self, index: int) -> int:
+        return int(struct.unpack_from("<I", self.memory, index * LAYOUT.size + LAYOUT["claims"].offset)[0])
+
     def counts(self) -> tuple[int, int]:
         """Operations in flight, and those that were taken back."""
         return self.slots.read().in_flight, self.slots.died
@@ -79,6 +82,26 @@ def test_dead_thread_is_reclaimed(own: Own) -> None:
     assert (*own.counts(), own.start(0)) == (1, 1, 0)
     assert own.counts() == (1, 1)
     assert own.forgotten == [77]
+
+
+def test_claim_of_a_dead_thread_is_withdrawn(own: Own) -> None:
+    """Where threads share slots the claim of what is taken back goes with it, once; those of others stay."""
+    own.begin(0, 77, ago=20 * SECOND, claims=1)
+    own.begin(1, 78, ago=20 * SECOND, claims=3)
+    own.begin(2, 79, ago=0, claims=1)
+
+    for _ in range(2):
+        assert own.counts() == (1, 2)
+        assert [own.claims(index) for index in range(3)] == [0, 2, 1]
+
+
+def test_operation_that_its_thread_takes_over(own: Own) -> None:
+    """A start that is beyond any clock is of a thread that begins anew in its own slot: in flight, and nothing to take back."""
+    own.begin(0, 77, ago=20 * SECOND - 2**63, claims=2)
+
+    assert own.counts() == (1, 0)
+    assert own.slots.read(0).old == ()
+    assert own.claims(0) == 2
 
 
 def test_what_began_is_counted_by_the_slots(own: Own) -> None:
@@ -128,7 +151,7 @@ def test_more_old_operations_than_are_listed(own: Own) -> None:
 def test_without_a_procfs_of_all_threads() -> None:
     """Where threads cannot be seen, nothing is taken back, however old."""
     own = Own(None)
-    start = own.begin(0, 77, ago=3_600 * SECOND)
+    start = own.begin(0, 77, ago=100 * SECOND)  # less than any host is up
 
     assert own.counts() == (1, 0)
     assert [old.start for old in own.slots.read().old] == [start]
@@ -189,3 +212,25 @@ def test_this_thread_lives(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert own.counts() == (1, 1)
     assert own.forgotten == [2**22 + 1]
+
+
+def test_what_is_over_is_in_flight_and_not_listed() -> None:
+    """Of an operation that began long ago its slot is asked whether it is over; of a younger one it is not."""
+    memory = mmap.mmap(-1, SLOTS * LAYOUT.size)
+    asked: list[int] = []
+
+    def is_over(slot: bytes) -> bool:
+        asked.append(LAYOUT.unpacker("tid").unpack_from(slot)[0])
+        return asked[-1] == 1
+
+    slots = Slots(memory, LAYOUT, None, lambda _: None, is_over)
+    now = time.monotonic_ns()
+    for tid, ago in ((1, 20), (2, 20), (3, 5)):
+        for name, value in {"start": now - ago * SECOND, "tid": tid, "begun": 1}.items():
+            struct.pack_into(f"={LAYOUT[name].code}", memory, tid * LAYOUT.size + LAYOUT[name].offset, value)
+
+    found = slots.read(age=SECOND)
+
+    assert asked == [1, 2]
+    assert found.in_flight == 3
+    assert [own.tid for own in found.old] == [2, 3]

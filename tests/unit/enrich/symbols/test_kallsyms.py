@@ -52,6 +52,16 @@ def test_name(kernel: KernelSymbols, address: int, name: str) -> None:
     assert kernel.name(address) == kernel.name(address) == name
 
 
+def test_many(tmp_path: Path) -> None:
+    """Names are found in every block that they are packed in, in order and out of order."""
+    places = [*range(1_000), *range(1_700, 1_300, -1), *range(1_000, 1_300)]
+    kernel = symbols(tmp_path, "".join(f"{0xFFFFFFFF81000000 + 16 * place:x} t name_{place}\n" for place in places))
+
+    for place in sorted(places):
+        assert kernel.name(0xFFFFFFFF81000005 + 16 * place) == f"name_{place}+0x5"
+    assert [value for *_, value in kernel.ranges(lambda name: name)] == [f"name_{place}" for place in sorted(places)]
+
+
 def test_hidden(tmp_path: Path) -> None:
     """A kernel that hides its addresses, or has no such file, leaves them as they are."""
     hidden = symbols(tmp_path, "0000000000000000 T _text\n0000000000000000 t schedule\n")

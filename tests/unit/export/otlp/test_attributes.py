@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from perflens.export.otlp.attributes import BootClock, of_operation, of_wait
-from perflens.model import Evidence, FileIdentity, Wait
+from perflens.export.otlp.attributes import BootClock, of_operation, of_request, of_wait
+from perflens.model import BlockRequest, Evidence, FileIdentity, Wait
 
 CLOCK = BootClock(1_700_000_000_000_000_000)
 MS = 1_000_000
@@ -25,6 +25,7 @@ def test_read(make: Callable[..., Evidence]) -> None:
         "thread.id": 4712,
         "thread.name": "worker",
         "system.device": "8:17",
+        "perflens.file.device": "8:17",
         "disk.io.direction": "read",
         "code.stacktrace": "io_schedule+0x46\next4_file_read+0x8 [ext4]\npread+0x1a",
         "perflens.probe": "file",
@@ -44,6 +45,12 @@ def test_read(make: Callable[..., Evidence]) -> None:
     }
 
 
+def test_disks(make: Callable[..., Evidence]) -> None:
+    """The device is the disks by name, where they are known; the number stays beside them."""
+    found = of_operation(replace(make(), devices=("loop0", "vd\na")), CLOCK)
+    assert (found["system.device"], found["perflens.file.device"]) == ("loop0,vd\\x0aa", "8:17")
+
+
 def test_unknown(make: Callable[..., Evidence]) -> None:
     """What is not known is left out."""
     bare = make(operation="fsync", object_name="", file=FileIdentity("", False, (0, 0), 0), blocked={}, result=0)
@@ -61,11 +68,35 @@ def test_error(make: Callable[..., Evidence], result: int, expected: str) -> Non
     assert "perflens.bytes" not in found
 
 
-def test_block(make: Callable[..., Evidence]) -> None:
-    """A block request's object is its device."""
-    found = of_operation(make(probe="block", operation="write", object_name="nvme0n1"), CLOCK)
-    assert (found["system.device"], found["disk.io.direction"]) == ("nvme0n1", "write")
-    assert "perflens.fs" not in found
+REQUEST = BlockRequest("write", (259, 0), 2_048, 512, 1_000, 1_000_000, 2_000_000, 3_000_000, 0, "nvme0n1")
+
+
+def test_request(make: Callable[..., Evidence]) -> None:
+    """A request's object is its disk, its parts are what it took; what only a thread's operation has is not there."""
+    blocked = {"held": 1_000_000, "queue": 2_000_000, "device": 3_000_000}
+    found = of_operation(make(probe="block", operation="write", is_request=True, requests=(REQUEST,), blocked=blocked, result=512), CLOCK)
+
+    assert (found["system.device"], found["disk.io.direction"], found["perflens.block.sector"]) == ("nvme0n1", "write", 2_048)
+    assert [found[f"perflens.blocked.{part}"] for part in blocked] == [0.001, 0.002, 0.003]
+    assert found["perflens.bytes"] == 512
+    assert {"perflens.fs", "perflens.on_cpu", "perflens.waits", "perflens.requests", "perflens.file.device"}.isdisjoint(found)
+
+
+def test_request_of_an_operation() -> None:
+    """The span below an operation's says where the request went and what it took; a flush is nowhere."""
+    assert of_request(REQUEST) == {
+        "perflens.operation": "write",
+        "perflens.bytes": 512,
+        "system.device": "nvme0n1",
+        "disk.io.direction": "write",
+        "perflens.block.sector": 2_048,
+        "perflens.blocked.held": 0.001,
+        "perflens.blocked.queue": 0.002,
+        "perflens.blocked.device": 0.003,
+    }
+    flush = of_request(REQUEST._replace(operation="flush", sector=2**64 - 1, disk="", error=5))
+    assert (flush["system.device"], flush["error.type"]) == ("259:0", "EIO")
+    assert {"disk.io.direction", "perflens.block.sector"}.isdisjoint(flush)
 
 
 def test_hostile(make: Callable[..., Evidence]) -> None:

@@ -8,8 +8,8 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.delivery import Delivery
-from perflens.export.otlp.exporters import Answer
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.quiet import Listener
 

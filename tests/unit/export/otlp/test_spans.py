@@ -29,9 +29,19 @@ def test_not_imported() -> None:
     """Without a collector nothing of OpenTelemetry is imported."""
     code = (
         "import sys; from perflens.export.otlp import spans; spans.start('', 'auto', print, {}); "
-        "sys.exit(bool({'opentelemetry', 'grpc', 'requests'} & set(sys.modules)))"
+        "sys.exit(bool({'opentelemetry', 'grpc', 'requests', 'urllib3'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": "exporter"}, check=False).returncode == 0
+
+
+def test_requests_not_imported() -> None:
+    """Spans over HTTP do without requests, which takes memory."""
+    code = (
+        "import sys; from perflens.export.otlp import spans; own = spans.start('http://127.0.0.1:1', 'auto', print, {}); own.close(0.1); "
+        "sys.exit(bool(own.reason) or 'requests' in sys.modules)"
+    )
+    environment = {"PYTHONPATH": "exporter", "HOME": "/nonexistent"}
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=False).returncode == 0
 
 
 def test_not_installed(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

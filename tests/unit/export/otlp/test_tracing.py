@@ -15,10 +15,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from perflens import __version__
 from perflens.export.otlp.tracing import TracedSpans
 from perflens.export.otlp.variables import options
-from perflens.model import Evidence, Exemplar, Wait
+from perflens.model import BlockRequest, Evidence, Exemplar, Wait
 
 MS = 1_000_000
-WALL = 1_700_000_000_000_000_000
+START, WALL = 5_000_000_000, 1_700_000_000_000_000_000
 Pairs = list[tuple[Evidence, Exemplar]]
 
 
@@ -64,7 +64,8 @@ def test_tree(make: Callable[..., Evidence], sink: Sink) -> None:
     spans.close()
     io, lock, root = sink.spans
     assert (root.name, io.name, lock.name) == ("file.read", "wait.io", "wait.lock")
-    assert ids == (f"{root.context.trace_id:032x}", f"{root.context.span_id:016x}")
+    assert ids
+    assert ids[:2] == (f"{root.context.trace_id:032x}", f"{root.context.span_id:016x}")
     assert root.parent is None
     assert {span.kind for span in sink.spans} == {SpanKind.INTERNAL}
     assert [span.parent and span.parent.span_id for span in (io, lock)] == [root.context.span_id] * 2
@@ -74,6 +75,43 @@ def test_tree(make: Callable[..., Evidence], sink: Sink) -> None:
     assert (root.attributes or {})["process.pid"] == 4711
     assert root.status.status_code is StatusCode.UNSET
     assert spans.counts()["exported"] == 3
+
+
+SERVED = BlockRequest("write", (254, 0), 800, 4_096, START + 2 * MS, 0, MS, 2 * MS, 0, "vda")
+LOST = BlockRequest("flush", (254, 0), 2**64 - 1, 0, START + 6 * MS, MS, 0, MS, 5)
+
+
+def test_requests_of_an_operation(make: Callable[..., Evidence], sink: Sink) -> None:
+    """Each request that served an operation is a span below it; one that was slow itself is told of with that span."""
+    exported: Pairs = []
+    spans = traced(sink, exported)
+    slow = make(probe="block", is_request=True, requests=(SERVED,), duration=3 * MS, waits=())
+    ids = spans.emit(make(waits=(), requests=(SERVED, LOST), requests_seen=9), [slow])
+    spans.close()
+    served, lost, root = sink.spans
+
+    assert ids
+    assert ids.requests == {own.identity: f"{span.context.span_id:016x}" for own, span in ((SERVED, served), (LOST, lost))}
+    assert [(span.name, span.parent and span.parent.span_id) for span in (served, lost)] == [
+        ("block.write", root.context.span_id),
+        ("block.flush", root.context.span_id),
+    ]
+    assert (served.start_time, served.end_time) == (WALL + 2 * MS, WALL + 5 * MS)
+    assert [span.status.status_code for span in (served, lost)] == [StatusCode.UNSET, StatusCode.ERROR]
+    assert [(own.event.probe, exemplar[:3]) for own, exemplar in exported] == [
+        ("block", (ids.trace_id, ids.requests[SERVED.identity], 3 * MS)),
+        ("file", (*ids[:2], 20 * MS)),
+    ]
+    assert spans.counts()["exported"] == 3
+
+
+def test_request_without_an_operation(make: Callable[..., Evidence], sink: Sink) -> None:
+    """A request of its own is one span, with nothing below it."""
+    spans = traced(sink)
+    spans.emit(make(probe="block", operation="write", is_request=True, requests=(SERVED,), requests_seen=1, waits=()))
+    spans.close()
+
+    assert [span.name for span in sink.spans] == ["block.write"]
 
 
 def test_error_status(make: Callable[..., Evidence], sink: Sink) -> None:
@@ -138,7 +176,7 @@ def test_exported(make: Callable[..., Evidence], sink: Sink) -> None:
     ids = spans.emit(evidence)
     assert ids
     spans.close()
-    assert exported == [(evidence, Exemplar(*ids, 20 * MS, (WALL + 20 * MS) / 1e9))]
+    assert exported == [(evidence, Exemplar(*ids[:2], 20 * MS, (WALL + 20 * MS) / 1e9))]
 
 
 @pytest.mark.parametrize("answer", [SpanExportResult.FAILURE, ValueError("no")])

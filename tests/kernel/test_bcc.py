@@ -1,0 +1,66 @@
+"""The bcc loader counts what libbpf does, in the same series, on kernels that tell it nothing of their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pytest
+
+from tests.kernel.disks import zeroed_loop
+from tests.kernel.headers import kernel_headers, needs_bcc
+from tests.kernel.loaders import COMPILES, EXPECTED, Seen, done, seen, slow_series, until_read
+from tests.kernel.support import RunningAgent, agent
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A loop device."""
+    with zeroed_loop(tmp_path_factory.mktemp("disk")) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def bcc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAgent]:
+    """An agent whose programs bcc compiled."""
+    needs_bcc()
+    environment = kernel_headers(tmp_path_factory.mktemp("headers"))
+    flags = ("--loader=bcc", "--probes.strict", "--threshold=1us")
+    with agent(tmp_path_factory.mktemp("bcc"), *flags, environment=environment, seconds=COMPILES) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def counted(bcc: RunningAgent, disk: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Seen, Seen]:
+    """What both loaders made of one workload."""
+    folder = tmp_path_factory.mktemp("work")
+    file = folder / "data"
+    file.write_bytes(bytes(4_096))
+    with agent(folder, "--loader=libbpf", "--probes.strict") as libbpf, done(file, disk) as own:
+        return seen(bcc.url, disk, own), seen(libbpf.url, disk, own)
+
+
+def test_both_loaders_count_the_same(counted: tuple[Seen, Seen]) -> None:
+    bcc, libbpf = counted
+    assert asdict(bcc) == asdict(libbpf)
+
+
+def test_the_counts_are_those_of_the_work(counted: tuple[Seen, Seen]) -> None:
+    bcc = asdict(counted[0])
+    assert {name: bcc[name] for name in EXPECTED} == EXPECTED
+
+
+@pytest.mark.parametrize("probe", ["file", "block"])
+@pytest.mark.usefixtures("counted")
+def test_slow_operations_are_accounted_for(bcc: RunningAgent, probe: str) -> None:
+    slow, events = slow_series(until_read(bcc.url, probe), probe)
+    assert slow > 0
+    assert slow == events
+
+
+def test_the_page_says_which_loader(bcc: RunningAgent) -> None:
+    log = bcc.log.read_text()
+    assert 'msg=loader loader=bcc reason="as it is configured"' in log
+    assert log.count("mechanism=bcc") == 3

@@ -1,0 +1,191 @@
+"""Where the kernel has no BTF bcc loads the probes: it counts what libbpf does, and what bcc's own tools do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from perflens.errors import ProbeError
+from perflens.kernel import bcc_headers
+from tests.kernel.disks import Requests
+from tests.kernel.headers import needs_bcc
+from tests.kernel.loaders import (
+    COMPILES,
+    DIRECT,
+    DIRECT_READS,
+    DIRECT_WRITES,
+    EXPECTED,
+    PARTS,
+    READS,
+    WITHOUT_BTF,
+    WRITES,
+    Seen,
+    done,
+    seen,
+)
+from tests.kernel.support import RunningAgent, agent, group, wait
+from tests.vm.guest.disks import null_disk
+from tests.vm.guest.test_owners import SIZE, dirty, sync
+
+TOOLS = {"fileslower-bpfcc": ("0",), "bitesize-bpfcc": (), "biolatency-bpfcc": ("-D",)}
+READY = "Tracing"
+SECONDS = 400  # an emulated machine compiles for a minute, and several at once
+FILE = "of-the-work"
+
+
+class Work(NamedTuple):
+    """What both loaders and each of the tools made of one workload."""
+
+    bcc: Seen
+    libbpf: Seen
+    tools: dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def can_compile() -> None:
+    """Skip where bcc or headers are missing."""
+    needs_bcc()
+    try:
+        bcc_headers.find(Path("/proc/sys/kernel/osrelease").read_text().strip())
+    except ProbeError as error:
+        pytest.skip(error.reason)
+
+
+class Tool:
+    """A tool of bcc that traces from its start on until it is asked for what it found."""
+
+    def __init__(self, command: list[str], out: Path) -> None:
+        self._out = out
+        with out.open("wb") as file:
+            environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+
+    def await_ready(self) -> None:
+        """Wait until it traces, or has ended because it cannot."""
+        deadline = time.monotonic() + SECONDS
+        while READY not in self._out.read_text() and self._process.poll() is None:
+            assert time.monotonic() < deadline, self._out.read_text()
+            time.sleep(0.5)
+
+    def found(self) -> str:
+        """End it; return what it printed, empty if it could not trace."""
+        traced = self._process.poll() is None
+        self.close()
+        return self._out.read_text() if traced else ""
+
+    def close(self) -> None:
+        """End it, as a person would."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tool]]:
+    """Those that are installed, which compile meanwhile."""
+    folder = tmp_path_factory.mktemp("tools")
+    with ExitStack() as ends:
+        found = {}
+        for name, arguments in TOOLS.items():
+            if shutil.which(name):
+                found[name] = Tool([name, *arguments], folder / name)
+                ends.callback(found[name].close)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def agents(tools: dict[str, Tool], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningAgent, RunningAgent]]:
+    """One that sees no BTF, and one that does; when no tool compiles any more."""
+    for tool in tools.values():
+        tool.await_ready()
+    folder = tmp_path_factory.mktemp("agents")
+    with agent(folder, "--probes.strict", prefix=WITHOUT_BTF, seconds=COMPILES) as bcc, agent(folder, "--probes.strict") as libbpf:
+        yield bcc, libbpf
+
+
+@pytest.fixture(scope="module")
+def work(agents: tuple[RunningAgent, RunningAgent], tools: dict[str, Tool], tmp_path_factory: pytest.TempPathFactory) -> Work:
+    """The workload."""
+    file = tmp_path_factory.mktemp("work") / FILE
+    file.write_bytes(bytes(4_096))
+    with null_disk() as disk, done(file, disk) as own:
+        bcc, libbpf = (seen(each.url, disk, own) for each in agents)
+        time.sleep(5)  # for the tool that prints as it goes
+        return Work(bcc, libbpf, {name: tool.found() for name, tool in tools.items()})
+
+
+def traced(work: Work, tool: str) -> str:
+    """What a tool found; the test is skipped if it is missing or cannot trace this kernel."""
+    if not work.tools.get(tool):
+        pytest.skip(f"{tool} is not installed (bpfcc-tools), or does not work on this kernel")
+    return work.tools[tool]
+
+
+def in_buckets(text: str) -> int:
+    """The counts of a histogram of bcc, summed."""
+    return sum(int(found) for found in re.findall(r"^\s*\d+ -> \d+\s+: (\d+)", text, re.MULTILINE))
+
+
+def test_auto_takes_bcc_without_btf(agents: tuple[RunningAgent, RunningAgent]) -> None:
+    bcc, libbpf = (each.log.read_text() for each in agents)
+    assert "loader=bcc" in bcc
+    assert "the kernel has no BTF at /sys/kernel/btf/vmlinux" in bcc
+    assert bcc.count("mechanism=bcc") == 3
+    assert "loader=libbpf" in libbpf
+
+
+def test_both_loaders_count_the_same(work: Work) -> None:
+    assert asdict(work.bcc) == asdict(work.libbpf)
+    assert {name: asdict(work.bcc)[name] for name in EXPECTED} == EXPECTED
+
+
+def test_fileslower_counts_the_same(work: Work) -> None:
+    own = [line.split() for line in traced(work, "fileslower-bpfcc").splitlines() if line.split()[-1:] == [FILE]]
+    by_direction = {name: sum(fields[-4] == letter for fields in own) for name, letter in (("read", "R"), ("write", "W"))}
+    assert by_direction == {"read": READS, "write": WRITES}
+    assert {name: work.bcc.files[name] for name in by_direction} == by_direction
+
+
+@pytest.mark.parametrize(("tool", "section"), [("bitesize-bpfcc", f"Process Name = {DIRECT}"), ("biolatency-bpfcc", "disk = nullb0")])
+def test_tools_count_the_same_requests(work: Work, tool: str, section: str) -> None:
+    _, _, own = traced(work, tool).partition(section)
+    found = in_buckets(re.split(r"^(?:Process Name|disk) = ", own, maxsplit=1, flags=re.MULTILINE)[0])
+    assert found == DIRECT_READS + DIRECT_WRITES
+    assert sum(work.bcc.requests[name][PARTS.index("device")] for name in ("read", "write")) == found
+
+
+def test_the_writer_owns_what_another_syncs(agents: tuple[RunningAgent, RunningAgent], slow: str, folder: Path) -> None:
+    file = folder / f"bcc-{time.monotonic_ns()}"
+    with group("writer") as writer, group("syncer") as syncer:
+        requests = Requests(agents[0].url, slow)
+        wait(writer.run(lambda: dirty(file)))
+        wait(syncer.run(lambda: sync(file)))
+        requests.settle()
+        assert requests.by_agent(writer.unit)[1] == SIZE
+        assert requests.by_agent(syncer.unit)[1] < SIZE // 10  # of the journal, at most
+        assert requests.methods["blkcg"] > 0
+
+
+def test_what_the_loaders_take(agents: tuple[RunningAgent, RunningAgent]) -> None:
+    """Prints it: memory of the agent, and the time from its start to its page."""
+    for each in agents:
+        log = each.log.read_text()
+        name = re.search(r"loader=(\w+)", log)
+        times = [datetime.fromisoformat(stamp) for stamp in re.findall(r"ts=(\S+Z) .*?msg=(?:starting|\"listening)", log)]
+        memory = re.search(r"^RssAnon:\s+(\d+) kB$", Path(f"/proc/{each.process.pid}/status").read_text(), re.MULTILINE)
+        assert name
+        assert memory
+        assert len(times) == 2
+        print(f"{name[1]}: {int(memory[1]) >> 10} MiB RssAnon, {(times[1] - times[0]).total_seconds():.1f} s to the first page")
+        print("\n".join(line for line in log.splitlines() if "compiled by bcc" in line))

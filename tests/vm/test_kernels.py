@@ -1,0 +1,123 @@
+"""The checks in guest/, each on every kernel that is asked for: KERNELS="5.10 6.1 6.12 newest native"; CHECKS="rungs" for some."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.vm.guest.ladder import NAMES
+from tests.vm.report import Run, merged, outcomes, properties
+
+ROOT = Path(__file__).resolve().parents[2]
+GUEST = ROOT / "tests" / "components" / "guest"
+PAGE = ROOT / "docs" / "kernels.md"
+UNAVAILABLE = 125
+COMPILED = ("6.1",)  # kernels whose headers are fetched too, for bcc: that of Debian 12 knows them
+KERNELS = [series for series in os.environ.get("KERNELS", "").split() if series != "aarch64"]  # test_aarch64.py
+CHECKS = os.environ.get("CHECKS", "").split()
+NONE = pytest.param("", marks=pytest.mark.skip(reason="boots other kernels, which takes minutes each: make test-vm"))
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A start of the guest: its CPUs, the kernel's parameters, the checks that are run then, by the names of their modules, and for
+    how many CPUs the kernel has room."""
+
+    cpus: int
+    parameters: str
+    checks: tuple[str, ...]
+    possible: int = 0
+
+
+ONE, MANY = 1, 128
+ALL = tuple(sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/vm/guest").glob("test_*.py")))
+WHOLE = Boot(2, "", tuple(name for name in ALL if name not in ("preempted", "possible_cpus")))
+PREEMPTED = Boot(2, "preempt=full", ("preempted",))
+BOOTS = {
+    "5.10": (WHOLE,),  # has no preempt=full, and does not count the memory of maps exactly; 6.1 neither
+    "6.1": (WHOLE, PREEMPTED),
+    "6.12": (WHOLE, PREEMPTED),
+    "newest": (
+        WHOLE,
+        Boot(2, "preempt=full", ("preempted", "possible_cpus"), MANY),
+        Boot(ONE, "", ("possible_cpus",), ONE),
+    ),
+    "native": (Boot(0, "", tuple(name for name in ALL if name != "possible_cpus")),),
+}
+
+
+def guest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Ask the component; without it the test is skipped."""
+    done = subprocess.run([GUEST, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == UNAVAILABLE:
+        pytest.skip(done.stderr.strip())
+    return done
+
+
+def pytest_of(series: str, checks: tuple[str, ...], report: Path) -> list[str]:
+    """The command that runs checks there."""
+    settings = [f"PERFLENS_GUEST={series}", "COLUMNS=200"]
+    if series != "native":
+        settings.append(f"PERFLENS_TEST_PATIENCE={PATIENCE}")
+    modules = [f"tests/vm/guest/test_{name}.py" for name in checks]
+    flags = ["-p", "no:cacheprovider", "--timeout=600", "--color=no", "--durations=10", "-o", "junit_family=xunit1", f"--junitxml={report}"]
+    return ["env", *settings, str(ROOT / ".venv/bin/python"), "-m", "pytest", *modules, *flags]
+
+
+def run_in(series: str, boot: Boot, report: Path) -> subprocess.CompletedProcess[str]:
+    """Run the checks of a boot; those that were not asked for are left out."""
+    command = pytest_of(series, tuple(name for name in boot.checks if name in (CHECKS or ALL)), report)
+    if series == "native":
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    options = (*(("--append", boot.parameters) if boot.parameters else ()), *(("--possible", str(boot.possible)) if boot.possible else ()))
+    return guest(series, "--cpus", str(boot.cpus), *options, "--results", str(report.parent), "--", *command)
+
+
+def version_of(series: str) -> str:
+    """The release of the kernel, once it is here."""
+    if series == "native":
+        return platform.release()
+    fetched = guest("--fetch", *(["--headers"] if series in COMPILED else []), series)
+    assert fetched.returncode == 0, fetched.stderr
+    return fetched.stdout.strip()
+
+
+def scrapes(reports: list[str]) -> str:
+    """Whether the time of a scrape with many possible CPUs is within twice that with one."""
+    seconds = {int(own["possible_cpus"]): float(own["scrape_seconds"]) for own in map(properties, reports) if "scrape_seconds" in own}
+    if not {ONE, MANY} <= seconds.keys():
+        return "FAIL"
+    print(f"a scrape takes {seconds[ONE]:.4f} s with {ONE} possible CPU, {seconds[MANY]:.4f} s with {MANY}")
+    return "pass" if seconds[MANY] <= 2 * seconds[ONE] else "FAIL"
+
+
+def write(series: str, version: str, reports: list[str]) -> None:
+    """Bring the column of this kernel into the page; a check that ran in several boots is as good as the worst of them."""
+    cells, checks = outcomes(reports, NAMES)
+    if any(boot.possible for boot in BOOTS[series]):
+        checks[f"possible_cpus: a scrape with {MANY} takes at most twice the time of one with {ONE}"] = scrapes(reports)
+    PAGE.write_text(merged(PAGE, Run(series, version, datetime.now(UTC).date().isoformat(), cells, checks)))
+
+
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("series", KERNELS or [NONE])
+def test_kernel(series: str, tmp_path: Path) -> None:
+    """Every check holds on this kernel; docs/kernels.md tells what came out, whatever it is."""
+    version, failed, reports = version_of(series), [], []
+    for number, boot in enumerate(BOOTS[series]):
+        if not set(boot.checks) & set(CHECKS or ALL):
+            continue
+        done = run_in(series, boot, report := tmp_path / f"{number}.xml")
+        print(done.stdout)
+        failed += [done.stderr or "a check failed"] if done.returncode else []
+        reports += [report.read_text()] if report.exists() else []
+    if not CHECKS:
+        write(series, version, reports)
+    assert not failed, "\n".join(failed)
