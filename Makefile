@@ -6,11 +6,17 @@ BIN    := $(VENV)/bin
 CLANG  ?= clang
 STRIP  ?= llvm-strip
 ARCHES ?= x86_64 aarch64
+MACHINE := $(shell uname -m)
+ARCH    ?= $(MACHINE)
+SYSROOT = build/sysroot-$(ARCH)
 
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 BPF_HEADERS  := $(wildcard bpf/include/*.h)
 OBJECT_ROOT  := exporter/perflens/objects
-OBJECTS      := $(foreach arch,$(ARCHES),$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.bpf.o,$(BPF_SOURCES)))
+OBJECTS      := $(foreach arch,$(ARCHES),$(foreach kind,bpf bare.bpf,$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.$(kind).o,$(BPF_SOURCES))))
+# What bcc compiles on hosts without BTF is brought to them as it is.
+BCC_SOURCES  := $(wildcard bpf/bcc/*) bpf/include/bucket.h bpf/include/pseudo.h
+OBJECTS      += $(addprefix $(OBJECT_ROOT)/bcc/,$(notdir $(BCC_SOURCES)))
 NATIVE       := exporter/perflens/kernel/_native.abi3.so
 TARGET_x86_64  := x86
 TARGET_aarch64 := arm64
@@ -19,8 +25,11 @@ BPF_FLAGS     = -g -O2 -Wall -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell
 # What is to be installed before anything is compiled; a build that must not install packages passes PACKAGES= (setup.py).
 PACKAGES     ?= $(VENV)/packages
 
+# What test-vm boots, and this machine as it is. CHECKS="rungs events" are those modules of tests/vm/guest alone.
+KERNELS ?= 5.10 6.1 6.12 newest native
+
 .DELETE_ON_ERROR:
-.PHONY: help run setup test lint objects wheel bench ci clean
+.PHONY: help run setup test test-vm lint objects wheel wheels bench ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +41,10 @@ setup: $(OBJECTS) $(NATIVE) ## Install what is missing and make .venv with the p
 
 test: setup ## Run every test; those that cannot run here are skipped by name with the reason
 	@deploy/elevate $(BIN)/python -m pytest $(ARGS)
+
+test-vm: setup ## Prove the probes on other kernels, in emulated guests, and write docs/kernels.md (KERNELS="6.1" for some of them)
+	@deploy/install-packages --with-guests $(filter aarch64,$(KERNELS))
+	@deploy/elevate env KERNELS="$(KERNELS)" CHECKS="$(CHECKS)" $(BIN)/python -m pytest tests/vm $(ARGS)
 
 lint: setup ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -46,8 +59,21 @@ $(OBJECT_ROOT)/$(1)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
 	@mkdir -p $$(@D)
 	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -c $$< -o $$@
 	$(STRIP) -g $$@
+
+# For kernels that have no BTF of their own: nothing in it refers to that.
+$(OBJECT_ROOT)/$(1)/%.bare.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
+	@mkdir -p $$(@D)
+	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -DWITHOUT_KERNEL_BTF -c $$< -o $$@
+	$(STRIP) -g $$@
 endef
 $(foreach arch,$(ARCHES),$(eval $(call object_rule,$(arch))))
+
+define bcc_rule
+$(OBJECT_ROOT)/bcc/$(notdir $(1)): $(1)
+	@mkdir -p $$(@D)
+	@cp $$< $$@
+endef
+$(foreach source,$(BCC_SOURCES),$(eval $(call bcc_rule,$(source))))
 
 # A stamp, so that a machine that has everything is not asked again.
 $(VENV)/packages: deploy/install-packages
@@ -65,10 +91,19 @@ $(NATIVE): exporter/perflens/kernel/_native.c setup.py $(VENV)/installed
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
 
-wheel: setup ## Build dist/*.whl for this architecture, with libbpf inside, from dist/*.tar.gz
-	@rm -rf dist
-	PERFLENS_STATIC=1 $(BIN)/python -m build --quiet --no-isolation
-	@ls dist/*.whl
+# A wheel for another architecture is linked with libraries of its own, which lie unpacked in a folder.
+$(SYSROOT): deploy/sysroot deploy/install-packages
+	@deploy/install-packages --with-cross $(ARCH)
+	@rm -rf $@ && deploy/sysroot $(ARCH) $@
+	@touch $@
+
+wheel: setup $(if $(filter-out $(MACHINE),$(ARCH)),$(SYSROOT)) ## Build dist/*.whl with libbpf inside, and dist/*.tar.gz (ARCH=aarch64 cross-compiles)
+	@rm -f dist/*.tar.gz dist/*_$(ARCH).whl
+	PERFLENS_STATIC=1 PERFLENS_MACHINE=$(ARCH) PERFLENS_SYSROOT=$(abspath $(SYSROOT)) $(BIN)/python -m build --quiet --no-isolation
+	@ls dist/*_$(ARCH).whl
+
+wheels: ## Build the wheels of every architecture
+	@for arch in $(ARCHES); do $(MAKE) --no-print-directory wheel ARCH=$$arch || exit 1; done
 
 bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md (ROWS="switch spans" for some of them)
 	@deploy/elevate $(BIN)/python -m tests.bench $(ROWS)

@@ -20,24 +20,25 @@ from unittest.mock import patch
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
 from perflens.cli.context import Context
 from perflens.config.keys import Key, Section, leaves, tree
 from perflens.config.settings import Settings
 from perflens.config.values import span, written
 from perflens.enrich.cgroups import CgroupTree
+from perflens.enrich.devices import Devices
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
-from perflens.kernel.attached import Sizes, object_path
-from perflens.kernel.btf import ObjectTypes, read_object
+from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
 
-__all__ = ["LIMITS", "Metric", "configuration", "kernel_bytes", "main", "memory", "metrics", "rendered", "types_of"]
+__all__ = ["LIMITS", "Metric", "configuration", "main", "memory", "metrics", "rendered"]
 
 DOCS = Path(__file__).parent
 NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. -->"
@@ -76,6 +77,22 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Operations whose exit was not seen: the thread is gone, or began another one.",
         "Nothing for single ones. If it grows with the load, look at `perflens_probe_missed_total`.",
     ),
+    'perflens_probe_operations_total{outcome="merged"}': (
+        "Requests that went into another one, made before them, and are part of what that took. Their bytes are its bytes.",
+        "Nothing: the scheduler does its work.",
+    ),
+    "perflens_probe_requeued_total": (
+        "How often a request was issued again: the driver could not take it, so its time in the queue went on.",
+        "Nothing for few. Many say that the device or its driver is short of room for requests.",
+    ),
+    "perflens_probe_held_unknown_total": (
+        "Requests of which the bio's submission was not seen or was forgotten: they count as held back for no time.",
+        "Nothing for few: those of drivers and file systems that make requests themselves. Else look at `perflens_probe_missed_total`.",
+    ),
+    "perflens_probe_layer_not_noted_total": (
+        "Requests to devices stacked on others that are not in their histogram: more than 4,096 of them were under way.",
+        "Nothing; the disks below count every request.",
+    ),
     'perflens_probe_operations_total{outcome="filtered"}': (
         "Calls on a descriptor behind which no file is open. They are in no histogram, on purpose.",
         "Nothing. A program that makes many of them closes files twice.",
@@ -85,7 +102,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Nothing; see [coverage](coverage.md).",
     ),
     "perflens_probe_missed_total": (
-        "How often the kernel skipped a program that was running already on that CPU: so many operations at most were not seen.",
+        "How often the kernel left out a program, so that so many operations at most were not seen or did not end. `recursion`: it was "
+        "running already on that CPU. `kprobe`: more than 2,048 calls slept in that function, or another kprobe was running.",
         "Stop other tracers of the same hooks, or choose another rung with `probes.NAME.attach`.",
     ),
     "perflens_probe_overlong_total": (
@@ -115,6 +133,11 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     'perflens_slow_events_total{outcome="ring_full"}': (
         "Slow operations that the ring had no room for: the agent did not get to drain it. They are in every metric.",
         "Give the agent a CPU, or lower `events.rate`; see the runbook of PerfLensEventsLost.",
+    ),
+    'perflens_slow_events_total{outcome="buffer_busy"}': (
+        "Slow operations that ended while another one's event was being written on their CPU, by a thread that they preempted. They are "
+        "in every metric.",
+        "Nothing: it takes a preemptible kernel and two slow operations in the same microseconds.",
     ),
     "perflens_slow_events_unexplained_total": (
         "Events that are in the timeline and among the slowest processes, without stacks or a span: more than `events.explained` a second.",
@@ -167,6 +190,11 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "`timeline` (operations told after their second had left the window), `exemplars` (of series above `series.limit`).",
         "Nothing: metrics are not made of these. Raise the threshold if the API shows too short a time.",
     ),
+    "perflens_block_device_left_out": (
+        "Block devices beyond 1,024, pairs of one device above another beyond 1,024, mounts beyond 256 or beyond 64 of one device: "
+        "the metrics `perflens_block_device_…_info` lack so many now.",
+        "Nothing: operations are counted all the same. A slow one on a device that is not kept has no `devices`.",
+    ),
     "perflens_scrape_collector_success": (
         "0 when a collector failed: its families are missing or cut short on this page.",
         "The log line `a collector failed` has the error; [report it](troubleshooting.md#a-collector-failed).",
@@ -191,16 +219,33 @@ class _Spans(NoSpans):
         return SpanLedger(1).counts()
 
 
+class _Devices(Devices):
+    """A disk that has a mount and lies on another one, whatever this host has."""
+
+    def __init__(self) -> None:
+        """Nothing is read."""
+
+    def all(self) -> tuple[Device, ...]:
+        return (Device("dm-0", (253, 0), "dm", 1 << 30, False, False, "vg-root", "", "", "dm-0", mounts=(("/", "ext4"),)),)
+
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        return (("dm-0", "sda"),)
+
+    def left_out(self) -> tuple[int, int]:
+        return 0, 0
+
+
 def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     """An agent whose probes are attached to nothing: those that are enabled unless the configuration says otherwise."""
     cells: dict[str, FakeCells] = {}
 
     def attach(name: str, probe: Probe, _host: Host, **_: object) -> FakeCells:
-        cells[name] = FakeCells(name, probe)
+        cells[name] = FakeCells(name, probe, cells=128)
         return cells[name]
 
     probes = {name: probe for name, probe in discover().items() if probe.enabled}
     made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
+    made.devices = _Devices()
     with patch.object(running, "attach", attach):
         made.start()
     made.explainer.spans = _Spans()
@@ -210,14 +255,19 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     return made, cells
 
 
+_OBJECTS = {"fs": "ext4", "device": "sda"}
+
+
 def rendered() -> str:
     """Return the page of an agent that has seen one operation of each kind, with every wait, and another one in flight."""
     made, cells = _agent()
-    for own in cells.values():
+    for running_probe in made.running:
+        own, probe = cells[running_probe.name], running_probe.probe
+        objects = [_OBJECTS[part.object_label] for part in probe.parts] or [""]
         for operation in own.operations:
-            cell = own.record(77, "ext4", operation, 10_000_000)
+            found = [own.record(77, name, operation, 10_000_000, part=part) for part, name in enumerate(objects)]
             for reason in own.wait_reasons:
-                own.wait(cell, reason, 1_000_000)
+                own.wait(found[probe.counted], reason, 1_000_000)
             own.begin(os.getpid() + operation, 77, operation, time.monotonic_ns() - 10_000_000)
     try:
         return made.page.render(Query()).decode()
@@ -373,128 +423,65 @@ def configuration() -> str:
     )
 
 
-_PAGE = 4_096
-_HASH_HEAD, _ELEMENT_HEAD, _BUCKET, _POINTER, _QUEUE_HEAD = 896, 48, 16, 8, 312
-_PLAIN_ARRAY_HEAD, _RING_HEAD, _RING_OWN_PAGES = 312, 304, 3
-_PROGRAMS = 60 * 1024
-_OVERFLOW_SLOTS, _HINTS, _SLEEPS, _WAIT_FRAMES, _BUDGETS = 1_024, 1_024, 2_048, 512, 4_096
-_STRUCTS = ("op_slot", "cell", "cell_key", "cell_info", "ledger_shard", "sleep", "wait_frame", "event", "event_buffer")
-
-
-def _pages(size: int) -> int:
-    return -(-size // _PAGE) * _PAGE
-
-
-def _array(entries: int, size: int) -> int:
-    """A mapped array: its own page, then the values in whole pages."""
-    return _PAGE + _pages(entries * -(-size // 8) * 8)
-
-
-def _hash(entries: int, key: int, value: int, cpus: int) -> int:
-    """A hash whose elements are allocated with it, one more for each CPU."""
-    element = _ELEMENT_HEAD + -(-key // 8) * 8 + -(-value // 8) * 8
-    buckets = 1 << (entries - 1).bit_length()
-    return _HASH_HEAD + _BUCKET * buckets + element * (entries + cpus) + _POINTER * cpus
-
-
-def _plain_array(entries: int, size: int) -> int:
-    """An array that is not mapped: no pages of its own."""
-    return _PLAIN_ARRAY_HEAD + entries * -(-size // 8) * 8
-
-
-def _per_cpu_array(entries: int, size: int, cpus: int) -> int:
-    return _PLAIN_ARRAY_HEAD + entries * (_POINTER + -(-size // 8) * 8 * cpus)
-
-
-def _lru_hash(entries: int, key: int, value: int) -> int:
-    return _hash(entries, key, value, 0)
-
-
-def _ring(size: int) -> int:
-    """Its pages, and two pointers to each of them: it is mapped twice, one after the other."""
-    return _RING_HEAD + size + _RING_OWN_PAGES * _PAGE + _POINTER * (_RING_OWN_PAGES + 2 * size // _PAGE)
-
-
-def types_of(name: str) -> ObjectTypes:
-    """Return the structs that a probe's tables hold."""
-    return read_object(object_path(name, platform.machine()), frozenset(_STRUCTS))
-
-
-def kernel_bytes(types: ObjectTypes, sizes: Sizes, cpus: int) -> dict[str, int]:
-    """Return the kernel memory of one probe by what it is for."""
-    struct = types.struct
-    data = [max(v.field.offset + v.field.size for v in types.variables.values() if v.section == name) for name in (".rodata", ".bss")]
-    return {
-        "slots": _array(sizes.slots, struct("op_slot").size)
-        + _hash(_OVERFLOW_SLOTS, 4, struct("op_slot").size, cpus)
-        + _plain_array(_HINTS, 4),
-        "cells": _array(sizes.cells * sizes.shards, struct("cell").size),
-        "keys and infos": _array(sizes.cells, struct("cell_key").size) + _array(sizes.cells, struct("cell_info").size),
-        "index and free list": _hash(sizes.cells, struct("cell_key").size, 4, cpus) + _QUEUE_HEAD + 4 * (sizes.cells + 1),
-        "waits": _hash(_SLEEPS, 4, struct("sleep").size, cpus)
-        + _per_cpu_array(2, struct("sleep").size, cpus)
-        + _array(_WAIT_FRAMES, struct("wait_frame").size),
-        "events": _ring(sizes.ring) + _per_cpu_array(2, struct("event_buffer").size, cpus) + _lru_hash(_BUDGETS, 8, 8),
-        "ledger, data, programs": _array(sizes.shards, struct("ledger_shard").size) + sum(_array(1, size) for size in data) + _PROGRAMS,
-    }
-
-
 def _mib(size: int) -> str:
     return f"{size / 2**20:.2f}"
 
 
-def _memory_rows(types: ObjectTypes, host: Host, cells: int) -> Iterator[str]:
+def _table_rows(name: str, probe: Probe, sizes: Sizes) -> Iterator[str]:
+    for table in tables_of(name, probe, sizes):
+        kind = f"mapped {table.kind}" if table.mapped else table.kind
+        size = "" if table.kind == "ring" else f"{table.key} + {table.value:,}"
+        yield f"| {name} | `{table.name}` | {kind} | {size} | {table.formula} |"
+
+
+def _share_rows(probes: Mapping[str, Probe]) -> Iterator[str]:
+    for name, probe in probes.items():
+        cells = f"min(`cells`, {probe.cells:,})" if probe.cells else "`cells`"
+        yield f"| {name} | {cells} | min(shards, {probe.shards}) | {probe.ring >> 20} MiB |"
+
+
+def _host_rows(probes: Mapping[str, Probe], host: Host, cells: int) -> Iterator[str]:
     for cpus in (2, 8, 128):
         for pid_max in (32_768, 4_194_304):
             sizes = Sizes.of(replace(host, possible_cpus=cpus, pid_max=pid_max), cells)
-            parts = kernel_bytes(types, sizes, cpus)
-            columns = (f"{cpus}", f"{pid_max:,}", f"{sizes.shards}", f"{sizes.slots:,}", *map(_mib, parts.values()))
-            yield f"| {' | '.join(columns)} | **{_mib(sum(parts.values()))}** |"
+            found = host_bytes(probes, sizes, cpus)
+            columns = (f"{cells:,}", f"{cpus}", f"{pid_max:,}", f"{sizes.shards}", f"{sizes.slots:,}", *map(_mib, found.values()))
+            yield f"| {' | '.join(columns)} | **{_mib(sum(found.values()))}** |"
 
 
-def _struct_rows(types: ObjectTypes) -> Iterator[str]:
-    entries = {
-        "op_slot": "slots",
-        "cell": "cells × shards",
-        "cell_key": "cells",
-        "cell_info": "cells",
-        "ledger_shard": "shards",
-        "sleep": f"{_SLEEPS:,}, and 2 × possible CPUs",
-        "event_buffer": "2 × possible CPUs",
-    }
-    for name, count in entries.items():
-        yield f"| `struct {name}` | {types.struct(name).size:,} | {count} |"
-
-
-def _reasons(types: ObjectTypes) -> int:
-    return types.struct("cell")["wait"].count
+def _reasons() -> int:
+    return object_types(object_path("file", platform.machine())).struct("cell")["wait"].count
 
 
 def memory() -> str:
     """Return the tables of docs/memory.md."""
-    types, host = types_of("file"), inspect()
-    cells = Settings().cells
-    heads = list(kernel_bytes(types, Sizes(cells, 1, 1), 1))
+    probes, host, cells = discover(), inspect(), Settings().cells
     return "\n".join(
         (
             BEGIN,
-            "| struct | bytes | how many |",
+            "| probe | table | kind | key + value, bytes | entries |",
+            "|---|---|---|---|---|",
+            *(row for name, probe in probes.items() for row in _table_rows(name, probe, Sizes(cells, 65_536, 8))),
+            "",
+            "Of which each probe takes:",
+            "",
+            "| probe | cells | shards | ring |",
+            "|---|---|---|---|",
+            *_share_rows(probes),
+            "",
+            "The agent's own:",
+            "",
+            "| what | bytes | how many |",
             "|---|---|---|",
-            *_struct_rows(types),
-            f"| histogram row (agent) | {8 * HISTOGRAM_WIDTH:,} | series, in steps of 64 |",
-            f"| row of slow operations (agent) | {8 * (SLOW_WIDTH + _reasons(types))} | series of slow operations, in steps of 64 |",
+            f"| histogram row | {8 * HISTOGRAM_WIDTH:,} | series, in steps of 64 |",
+            f"| row of slow operations | {8 * (SLOW_WIDTH + _reasons())} | series of slow operations, in steps of 64 |",
             "",
-            f"Kernel memory of one probe in MiB, with the default of {cells:,} cells:",
+            "Kernel memory in MiB with all probes, by `cells`, possible CPUs and `kernel.pid_max`:",
             "",
-            f"| possible CPUs | pid_max | shards | slots | {' | '.join(heads)} | sum |",
-            f"|{'---|' * (len(heads) + 5)}",
-            *_memory_rows(types, host, cells),
-            "",
-            "The same with 1,024 cells:",
-            "",
-            f"| possible CPUs | pid_max | shards | slots | {' | '.join(heads)} | sum |",
-            f"|{'---|' * (len(heads) + 5)}",
-            *_memory_rows(types, host, 1_024),
+            f"| cells | possible CPUs | pid_max | shards | slots | {' | '.join(probes)} | sum |",
+            f"|{'---|' * (len(probes) + 6)}",
+            *_host_rows(probes, host, cells),
+            *_host_rows(probes, host, 1_024),
             END,
         )
     )
