@@ -812,7 +812,20 @@ int block_held_before_fexit(__u64 *arguments)
 /* Tracepoints of bios had the queue first until bi_bdev came back: e8a676d61c07 and 309dca309fc3, both 5.12. */
 #define BIO_OF(arguments, index) ((struct bio *)ARGUMENT(!bpf_core_field_exists(((struct bio *)0)->bi_bdev), arguments, index))
 
-#define HOOK(name, tracepoint, body)                                                                                             	SEC("tp_btf/" tracepoint)                                                                                                	int block_##name##_tp_btf(__u64 *arguments)                                                                              	{                                                                                                                        		body;                                                                                                            		return 0;                                                                                                        	}                                                                                                                        	SEC("raw_tp/" tracepoint)                                                                                                	int block_##name##_raw_tp(struct bpf_raw_tracepoint_args *ctx)                                                           	{                                                                                                                        		__u64 *arguments = ctx->args;                                                                                    		body;                                                                                                            		return 0;                                                                                                        	}
+#define HOOK(name, tracepoint, body)                                                                                             \
+	SEC("tp_btf/" tracepoint)                                                                                                \
+	int block_##name##_tp_btf(__u64 *arguments)                                                                              \
+	{                                                                                                                        \
+		body;                                                                                                            \
+		return 0;                                                                                                        \
+	}                                                                                                                        \
+	SEC("raw_tp/" tracepoint)                                                                                                \
+	int block_##name##_raw_tp(struct bpf_raw_tracepoint_args *ctx)                                                           \
+	{                                                                                                                        \
+		__u64 *arguments = ctx->args;                                                                                    \
+		body;                                                                                                            \
+		return 0;                                                                                                        \
+	}
 
 /* From 5a80bd075f3b, "block: introduce block_io_start/block_io_done tracepoints" (6.5), on. */
 HOOK(start, "block_io_start", request_begin((struct request *)arguments[0], SCRATCH_START))

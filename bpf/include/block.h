@@ -145,8 +145,6 @@ enum req_flag_bits { __REQ_META = 12, __REQ_FUA = 17, __REQ_PREFLUSH = 18 };
 #define RQF_FLUSH_SEQ (1 << 1) /* enum rqf_flags of include/linux/blk-mq.h, since 6.11 */
 #define RQF_FLUSH_SEQ_BEFORE (1 << 4)
 
-enum rqf_flags___since_6_11 { __RQF_FLUSH_SEQ___since_6_11 = 1 };
-
 #define SB_I_CGROUPWB 1 /* include/linux/fs.h */
 #define MEMCG_DATA_FLAGS 7UL
 #define MEMCG_DATA_KMEM 2UL
@@ -178,12 +176,15 @@ static __always_inline struct gendisk *disk_of_bio(struct bio *bio)
 	return READ((struct bio___with_disk *)bio, bi_disk);
 }
 
-/* The flags of requests became an enum (5f89154e8e9e, "block: Use enum to define RQF_x bit indexes", 6.11), and moved. */
+/*
+ * The flags of requests became an enum (5f89154e8e9e, "block: Use enum to define RQF_x bit indexes", 6.11), and moved. It had no name at
+ * first, so that no relocation finds it: the agent looks for its member.
+ */
+const volatile bool request_flags_enum = false;
+
 static __always_inline bool is_in_flush_sequence(struct request *request)
 {
-	unsigned int bit = bpf_core_enum_value_exists(enum rqf_flags___since_6_11, __RQF_FLUSH_SEQ___since_6_11) ? RQF_FLUSH_SEQ : RQF_FLUSH_SEQ_BEFORE;
-
-	return READ(request, rq_flags) & bit;
+	return READ(request, rq_flags) & (request_flags_enum ? RQF_FLUSH_SEQ : RQF_FLUSH_SEQ_BEFORE);
 }
 
 #endif

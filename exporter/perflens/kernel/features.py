@@ -41,7 +41,8 @@ class Host:
     """The facts that decide what can be attached and how large the shared tables are.
 
     ``untraceable`` says why functions cannot be traced, and is empty where they can; ``compat_syscalls`` whether 32-bit programs run.
-    ``queue_first`` says that the tracepoints of requests have the queue before the request.
+    ``queue_first`` says that the tracepoints of requests have the queue before the request, ``request_flags_enum`` that the flags of
+    requests are those of an enum.
     ``sees_all_processes`` is false in a PID namespace of its own: a thread that cannot be seen there may well be alive.
     ``btf`` is the file of the kernel's types, ``given_btf`` if it is not the kernel's own; ``kernel_btf`` says whether the kernel has
     them itself, which typed programs and iterators need.
@@ -57,6 +58,7 @@ class Host:
     untraceable: str
     compat_syscalls: bool
     queue_first: bool
+    request_flags_enum: bool
     owner_by_memory: bool
     owner_hierarchy: int
     capabilities: frozenset[str]
@@ -196,6 +198,7 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         untraceable=why_functions_cannot_be_traced(),
         compat_syscalls=knows(btf, b"__ia32_compat_sys_preadv") or knows(btf, b"__arm64_compat_sys_preadv"),
         queue_first=_parameters(btf, b"btf_trace_block_rq_issue") == 3,
+        request_flags_enum=knows(btf, b"__RQF_FLUSH_SEQ"),
         owner_by_memory=memory_on_v1(_text(proc / "cgroups")),
         owner_hierarchy=memory_hierarchy(_text(proc / "cgroups")),
         capabilities=capabilities(_text(Path("/proc/self/status"))),

@@ -229,6 +229,7 @@ def test_constants_follow_from_the_host_the_sizes_and_the_settings(host: Host) -
         "read_by_cast": 1,
         "owner_by_memory": 0,
         "queue_first": host.queue_first,
+        "request_flags_enum": host.request_flags_enum,
         "shard_mask": 3,
         "slot_mask": 1023,
         "shared_slots": 1,
