@@ -189,16 +189,27 @@ struct {
 		return 0;                                                                                                        \
 	}
 
+/*
+ * Never true. Where programs may be preempted, those of two functions may be in the program that does the work at once on one CPU, which
+ * the kernel does not expect of one without tail calls: it gives it a stack of the CPU's ("bpf: Find eligible subprogs for private stack
+ * support", 6.13), where each would write over the other's.
+ */
+const volatile bool goes_on = false;
+
 #define TRACED_ALONE(name, function, word)                                                                                       \
 	SEC("fexit/" function)                                                                                                   \
 	int file_exit_##name(__u64 *ctx)                                                                                         \
 	{                                                                                                                        \
+		if (goes_on)                                                                                                     \
+			bpf_tail_call_static(ctx, &file_exits, 0);                                                               \
 		return file_exit(ctx, (struct pt_regs *)word(ctx, 0), word(ctx, 1));                                             \
 	}                                                                                                                        \
 	SEC("fentry/" function)                                                                                                  \
 	int file_enter_##name(__u64 *ctx)                                                                                        \
 	{                                                                                                                        \
 		struct pt_regs *regs = (struct pt_regs *)word(ctx, 0);                                                           \
+		if (goes_on)                                                                                                     \
+			bpf_tail_call_static(ctx, &file_enters, 0);                                                              \
 		return file_enter(regs, syscall_number(regs));                                                                   \
 	}
 

@@ -182,6 +182,11 @@ def _lockdown(text: str) -> str:
     return rest.partition("]")[0] or "unknown"
 
 
+def _untraceable(sysctls: Path) -> str:
+    """With ftrace off a kernel takes programs at functions and does not call them; 6.12 warns when they are detached."""
+    return "kernel.ftrace_enabled is 0" if number(sysctls / "ftrace_enabled") == 0 else why_functions_cannot_be_traced()
+
+
 def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None) -> Host:
     """Look at this host; nothing that is missing is an error here."""
     proc, sys = Path(procfs), Path(sysfs)
@@ -195,7 +200,7 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         btf=btf if os.access(btf, os.R_OK) else None,
         read_by_cast=own and knows(btf, b"bpf_rdonly_cast"),
         traces_locks=knows(btf, b"btf_trace_contention_begin"),
-        untraceable=why_functions_cannot_be_traced(),
+        untraceable=_untraceable(proc / "sys/kernel"),
         compat_syscalls=knows(btf, b"__ia32_compat_sys_preadv") or knows(btf, b"__arm64_compat_sys_preadv"),
         queue_first=_parameters(btf, b"btf_trace_block_rq_issue") == 3,
         request_flags_enum=knows(btf, b"__RQF_FLUSH_SEQ"),

@@ -182,3 +182,17 @@ def test_may_load(tmp_path: Path, own: set[str], expected: bool) -> None:
     host: Host = replace(inspect(str(tmp_path), str(tmp_path)), capabilities=frozenset(own))
 
     assert host.may_load is expected
+
+
+@pytest.mark.parametrize(("switch", "untraceable"), [("0\n", "kernel.ftrace_enabled is 0"), ("1\n", ""), (None, "")])
+def test_functions_are_not_traced_where_ftrace_is_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switch: str | None, untraceable: str
+) -> None:
+    """The verifier takes such programs all the same, and they are never called."""
+    monkeypatch.setattr("perflens.kernel.features.why_functions_cannot_be_traced", lambda: "")
+    sysctls = tmp_path / "sys" / "kernel"
+    sysctls.mkdir(parents=True)
+    if switch:
+        (sysctls / "ftrace_enabled").write_text(switch)
+
+    assert inspect(procfs=str(tmp_path)).untraceable == untraceable

@@ -35,10 +35,11 @@ every_cell = pytest.mark.parametrize(("family", "mechanism"), RUNGS, ids=NAMES)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What had to be counted, and what each rung did count."""
+    """What had to be counted, what each rung did count, and how often it tells that a program of it was skipped meanwhile, at most."""
 
     expected: Found
     found: Mapping[str, Found]
+    missed: Mapping[str, int]
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +88,19 @@ def blocked(rungs: Ladder) -> Iterator[float]:
         wait(pid)
 
 
+def misses(rungs: Ladder, family: str, before: Mapping[str, int] | None = None) -> dict[str, int]:
+    """How many calls of programs the kernel tells that it skipped, by rung; those since ``before`` if there is one."""
+    return {each.mechanism: each.missed - (before or {}).get(each.mechanism, 0) for each in rungs.of(family)}
+
+
 def by_owner(rungs: Ladder, family: str, expected: Mapping[str, int], do: Callable[[], object]) -> Outcome:
     """Have a group do known work, and look at what each rung has for it."""
+    missed = misses(rungs, family)
     with group(family) as own:
         owner = own.folder.stat().st_ino
         wait(own.run(do))
         found = {each.mechanism: {name: each.of(owner=owner, operation=name).number for name in expected} for each in rungs.of(family)}
-    return Outcome(expected, found)
+    return Outcome(expected, found, misses(rungs, family, missed))
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +141,7 @@ def of_block(rungs: Ladder, plain: str) -> Outcome:
     """Requests under each scheduler: by the kernel's count, by the rung's, and of these the maker's own; direct ones as many as made."""
     expected: dict[str, object] = {}
     found: dict[str, dict[str, object]] = {each.mechanism: {} for each in rungs.of("block")}
+    missed = misses(rungs, "block")
     for scheduler in ("none", "mq-deadline"):
         schedule(plain, scheduler)
         for title, (operation, number, do) in WORK.items():
@@ -144,15 +152,30 @@ def of_block(rungs: Ladder, plain: str) -> Outcome:
                 own = outcome.own[mechanism] if number else made
                 found[mechanism][name] = (outcome.kernel, outcome.rungs[mechanism], own)
     schedule(plain, "none")
-    return Outcome(expected, found)
+    return Outcome(expected, found, misses(rungs, "block", missed))
+
+
+def _numbers(value: object) -> list[int]:
+    return [own for part in value for own in _numbers(part)] if isinstance(value, tuple) else [int(value)]  # type: ignore[call-overload]
+
+
+def _off(expected: Found, found: Found) -> int:
+    """How many operations or blocks are missing, where that is most; a surplus is no loss but an error."""
+    pairs = [pair for name in expected for pair in zip(_numbers(expected[name]), _numbers(found[name]), strict=True)]
+    assert all(own <= wanted for wanted, own in pairs), (expected, found)
+    return max(-((own - wanted) // BLOCK) if wanted - own >= BLOCK else wanted - own for wanted, own in pairs)
 
 
 @every_cell
 @pytest.mark.usefixtures("blocked")
 def test_counts(request: pytest.FixtureRequest, rungs: Ladder, family: str, mechanism: str) -> None:
-    own = tap(rungs, family, mechanism)
+    """Exactly; where the kernel preempts programs and skips others meanwhile, at most as many are missing as are told."""
+    tap(rungs, family, mechanism)
     outcome = request.getfixturevalue(f"of_{family}")
-    assert outcome.found[mechanism] == outcome.expected, f"the kernel tells of {own.missed} calls of programs that it skipped"
+    found, missed = outcome.found[mechanism], outcome.missed[mechanism]
+    if missed and 0 < _off(outcome.expected, found) <= missed:
+        pytest.skip(f"{missed} missed, as told")
+    assert found == outcome.expected, f"the kernel tells of {missed} calls of programs that it skipped"
 
 
 def test_requests_of_two_queues(rungs: Ladder, disk: str) -> None:
@@ -249,11 +272,11 @@ def test_blocked_readers_silence_nobody(rungs: Ladder, folder: Path, blocked: fl
             os.pread(fd, 1, 0)
 
     time.sleep(max(blocked + MINUTE - time.monotonic(), 0))
-    missed = {each.mechanism: each.missed for each in rungs.of("file")}
+    missed = misses(rungs, "file")
     with group("reader") as own:
         owner = own.folder.stat().st_ino
         wait(own.run(read))
         counted = {each.mechanism: each.of(owner=owner, operation="read").number for each in rungs.of("file")}
-    told = {each.mechanism: each.missed - missed[each.mechanism] for each in rungs.of("file")}
+    told = misses(rungs, "file", missed)
     assert all(0 <= READS - number <= told[name] for name, number in counted.items()), (counted, told)
     assert all(number > READS // 2 for number in counted.values()), counted
