@@ -14,7 +14,7 @@ from typing import Any
 from perflens.registry import discover
 from tests.kernel.support import PATIENCE, RunningAgent, agent, closed_ledger
 
-__all__ = ["LEAST", "NOBODY", "Checked", "attached", "checked", "over", "running_without", "without", "without_mount"]
+__all__ = ["LEAST", "NOBODY", "Checked", "attached", "checked", "over", "running_without", "with_tracefs", "without", "without_mount"]
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all,+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon")
 LEAST = ("setpriv", "--bounding-set=-all,+bpf,+perfmon")
@@ -34,6 +34,11 @@ def without_mount(*points: str) -> tuple[str, ...]:
 def over(point: str) -> tuple[str, ...]:
     """A mount namespace of its own in which this folder is empty."""
     return ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {point} && exec "$@"', "sh")
+
+
+def with_tracefs() -> tuple[str, ...]:
+    """A mount namespace of its own in which tracefs is where it belongs, as kernels mount it: for root alone."""
+    return ("unshare", "--mount", "sh", "-c", 'mount -t tracefs none /sys/kernel/tracing && exec "$@"', "sh")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,18 @@ import pytest
 
 import perflens
 from perflens.registry import discover
-from tests.kernel.preconditions import LEAST, NOBODY, Checked, attached, checked, over, running_without, without, without_mount
+from tests.kernel.preconditions import (
+    LEAST,
+    NOBODY,
+    Checked,
+    attached,
+    checked,
+    over,
+    running_without,
+    with_tracefs,
+    without,
+    without_mount,
+)
 from tests.kernel.support import Group, RunningAgent, agent, closed_ledger, group, scrape, wait
 
 READS = 1009
@@ -104,12 +115,12 @@ def test_without_tracefs(tmp_path: Path, whole: Checked) -> None:
 
 def test_tracefs_that_only_root_may_read(tmp_path: Path, whole: Checked, own: Group, data_file: Path) -> None:
     """An agent that is not root, with the least capabilities, counts exactly without it."""
-    assert Path("/sys/kernel/tracing").stat().st_mode & 0o077 == 0
+    prefix = (*with_tracefs(), *NOBODY)
     readable = subprocess.run([*NOBODY, sys.executable, "-c", "import perflens"], capture_output=True, check=False)
     if readable.returncode:
         pytest.skip("needs a checkout that other users may read")
-    found = checked(*NOBODY)
-    with agent(tmp_path, prefix=NOBODY) as running:
+    found = checked(*prefix)
+    with agent(tmp_path, prefix=prefix) as running:
         assert attached(running) == ALL
         assert counted(running, own, data_file) == READS
 
