@@ -13,7 +13,7 @@ SYSROOT = build/sysroot-$(ARCH)
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 BPF_HEADERS  := $(wildcard bpf/include/*.h)
 OBJECT_ROOT  := exporter/perflens/objects
-OBJECTS      := $(foreach arch,$(ARCHES),$(foreach kind,bpf bare.bpf,$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.$(kind).o,$(BPF_SOURCES))))
+OBJECTS      := $(foreach arch,$(ARCHES),$(foreach kind,bpf uncast.bpf bare.bpf,$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.$(kind).o,$(BPF_SOURCES))))
 # What bcc compiles on hosts without BTF is brought to them as it is.
 BCC_SOURCES  := $(wildcard bpf/bcc/*) bpf/include/bucket.h bpf/include/pseudo.h
 OBJECTS      += $(addprefix $(OBJECT_ROOT)/bcc/,$(notdir $(BCC_SOURCES)))
@@ -58,6 +58,12 @@ define object_rule
 $(OBJECT_ROOT)/$(1)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
 	@mkdir -p $$(@D)
 	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -c $$< -o $$@
+	$(STRIP) -g $$@
+
+# For kernels before 6.2, which have no bpf_rdonly_cast.
+$(OBJECT_ROOT)/$(1)/%.uncast.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
+	@mkdir -p $$(@D)
+	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -DWITHOUT_CAST -c $$< -o $$@
 	$(STRIP) -g $$@
 
 # For kernels that have no BTF of their own: nothing in it refers to that.

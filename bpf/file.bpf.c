@@ -196,11 +196,11 @@ struct {
  */
 const volatile bool goes_on = false;
 
-#define TRACED_ALONE(name, function, word)                                                                                       \
+#define TRACED_ALONE(name, function, word, shared)                                                                               \
 	SEC("fexit/" function)                                                                                                   \
 	int file_exit_##name(__u64 *ctx)                                                                                         \
 	{                                                                                                                        \
-		if (goes_on)                                                                                                     \
+		if (shared && goes_on)                                                                                           \
 			bpf_tail_call_static(ctx, &file_exits, 0);                                                               \
 		return file_exit(ctx, (struct pt_regs *)word(ctx, 0), word(ctx, 1));                                             \
 	}                                                                                                                        \
@@ -208,7 +208,7 @@ const volatile bool goes_on = false;
 	int file_enter_##name(__u64 *ctx)                                                                                        \
 	{                                                                                                                        \
 		struct pt_regs *regs = (struct pt_regs *)word(ctx, 0);                                                           \
-		if (goes_on)                                                                                                     \
+		if (shared && goes_on)                                                                                           \
 			bpf_tail_call_static(ctx, &file_enters, 0);                                                              \
 		return file_enter(regs, syscall_number(regs));                                                                   \
 	}
@@ -226,14 +226,14 @@ static __always_inline __u64 word_read(__u64 *ctx, int index)
 
 #define TRACED_64(number, function, form) TRACED(64_##number, #function)
 #define TRACED_32(number, function, form) TRACED(32_##number, #function)
-#define TRACED_64_ALONE(number, function, form) TRACED_ALONE(fentry_64_##number, #function, word_read)
-#define TRACED_32_ALONE(number, function, form) TRACED_ALONE(fentry_32_##number, #function, word_read)
+#define TRACED_64_ALONE(number, function, form) TRACED_ALONE(fentry_64_##number, #function, word_read, false)
+#define TRACED_32_ALONE(number, function, form) TRACED_ALONE(fentry_32_##number, #function, word_read, false)
 
 EACH_SYSCALL(TRACED_64)
 EACH_COMPAT_SYSCALL(TRACED_32)
 EACH_CONDITIONAL_SYSCALL(TRACED_64_ALONE)
 EACH_CONDITIONAL_COMPAT_SYSCALL(TRACED_32_ALONE)
-TRACED_ALONE(fentry, FIRST_SYSCALL, WORD_OF)
+TRACED_ALONE(fentry, FIRST_SYSCALL, WORD_OF, true)
 
 /* Attached to the same functions. The registers of the caller are the function's argument; at its return they are not at hand. */
 SEC("kretprobe")

@@ -5,24 +5,28 @@
 
 #include "types.h"
 
-/*
- * bpf_rdonly_cast (kernel commit fd264ca02094, "bpf: Add kfunc bpf_cast_to_kern_ctx", 6.2) types any pointer, so that
- * a field is one load; before it each field is a probe_read. The agent sets the knob when the kernel's BTF has the function.
- */
-const volatile bool read_by_cast = false;
-
-/* Objects for kernels without BTF of their own (WITHOUT_KERNEL_BTF) use nothing that the kernel types, and name no function of it. */
+/* Objects for kernels without BTF of their own (WITHOUT_KERNEL_BTF) use nothing that the kernel types. */
 #ifdef WITHOUT_KERNEL_BTF
+#define WITHOUT_CAST
 #define HAS_TYPED_TASK false
-#define bpf_rdonly_cast(object, btf_id) ((void *)(object)) /* read_by_cast is never set there */
-#define READ(pointer, field) BPF_CORE_READ((pointer), field)
 #else
 #define HAS_TYPED_TASK bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
-extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+#endif
 
-#define READ(pointer, field)                                                                                                     \
-	(read_by_cast ? ((typeof(pointer))bpf_rdonly_cast((pointer), bpf_core_type_id_kernel(typeof(*(pointer)))))->field           \
-		      : BPF_CORE_READ((pointer), field))
+/*
+ * bpf_rdonly_cast (kernel commit fd264ca02094, "bpf: Add kfunc bpf_cast_to_kern_ctx", 6.2) types any pointer, so that a field is one
+ * load; before it each field is a probe_read. Objects for older kernels (WITHOUT_CAST) do not name it: libbpf looks for a function that
+ * the kernel lacks in every module, which takes CAP_SYS_ADMIN.
+ */
+#ifdef WITHOUT_CAST
+#define READS_BY_CAST false
+#define bpf_rdonly_cast(object, btf_id) ((void *)(object))
+#define READ(pointer, field) BPF_CORE_READ((pointer), field)
+#else
+#define READS_BY_CAST true
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
+
+#define READ(pointer, field) (((typeof(pointer))bpf_rdonly_cast((pointer), bpf_core_type_id_kernel(typeof(*(pointer)))))->field)
 #endif
 
 /* bpf_get_current_task_btf (3ca1032ab7ab, 5.11) types the current task without a cast. */
@@ -36,7 +40,7 @@ static __always_inline struct task_struct *current_task(void)
 /* Copy a task's name, 16 bytes: two loads where the task is typed by a cast, in place of a helper's call. */
 static __always_inline void copy_comm(char *to, struct task_struct *task)
 {
-	if (read_by_cast) {
+	if (READS_BY_CAST) {
 		struct task_struct *typed = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
 		const __u64 *from = (const __u64 *)&typed->comm;
 

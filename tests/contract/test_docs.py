@@ -203,8 +203,15 @@ def test_every_finding_of_check_is_explained() -> None:
     section = page("troubleshooting.md").partition("## `perflens check`")[2].partition("\n## ")[0]
     host, facts = inspect(), conditions(inspect())
     bad_host = replace(
-        host, btf=None, capabilities=frozenset(), lockdown="confidentiality", perf_event_paranoid=3, sees_all_processes=False
+        host,
+        ftrace_enabled=False,
+        btf=None,
+        capabilities=frozenset(),
+        lockdown="confidentiality",
+        perf_event_paranoid=3,
+        sees_all_processes=False,
     )
+    other_host = replace(bad_host, ftrace_enabled=True, perf_event_paranoid=2, capabilities=frozenset({"CAP_SYSLOG"}))
     bad = replace(
         facts,
         ring_buffer=False,
@@ -212,17 +219,16 @@ def test_every_finding_of_check_is_explained() -> None:
         kprobes=False,
         perf_event_open="EACCES",
         tracefs="not mounted",
-        ftrace_enabled=False,
         kptr_restrict=2,
     )
-    other = replace(bad, ftrace_enabled=True, tracefs="not readable", kptr_restrict=1)
+    other = replace(bad, tracefs="not readable", kptr_restrict=1)
     use = Use("one", "one", "program", optional=False)
     needed = {key: [use] for key in ("fentry", "kprobe", "tracepoint")}
     failed = {"one": [ProbeState("one", attached=False, mechanism="one")]}
     best = {"one": [ProbeState("one", attached=True, mechanism="one", programs=frozenset({"another"}))]}
     found = [
         *diagnose(bad_host, bad, 0, needed, failed),
-        *diagnose(replace(bad_host, perf_event_paranoid=2, capabilities=frozenset({"CAP_SYSLOG"})), other, 0, needed, best),
+        *diagnose(other_host, other, 0, needed, best),
     ]
     gaps = [finding for finding in found if finding.state != "ok"]
 

@@ -53,7 +53,7 @@ def copied(folder: Path) -> Path:
 def expected(machine: str) -> set[str]:
     """What a wheel for an architecture holds beside its own description."""
     sources = sorted((ROOT / "bpf").glob("*.bpf.c"))
-    kinds = (".bpf.o", ".bare.bpf.o")
+    kinds = (".bpf.o", ".uncast.bpf.o", ".bare.bpf.o")
     compiled = {f"perflens/objects/{machine}/{source.name.removesuffix('.bpf.c')}{kind}" for source in sources for kind in kinds}
     for_bcc = {f"perflens/objects/bcc/{path.name}" for path in (ROOT / "bpf/bcc").iterdir()}
     for_bcc |= {f"perflens/objects/bcc/{name}" for name in ("bucket.h", "pseudo.h")}

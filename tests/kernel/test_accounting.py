@@ -152,7 +152,9 @@ def test_the_wait_for_a_cpu_after_a_sleep_is_the_kernels_own(url: str, tmp_path:
     if len(late) < 3:
         pytest.skip("the thread had not to wait for its CPU: the hog did not run there")
     matched = sum(any(_close(event["time"]["runqueue_ns"], runqueue) for event in found) for runqueue in late)
-    assert matched >= min(0.8 * len(late), len(late) - 1)  # the clocks are read outside of the operation: some of the delay may fall between
+    assert matched >= min(
+        0.8 * len(late), len(late) - 1
+    )  # the clocks are read outside of the operation: some of the delay may fall between
     assert float(seen) <= 1.05 * sum(runqueue for _, runqueue in truth) + operations * MILLISECOND
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +17,7 @@ from tests.kernel.headers import kernel_headers, needs_bcc
 from tests.kernel.loaders import COMPILES, EXPECTED, Seen, done, seen, slow_series, until_read
 from tests.kernel.support import RunningAgent, agent
 
+UNTOLD = {("block", "slow"), ("block", "event"), ("file", "stack"), ("file", "cost")}
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -64,3 +70,17 @@ def test_the_page_says_which_loader(bcc: RunningAgent) -> None:
     log = bcc.log.read_text()
     assert 'msg=loader loader=bcc reason="as it is configured"' in log
     assert log.count("mechanism=bcc") == 3
+
+
+def test_the_selftest_passes(tmp_path: Path) -> None:
+    """What bcc does not tell is skipped by name, and nothing fails."""
+    needs_bcc()
+    environment = {**os.environ, **kernel_headers(tmp_path)}
+    command = [sys.executable, "-m", "perflens", "selftest", "--json", "--loader=bcc", "--timeout=60"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMPILES, env=environment)
+    checks = [(own["family"], own["name"], own["verdict"]) for own in json.loads(done.stdout)["checks"]]
+
+    assert [own for own in checks if own[2] == "failed"] == []
+    assert {own for own in checks if own[2] == "skipped"} <= {(*own, "skipped") for own in UNTOLD}
+    assert ("file", "event", "ok") in checks
+    assert done.returncode == 0

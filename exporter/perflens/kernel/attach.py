@@ -19,6 +19,7 @@ from perflens.probe import Probe, Rung
 __all__ = ["Tuning", "attach", "table_entries"]
 
 _OF_32_BIT = "*_fentry_32_*"  # programs at functions that a kernel without 32-bit system calls does not have
+_AT_FUNCTIONS = ("fentry", "kprobe")
 _BESIDE_SLOTS = ("overflow_slots", "hints")  # of no use where there is one slot
 
 
@@ -112,7 +113,8 @@ def _without_traced(rung: Rung) -> Rung:
 
 def _candidates(probe: Probe, rung: str, host: Host) -> list[Rung]:
     """The rungs to try in turn: each with its waits first, then without; with each of its alternatives, then with none."""
-    possible = [_without_traced(own) for own in probe.rungs if own.name != "fentry"] if host.untraceable else probe.rungs
+    refused = _AT_FUNCTIONS if not host.ftrace_enabled else ("fentry",) if host.untraceable else ()
+    possible = [_without_traced(own) for own in probe.rungs if own.name not in refused] if refused else probe.rungs
     chosen = [own if host.traces_locks else replace(own, locks=()) for own in possible if rung in ("auto", own.name)]
     waiting = [own for full in chosen for own in ((full, replace(full, waits=(), locks=())) if full.waits else (full,))]
     return [replace(own, either=beside) for own in waiting for beside in (*((name,) for name in own.either), ())]
@@ -138,7 +140,7 @@ def attach(
     ``extra`` programs are loaded beside, for ``run``; ``shared`` are tables of another probe by name, as file descriptors.
     ProbeError with every rung's reason when none works.
     """
-    path = object_path(name, host.machine, objects, bare=not host.kernel_btf)
+    path = object_path(name, host.machine, objects, kind=host.objects)
     _require(host, path)
     types, sizes = object_types(path), sizes.fit(probe)
     reasons = []

@@ -63,9 +63,9 @@ class Sizes:
         return Sizes(cells, self.slots if probe.has_durations else 1, min(self.shards, probe.shards), min(self.ring, probe.ring))
 
 
-def object_path(name: str, machine: str, folder: Path | None = None, *, bare: bool = False) -> Path:
-    """Return where the compiled object of a probe lies for an architecture; ``bare`` without what needs the kernel's own BTF."""
-    return (folder or Path(__file__).parent.parent / "objects") / machine / f"{name}{'.bare' if bare else ''}.bpf.o"
+def object_path(name: str, machine: str, folder: Path | None = None, *, kind: str = "bpf") -> Path:
+    """Return where the compiled object of a probe lies for an architecture; ``kind`` is one of ``Host.objects``."""
+    return (folder or Path(__file__).parent.parent / "objects") / machine / f"{name}.{kind}.o"
 
 
 @cache

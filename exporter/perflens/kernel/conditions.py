@@ -39,7 +39,7 @@ class Conditions:
     """Facts of one host and of this process.
 
     ``locked_memory`` is how many bytes of tables this kernel lets the agent make, None without a limit; ``perf_event_open`` the error
-    with which an event of this very process is refused, empty if it is not; ``ftrace_enabled`` and the two numbers are sysctls.
+    with which an event of this very process is refused, empty if it is not; the two numbers are sysctls.
     """
 
     ring_buffer: bool
@@ -47,7 +47,6 @@ class Conditions:
     kprobes: bool
     perf_event_open: str
     tracefs: Tracefs
-    ftrace_enabled: bool
     kptr_restrict: int | None
     unprivileged_bpf_disabled: int | None
 
@@ -97,7 +96,6 @@ def conditions(host: Host, procfs: str = "/proc", sysfs: str = "/sys") -> Condit
         kprobes=(sys / "bus/event_source/devices/kprobe").exists(),
         perf_event_open=_perf_event_open(host.machine),
         tracefs=tracefs_state(Path("/proc/self/mountinfo").read_text(errors="replace"), sysfs),
-        ftrace_enabled=number(proc / "ftrace_enabled") != 0,
         kptr_restrict=number(proc / "kptr_restrict"),
         unprivileged_bpf_disabled=number(proc / "unprivileged_bpf_disabled"),
     )

@@ -168,10 +168,10 @@ def _perf_events(host: Host, facts: Conditions, needed: Uses, states: States) ->
     return _hook("perf events", users, states, f"allowed, {level}", refused, f"{cure} ({_PAGE}#perf-events)")
 
 
-def _function_tracing(facts: Conditions, needed: Uses, states: States) -> Finding:
+def _function_tracing(host: Host, needed: Uses, states: States) -> Finding:
     """Whether a kernel lets BPF programs be called from functions shows when one is attached to them."""
     attached = {program for own in states.values() for state in own for program in state.programs}
-    if not facts.ftrace_enabled:
+    if not host.ftrace_enabled:
         users, missing, cure = (*needed["fentry"], *needed["kprobe"]), "off, kernel.ftrace_enabled is 0", "sysctl kernel.ftrace_enabled=1"
     else:
         users = tuple(needed["fentry"])
@@ -181,7 +181,7 @@ def _function_tracing(facts: Conditions, needed: Uses, states: States) -> Findin
 
 
 def _hooks(host: Host, facts: Conditions, needed: Uses, states: States) -> Iterator[Finding]:
-    yield _function_tracing(facts, needed, states)
+    yield _function_tracing(host, needed, states)
     unknown = "" if facts.kprobes else "unknown to this kernel"
     yield _hook("kprobes", needed["kprobe"], states, "known", unknown, "use a kernel with CONFIG_KPROBE_EVENTS=y")
     yield _perf_events(host, facts, needed, states)

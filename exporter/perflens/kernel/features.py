@@ -40,7 +40,8 @@ _INITIAL_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of include/linux/proc_n
 class Host:
     """The facts that decide what can be attached and how large the shared tables are.
 
-    ``untraceable`` says why functions cannot be traced, and is empty where they can; ``compat_syscalls`` whether 32-bit programs run.
+    ``untraceable`` says why functions cannot be traced, and is empty where they can; with ``ftrace_enabled`` false (a sysctl) a kernel
+    takes programs and kprobes at functions and calls none. ``compat_syscalls`` says whether 32-bit programs run.
     ``queue_first`` says that the tracepoints of requests have the queue before the request, ``request_flags_enum`` that the flags of
     requests are those of an enum.
     ``sees_all_processes`` is false in a PID namespace of its own: a thread that cannot be seen there may well be alive.
@@ -56,6 +57,7 @@ class Host:
     read_by_cast: bool
     traces_locks: bool
     untraceable: str
+    ftrace_enabled: bool
     compat_syscalls: bool
     queue_first: bool
     request_flags_enum: bool
@@ -68,6 +70,13 @@ class Host:
     sees_all_processes: bool
     kernel_btf: bool = True
     given_btf: Path | None = None
+
+    @property
+    def objects(self) -> str:
+        """The kind of objects that this kernel takes: ``bpf``, ``uncast.bpf`` before 6.2, ``bare.bpf`` without BTF of its own."""
+        if not self.kernel_btf:
+            return "bare.bpf"
+        return "bpf" if self.read_by_cast else "uncast.bpf"
 
     @property
     def may_load(self) -> bool:
@@ -182,16 +191,12 @@ def _lockdown(text: str) -> str:
     return rest.partition("]")[0] or "unknown"
 
 
-def _untraceable(sysctls: Path) -> str:
-    """With ftrace off a kernel takes programs at functions and does not call them; 6.12 warns when they are detached."""
-    return "kernel.ftrace_enabled is 0" if number(sysctls / "ftrace_enabled") == 0 else why_functions_cannot_be_traced()
-
-
 def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None) -> Host:
     """Look at this host; nothing that is missing is an error here."""
     proc, sys = Path(procfs), Path(sysfs)
     given, btf = btf, btf or _BTF
     own = os.access(_BTF, os.R_OK)
+    ftrace = number(proc / "sys/kernel/ftrace_enabled") != 0
     return Host(
         machine=platform.machine(),
         kernel=platform.release(),
@@ -200,7 +205,8 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         btf=btf if os.access(btf, os.R_OK) else None,
         read_by_cast=own and knows(btf, b"bpf_rdonly_cast"),
         traces_locks=knows(btf, b"btf_trace_contention_begin"),
-        untraceable=_untraceable(proc / "sys/kernel"),
+        untraceable=why_functions_cannot_be_traced() if ftrace else "kernel.ftrace_enabled is 0",
+        ftrace_enabled=ftrace,
         compat_syscalls=knows(btf, b"__ia32_compat_sys_preadv") or knows(btf, b"__arm64_compat_sys_preadv"),
         queue_first=_parameters(btf, b"btf_trace_block_rq_issue") == 3,
         request_flags_enum=knows(btf, b"__RQF_FLUSH_SEQ"),

@@ -54,7 +54,7 @@ def knobs(types: ObjectTypes, host: Host, fixed: Mapping[str, int]) -> dict[str,
     Those that it does not have are left out.
     """
     table = types.variable("bounds").field
-    own = {name: getattr(host, name) for name in ("read_by_cast", "owner_by_memory", "queue_first", "request_flags_enum")}
+    own = {name: getattr(host, name) for name in ("owner_by_memory", "queue_first", "request_flags_enum")}
     packed = {
         name: struct.pack(f"={types.variable(name).field.code}", value)
         for name, value in {**own, **fixed}.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from perflens.selftest.throttle import Throttle
@@ -77,6 +77,12 @@ class Report:
     bytes: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     unheld: str = ""
+
+    def untold(self, reason: str) -> Report:
+        """Return it as that of an agent which does not see what was held up: of those it may have any time up to the whole."""
+        ends = {name: len(own) - self.held.get(name, 0) for name, own in self.spans.items()}
+        spans = {name: [*own[: ends[name]], *((0, most) for _, most in own[ends[name] :])] for name, own in self.spans.items()}
+        return replace(self, spans=spans, held={}, unheld=reason)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as values that JSON knows."""

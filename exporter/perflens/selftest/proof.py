@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ _LONGEST_HOLD = 1_000 * _MS
 _COUNTS_SETTLE, _EVENTS_SETTLE, _PAUSE = 1.5, 3.0, 0.05  # s
 _NOTHING = Report({})
 _AGENT = "agent"
+_SEES_NO_LIMIT = "bcc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ class _Proof:
         self._workload.prepare(self._name, folder, ground.members)
         before = self._subject.page()
         report = self._workload.work(self._name, folder, ground.members, self._hold(family), whole=True)
+        if family.held_in and self._mechanism == _SEES_NO_LIMIT:
+            report = report.untold(f"{_SEES_NO_LIMIT} does not see what a cgroup's limit holds back")
         share = _NOTHING
         if ground.members_beside:
             share = self._workload.work(self._name, folder, ground.members_beside, 0.0, whole=False)
@@ -165,16 +169,24 @@ class _Proof:
             return replace(case, untold=str(error))
 
     def _until(self, look: Callable[[Case], Case], case: Case, enough: Callable[[Case], bool], seconds: float) -> Case:
-        deadline = min(time.monotonic() + seconds, self._ground.deadline)
+        now, last = time.monotonic(), self._ground.deadline
+        deadline = min(now + (max(seconds, (last - now) / 4) if seconds else 0), last)
         while not enough(case := look(case)) and time.monotonic() < deadline:
             time.sleep(_PAUSE)
         return case
 
 
 def _is_ours(event: Event, folder: Path) -> bool:
-    """Whether a path that an event tells is below the family's folder, or its thread marked: only ours is, whoever is said to own it."""
+    """Whether a path that an event tells is below the family's folder, or its thread marked: only ours is, whoever is said to own it.
+
+    Without a path its file is the one of that number there.
+    """
     paths = [own.get("path", "") for own in event.values() if isinstance(own, Mapping)]
-    return event.get("comm") == mark_of(folder) or any(f"/{folder.parent.name}/{folder.name}/" in str(path) for path in paths)
+    if event.get("comm") == mark_of(folder) or any(f"/{folder.parent.name}/{folder.name}/" in str(path) for path in paths):
+        return True
+    unnamed = [own for own in event.values() if isinstance(own, Mapping) and "inode" in own and not own.get("path")]
+    numbers = {(f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", found.st_ino) for found in map(Path.stat, folder.rglob("*"))}
+    return any((own.get("device"), own["inode"]) in numbers for own in unnamed)
 
 
 def _lines_of(family: Family | None) -> list[str]:

@@ -36,7 +36,7 @@ def cells() -> FakeCells:
 def host(tmp_path: Path) -> Host:
     btf = tmp_path / "vmlinux"
     btf.touch()
-    return replace(inspect(), btf=btf, untraceable="", capabilities=frozenset({"CAP_BPF", "CAP_PERFMON"}))
+    return replace(inspect(), btf=btf, untraceable="", ftrace_enabled=True, capabilities=frozenset({"CAP_BPF", "CAP_PERFMON"}))
 
 
 @pytest.mark.parametrize(
@@ -221,12 +221,11 @@ def test_bounds_of_the_kernel_side() -> None:
 
 def test_constants_follow_from_the_host_the_sizes_and_the_settings(host: Host) -> None:
     """Masks and the ring's quarter from the sizes, what the kernel can from the host, and what the settings say; each of its size."""
-    own = replace(host, read_by_cast=True, owner_by_memory=False)
+    own = replace(host, owner_by_memory=False)
     plan = _plan(Path("x"), TYPES, own, Sizes(64, 1024, 4, 1 << 20), TP_BTF, (), {"user_frames": 127, "no_such_constant": 1})
     values = {name: int.from_bytes(value, "little") for name, value in plan.knobs.items() if name != "bounds"}
 
     assert values == {
-        "read_by_cast": 1,
         "owner_by_memory": 0,
         "queue_first": host.queue_first,
         "request_flags_enum": host.request_flags_enum,
@@ -314,17 +313,19 @@ def test_plan_of_a_probe_without_slots(host: Host) -> None:
 )
 def test_candidates(host: Host, rung: str, locks: bool, expected: list[Rung]) -> None:
     """Each rung is tried with its waits before it is tried without; locks are left out where the kernel does not trace them."""
-    assert _candidates(PROBE, rung, replace(host, traces_locks=locks, untraceable="")) == expected
+    assert _candidates(PROBE, rung, replace(host, traces_locks=locks, untraceable="", ftrace_enabled=True)) == expected
 
 
 def test_candidates_where_functions_cannot_be_traced(host: Host) -> None:
     """What traces functions is not tried: neither the rung nor what a rung has beside."""
-    refusing = replace(host, untraceable="refused", traces_locks=True)
+    refusing = replace(host, untraceable="refused", ftrace_enabled=True, traces_locks=True)
+    tracing = replace(refusing, untraceable="")
 
     assert {own.name for own in _candidates(PROBE, "auto", refusing)} == {"tp_btf", "raw_tp", "kprobe"}
     assert _candidates(PROBE, "fentry", refusing) == []
     assert not [name for own in _candidates(BLOCK, "auto", refusing) for name in own.either if name.endswith("_fexit")]
-    assert [name for own in _candidates(BLOCK, "auto", replace(refusing, untraceable="")) for name in own.either if name.endswith("_fexit")]
+    assert [name for own in _candidates(BLOCK, "auto", tracing) for name in own.either if name.endswith("_fexit")]
+    assert {own.name for own in _candidates(PROBE, "auto", replace(refusing, ftrace_enabled=False))} == {"tp_btf", "raw_tp"}
 
 
 def test_candidates_of_a_probe_without_waits(host: Host) -> None:

@@ -68,7 +68,7 @@ def test_variables_of_a_real_object() -> None:
     assert types.variable("bounds").field.size == 8 * 132
     assert types.variable("thresholds").section == ".bss"
     assert types.variable("thresholds").field.count == 8
-    assert types.variable("read_by_cast").field.size == 1
+    assert types.variable("shared_slots").field.size == 1
 
 
 @pytest.mark.parametrize(("method", "what"), [("struct", "struct"), ("enum", "enum"), ("variable", "variable")])

@@ -58,14 +58,14 @@ def test_ring_buffer_is_known_by_its_type(tmp_path: Path, content: bytes, expect
 def test_facts_of_files(tmp_path: Path) -> None:
     """Each fact is read from its own file."""
     proc, sys = tmp_path / "proc", tmp_path / "sys"
-    for name, text in (("ftrace_enabled", "0"), ("kptr_restrict", "2"), ("unprivileged_bpf_disabled", "1")):
+    for name, text in (("kptr_restrict", "2"), ("unprivileged_bpf_disabled", "1")):
         (proc / "sys/kernel").mkdir(parents=True, exist_ok=True)
         (proc / "sys/kernel" / name).write_text(f"{text}\n")
     (sys / "bus/event_source/devices/kprobe").mkdir(parents=True)
     told, untold = conditions(inspect(), str(proc), str(sys)), conditions(inspect(), str(tmp_path), str(tmp_path))
 
-    assert (told.ftrace_enabled, told.kptr_restrict, told.unprivileged_bpf_disabled, told.kprobes) == (False, 2, 1, True)
-    assert (untold.ftrace_enabled, untold.kptr_restrict, untold.unprivileged_bpf_disabled, untold.kprobes) == (True, None, None, False)
+    assert (told.kptr_restrict, told.unprivileged_bpf_disabled, told.kprobes) == (2, 1, True)
+    assert (untold.kptr_restrict, untold.unprivileged_bpf_disabled, untold.kprobes) == (None, None, False)
 
 
 MOUNTED = "24 31 0:11 / {point} rw,relatime shared:5 - {fstype} {fstype} rw\n"

@@ -25,7 +25,6 @@ FACTS = Conditions(
     kprobes=True,
     perf_event_open="",
     tracefs="writable",
-    ftrace_enabled=True,
     kptr_restrict=1,
     unprivileged_bpf_disabled=2,
 )
@@ -222,7 +221,7 @@ def test_tracefs_that_cannot_make_kprobes() -> None:
 def test_functions_that_cannot_be_traced() -> None:
     """That the kernel refuses them shows when others attach and none of these does; ftrace that is off stops kprobes too."""
     refused = {own.name: own for own in diagnose(HOST, FACTS, 9, NEEDED, states("tp_btf", "kprobe"))}["function tracing"]
-    off = {own.name: own for own in diagnose(HOST, replace(FACTS, ftrace_enabled=False), 9, NEEDED, states())}["function tracing"]
+    off = {own.name: own for own in diagnose(replace(HOST, ftrace_enabled=False), FACTS, 9, NEEDED, states())}["function tracing"]
     untold = {own.name: own for own in diagnose(HOST, FACTS, 9, NEEDED, states())}["function tracing"]
 
     assert refused.detail == "refused; for one by fentry, part of one by tp_btf"

@@ -195,4 +195,6 @@ def test_functions_are_not_traced_where_ftrace_is_off(
     if switch:
         (sysctls / "ftrace_enabled").write_text(switch)
 
-    assert inspect(procfs=str(tmp_path)).untraceable == untraceable
+    host = inspect(procfs=str(tmp_path))
+
+    assert (host.untraceable, host.ftrace_enabled) == (untraceable, not untraceable)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from perflens.selftest import slow
 from perflens.selftest.model import Check
-from tests.unit.selftest.cases import GOOD, HELD, MS, OWN, REPORT, case, event, verdicts
+from tests.unit.selftest.cases import FAST, GOOD, HELD, MS, OWN, REPORT, case, event, verdicts
 from tests.unit.selftest.cases import slow as counted
 
 
@@ -103,3 +103,11 @@ def test_nothing_was_held_up() -> None:
 def test_what_lasts_no_time() -> None:
     """A family that only counts has none of these lines."""
     assert [*slow.checks(case(report=replace(REPORT, spans={}, held={})))] == []
+
+
+def test_what_an_agent_cannot_see() -> None:
+    """Held up without the agent's knowing: it may have any time of it up to the whole, and the lines say why they are skipped."""
+    report = REPORT.untold("it does not see that")
+
+    assert report.spans == {"read": [*FAST, *((0, most) for _, most in HELD)]}
+    assert {(own.verdict, own.reason) for own in slow.checks(case(report=report))} == {("skipped", "it does not see that")}

@@ -36,7 +36,7 @@ from tests.kernel.loaders import (
     seen,
 )
 from tests.kernel.support import RunningAgent, agent, group, wait
-from tests.vm.guest.disks import null_disk
+from tests.vm.guest.disks import Parted, null_disk
 from tests.vm.guest.test_owners import SIZE, dirty, sync
 
 TOOLS = {"fileslower-bpfcc": ("0",), "bitesize-bpfcc": (), "biolatency-bpfcc": ("-D",)}
@@ -159,16 +159,16 @@ def test_fileslower_counts_the_same(work: Work) -> None:
 
 @pytest.mark.parametrize(("tool", "section"), [("bitesize-bpfcc", f"Process Name = {DIRECT}"), ("biolatency-bpfcc", "disk = nullb0")])
 def test_tools_count_the_same_requests(work: Work, tool: str, section: str) -> None:
-    _, _, own = traced(work, tool).partition(section)
-    found = in_buckets(re.split(r"^(?:Process Name|disk) = ", own, maxsplit=1, flags=re.MULTILINE)[0])
+    parts = re.split(r"^(?=Process Name = |disk = )", traced(work, tool), flags=re.MULTILINE)
+    found = sum(in_buckets(part) for part in parts if part.startswith(f"{section}\n"))
     assert found == DIRECT_READS + DIRECT_WRITES
     assert sum(work.bcc.requests[name][PARTS.index("device")] for name in ("read", "write")) == found
 
 
-def test_the_writer_owns_what_another_syncs(agents: tuple[RunningAgent, RunningAgent], slow: str, folder: Path) -> None:
+def test_the_writer_owns_what_another_syncs(agents: tuple[RunningAgent, RunningAgent], slow: Parted, folder: Path) -> None:
     file = folder / f"bcc-{time.monotonic_ns()}"
     with group("writer") as writer, group("syncer") as syncer:
-        requests = Requests(agents[0].url, slow)
+        requests = Requests(agents[0].url, slow.name)
         wait(writer.run(lambda: dirty(file)))
         wait(syncer.run(lambda: sync(file)))
         requests.settle()
