@@ -363,7 +363,7 @@ def test_ended_by_a_signal(tmp_path: Path, number: signal.Signals, line: str, se
 
     assert left_in(tmp_path) == []
     assert _workers(process.pid) == []
-    assert process.returncode in (0, 128 + number), err
+    assert process.returncode in (0, 1, 128 + number), err  # one that was faster ended with a verdict of its own
     assert "Traceback" not in err
 
 
