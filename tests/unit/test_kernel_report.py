@@ -16,6 +16,7 @@ JUNIT = """<testsuites><testsuite>
 <testcase classname="tests.vm.guest.test_layers" name="test_a_slow_layer"><skipped message="no dm_mod"/></testcase>
 <testcase classname="tests.vm.guest.test_owners" name="test_sync[fsync]"><error message="z"/></testcase>
 <testcase classname="tests.vm.guest.test_scrape" name="test_it"><properties><property name="seconds" value="0.5"/></properties></testcase>
+<testcase classname="tests.vm.guest.test_bcc" name="test_size"><properties><property name="measured" value="9 MiB"/></properties></testcase>
 </testsuite></testsuites>"""
 
 
@@ -23,7 +24,7 @@ def test_outcomes() -> None:
     """A cell is as good as the worst of its tests, and has failed when no test was of it."""
     cells, checks = outcomes([JUNIT], ["block-raw_tp", "file-kprobe", "file-fentry", "file-raw_tp"])
     assert cells == {"block-raw_tp": "pass", "file-kprobe": "refused: EPERM", "file-fentry": "FAIL", "file-raw_tp": "FAIL"}
-    assert checks == {"layers: a slow layer": "no dm_mod", "owners: sync (fsync)": "FAIL", "scrape: it": "pass"}
+    assert checks == {"layers: a slow layer": "no dm_mod", "owners: sync (fsync)": "FAIL", "scrape: it": "pass", "bcc: size": "9 MiB"}
 
 
 def test_a_check_that_ran_twice() -> None:
@@ -33,7 +34,7 @@ def test_a_check_that_ran_twice() -> None:
 
 
 def test_properties() -> None:
-    assert properties(JUNIT) == {"seconds": "0.5"}
+    assert properties(JUNIT) == {"seconds": "0.5", "measured": "9 MiB"}
 
 
 def test_a_run_replaces_its_own_column(tmp_path: Path) -> None:

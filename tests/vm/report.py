@@ -30,7 +30,8 @@ count; forks, execs and exits. All rungs are attached at once and see the same w
 _FURTHER = """
 ## Further checks
 
-They are the tests in `tests/vm/guest/`. A cell that is neither `pass` nor `FAIL` says what was lacking there; `-` was not run on it.
+They are the tests in `tests/vm/guest/`. A cell that is neither `pass` nor `FAIL` says what was lacking there, or what a check that passed
+has measured; `-` was not run on it.
 
 """
 _CORNER, _VERSION, _DATE = "check", "kernel", "run on"
@@ -58,7 +59,9 @@ def _outcome(case: ElementTree.Element) -> str:
     kinds = {child.tag: child for child in case}
     if kinds.keys() & {"failure", "error"}:
         return _FAIL
-    return kinds["skipped"].get("message", "skipped") if "skipped" in kinds else _PASS
+    if "skipped" in kinds:
+        return kinds["skipped"].get("message", "skipped")
+    return next((own.get("value", "") for own in case.iter("property") if own.get("name") == "measured"), _PASS)
 
 
 def _worst(found: Sequence[str]) -> str:
