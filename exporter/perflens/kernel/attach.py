@@ -120,6 +120,15 @@ def _candidates(probe: Probe, rung: str, host: Host) -> list[Rung]:
     return [replace(own, either=beside) for own in waiting for beside in (*((name,) for name in own.either), ())]
 
 
+def _refusal(reasons: Sequence[tuple[str, ProbeError]]) -> ProbeError:
+    """Every reason with the rungs that it refused, or the one that refused all, with the last one's cure."""
+    refused: dict[str, list[str]] = {}
+    for rung, error in reasons:
+        refused.setdefault(error.reason, []).append(rung)
+    told = [f"{', '.join(dict.fromkeys(rungs))}: {reason}" for reason, rungs in refused.items()]
+    return ProbeError("; ".join(told) if len(told) > 1 else next(iter(refused)), reasons[-1][1].cure)
+
+
 def attach(
     name: str,
     probe: Probe,
@@ -155,6 +164,4 @@ def attach(
         raise ProbeError(f"functions cannot be traced: {host.untraceable}", "use another rung (docs/troubleshooting.md#refused)")
     if not reasons:
         raise ProbeError(f"{name} has no rung {rung}", f"use one of auto, {', '.join(probe.mechanisms)}")
-    if len(reasons) == 1:
-        raise reasons[0][1]
-    raise ProbeError("; ".join(f"{tried}: {error.reason}" for tried, error in reasons), reasons[-1][1].cure)
+    raise _refusal(reasons)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from perflens.errors import LayoutError, ProbeError
-from perflens.kernel.attach import Tuning, _candidates, _plan, attach
+from perflens.kernel.attach import Tuning, _candidates, _plan, _refusal, attach
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
 from perflens.kernel.loader import Plan
@@ -376,6 +376,15 @@ def test_no_rung_works(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     tried = [rung for rung in PROBE.mechanisms for _ in ("with waits", "without")]
     assert error.reason == "; ".join(f"{rung}: the kernel refuses plan {number}" for number, rung in enumerate(tried, 1))
     assert error.cure == "cure 8"
+
+
+def test_rungs_that_are_refused_alike_are_told_once() -> None:
+    """A reason names its rungs, and none if it is that of all."""
+    alike, other = ProbeError("not permitted", "be root"), ProbeError("no such function", "use another")
+
+    assert _refusal([("tp_btf", alike), ("tp_btf", alike), ("raw_tp", alike)]).reason == "not permitted"
+    mixed = _refusal([("fentry", other), ("tp_btf", alike), ("tp_btf", alike), ("raw_tp", alike)])
+    assert (mixed.reason, mixed.cure) == ("fentry: no such function; tp_btf, raw_tp: not permitted", "be root")
 
 
 def test_one_rung_that_does_not_attach_is_let_go(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
