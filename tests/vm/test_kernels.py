@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,11 +55,18 @@ BOOTS = {
 
 
 def guest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Ask the component; without it the test is skipped."""
-    done = subprocess.run([GUEST, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode == UNAVAILABLE:
-        pytest.skip(done.stderr.strip())
-    return done
+    """Ask the component; without it the test is skipped. A guest that takes too long is ended with what it started."""
+    with subprocess.Popen(
+        [GUEST, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode == UNAVAILABLE:
+        pytest.skip(err.strip())
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def pytest_of(series: str, checks: tuple[str, ...], report: Path) -> list[str]:
