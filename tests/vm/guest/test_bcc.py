@@ -9,10 +9,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import pytest
@@ -64,42 +65,62 @@ def can_compile() -> None:
 
 
 class Tool:
-    """A tool of bcc that traces from its start on until it is asked for what it found."""
+    """A tool of bcc that traces from its start on until it is asked for what it found.
 
-    def __init__(self, command: list[str], out: Path) -> None:
-        self._out = out
-        with out.open("wb") as file:
-            environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+    It writes into a pipe: of a regular file it would trace its own writes too, and never come to an end.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+        )
+        self._lines: list[str] = []
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self._lines.extend(self._process.stdout)
 
     def await_ready(self) -> None:
         """Wait until it traces, or has ended because it cannot."""
         deadline = time.monotonic() + SECONDS
-        while READY not in self._out.read_text() and self._process.poll() is None:
-            assert time.monotonic() < deadline, self._out.read_text()
+        while not any(READY in line for line in self._lines) and self._process.poll() is None:
+            assert time.monotonic() < deadline, self._lines
             time.sleep(0.5)
 
     def found(self) -> str:
         """End it; return what it printed, empty if it could not trace."""
         traced = self._process.poll() is None
         self.close()
-        return self._out.read_text() if traced else ""
+        return "".join(self._lines) if traced else ""
 
     def close(self) -> None:
-        """End it, as a person would."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(SECONDS)
+        """End it, as a person would: again, where it was in a callback that cannot be interrupted."""
+        deadline = time.monotonic() + SECONDS
+        while self._process.poll() is None:
+            assert time.monotonic() < deadline, self._process.args
+            self._process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+        self._reader.join(10)
 
 
 @pytest.fixture(scope="module")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Tool]]:
+def tools() -> Iterator[dict[str, Tool]]:
     """Those that are installed, which compile meanwhile."""
-    folder = tmp_path_factory.mktemp("tools")
     with ExitStack() as ends:
         found = {}
         for name, arguments in TOOLS.items():
             if shutil.which(name):
-                found[name] = Tool([name, *arguments], folder / name)
+                found[name] = Tool([name, *arguments])
                 ends.callback(found[name].close)
         yield found
 
