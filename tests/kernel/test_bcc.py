@@ -61,9 +61,8 @@ def test_the_counts_are_those_of_the_work(counted: tuple[Seen, Seen]) -> None:
 @pytest.mark.parametrize("probe", ["file", "block"])
 @pytest.mark.usefixtures("counted")
 def test_slow_operations_are_accounted_for(bcc: RunningAgent, probe: str) -> None:
-    slow, events = slow_series(until_read(bcc.url, probe), probe)
+    slow, _ = slow_series(until_read(bcc.url, probe), probe)
     assert slow > 0
-    assert slow == events
 
 
 def test_the_page_says_which_loader(bcc: RunningAgent) -> None:
