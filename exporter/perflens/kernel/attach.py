@@ -13,10 +13,11 @@ from perflens.kernel.attached import IN_PROGRESS, REQUEST_IS_OVER, AttachedProbe
 from perflens.kernel.btf import ObjectTypes
 from perflens.kernel.features import Host
 from perflens.kernel.loader import Plan, load
+from perflens.kernel.programs import Programs
 from perflens.kernel.variables import knobs
 from perflens.probe import Probe, Rung
 
-__all__ = ["Tuning", "attach", "table_entries"]
+__all__ = ["Tuning", "attach", "require_object", "require_rights", "started", "table_entries"]
 
 _OF_32_BIT = "*_fentry_32_*"  # programs at functions that a kernel without 32-bit system calls does not have
 _AT_FUNCTIONS = ("fentry", "kprobe")
@@ -79,10 +80,17 @@ def _plan(
     )
 
 
-def _try(
-    plan: Plan, types: ObjectTypes, sizes: Sizes, probe: Probe, rung: Rung, procfs: str | None, thresholds: Sequence[int], tuning: Tuning
+def started(
+    loaded: Programs,
+    types: ObjectTypes,
+    sizes: Sizes,
+    probe: Probe,
+    rung: Rung,
+    procfs: str | None,
+    thresholds: Sequence[int],
+    tuning: Tuning,
 ) -> AttachedProbe:
-    loaded = load(plan)
+    """Set what programs that are loaded begin with, and attach them; on an error they are let go."""
     try:
         attached = AttachedProbe(loaded, types, sizes, probe, rung, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
@@ -94,17 +102,27 @@ def _try(
     return attached
 
 
-def _require(host: Host, path: Path) -> None:
+def require_rights(host: Host) -> None:
+    """ProbeError unless this process may load programs."""
     if not host.may_load:
         missing = " and ".join(sorted({"CAP_BPF", "CAP_PERFMON"} - host.capabilities))
         raise ProbeError(f"{missing} missing", f"run as root, or grant {missing} (docs/troubleshooting.md#capabilities)")
+
+
+def require_object(path: Path) -> None:
+    """ProbeError unless the compiled object can be read."""
+    if not os.access(path, os.R_OK):
+        raise ProbeError(f"{path} is missing", "run make, or reinstall perflens")
+
+
+def _require(host: Host, path: Path) -> None:
+    require_rights(host)
     if host.btf is None:
         raise ProbeError(
             "this kernel has no BTF at /sys/kernel/btf/vmlinux",
             "use a kernel with CONFIG_DEBUG_INFO_BTF=y, give a file with --btf.path, or leave --loader out (docs/troubleshooting.md#btf)",
         )
-    if not os.access(path, os.R_OK):
-        raise ProbeError(f"{path} is missing", "run make, or reinstall perflens")
+    require_object(path)
 
 
 def _without_traced(rung: Rung) -> Rung:
@@ -157,7 +175,7 @@ def attach(
     for candidate in _candidates(probe, rung, host):
         try:
             plan = _plan(path, types, host, sizes, candidate, extra, tuning.knobs, shared)
-            return _try(plan, types, sizes, probe, candidate, seen_procfs, thresholds, tuning)
+            return started(load(plan), types, sizes, probe, candidate, seen_procfs, thresholds, tuning)
         except ProbeError as error:
             reasons.append((candidate.name, error))
     if not reasons and rung in probe.mechanisms:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from perflens.errors import ProbeError
 from perflens.kernel import bcc_headers, bcc_source, elf
-from perflens.kernel.attach import Tuning, table_entries
+from perflens.kernel.attach import Tuning, require_object, require_rights, started, table_entries
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
 from perflens.kernel.bcc_loaded import BccLoaded
 from perflens.kernel.bcc_process import compiled
@@ -61,11 +61,8 @@ def _load(name: str, types: ObjectTypes, constants: Mapping[str, bytes], sizes: 
 def _require(name: str, host: Host, rung: str, path: Path) -> None:
     if rung not in ("auto", MECHANISM):
         raise ProbeError(f"{rung} is no rung of the bcc loader", f"leave probes.{name}.attach out")
-    if not host.may_load:
-        missing = " and ".join(sorted({"CAP_BPF", "CAP_PERFMON"} - host.capabilities))
-        raise ProbeError(f"{missing} missing", f"run as root, or grant {missing} (docs/troubleshooting.md#capabilities)")
-    if not os.access(path, os.R_OK):
-        raise ProbeError(f"{path} is missing", "run make, or reinstall perflens")
+    require_rights(host)
+    require_object(path)
 
 
 def attach(
@@ -88,13 +85,5 @@ def attach(
     types, sizes = _without_waits(object_types(path)), sizes.fit(probe)
     fixed = {"shard_mask": sizes.shards - 1, "slot_mask": sizes.slots - 1, "shared_slots": host.pid_max > sizes.slots, **tuning.knobs}
     loaded = _load(name, types, {**_constants(path, types), **knobs(types, host, fixed)}, sizes)
-    try:
-        means = Rung(MECHANISM, tuple(loaded.programs()))
-        attached = AttachedProbe(loaded, types, sizes, probe, means, len(thresholds), procfs if host.sees_all_processes else None)
-        attached.set_thresholds(thresholds)
-        attached.tune(tuning.variables)
-        attached.attach()
-    except BaseException:
-        loaded.close()
-        raise
-    return attached
+    rung_of_bcc = Rung(MECHANISM, tuple(loaded.programs()))
+    return started(loaded, types, sizes, probe, rung_of_bcc, procfs if host.sees_all_processes else None, thresholds, tuning)
