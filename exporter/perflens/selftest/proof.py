@@ -185,6 +185,8 @@ def _is_ours(event: Event, folder: Path) -> bool:
     if event.get("comm") == mark_of(folder) or any(f"/{folder.parent.name}/{folder.name}/" in str(path) for path in paths):
         return True
     unnamed = [own for own in event.values() if isinstance(own, Mapping) and "inode" in own and not own.get("path")]
+    if not unnamed:
+        return False
     numbers = {(f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}", found.st_ino) for found in map(Path.stat, folder.rglob("*"))}
     return any((own.get("device"), own["inode"]) in numbers for own in unnamed)
 
