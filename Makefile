@@ -13,7 +13,11 @@ SYSROOT = build/sysroot-$(ARCH)
 BPF_SOURCES  := $(wildcard bpf/*.bpf.c)
 BPF_HEADERS  := $(wildcard bpf/include/*.h)
 OBJECT_ROOT  := exporter/perflens/objects
-OBJECTS      := $(foreach arch,$(ARCHES),$(foreach kind,bpf uncast.bpf bare.bpf,$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.$(kind).o,$(BPF_SOURCES))))
+# bpf_rdonly_cast is there from 6.2 on; `bare` objects refer to nothing of a kernel that has no BTF of its own.
+OBJECT_KINDS     := bpf uncast.bpf bare.bpf
+FLAGS_uncast.bpf := -DWITHOUT_CAST
+FLAGS_bare.bpf   := -DWITHOUT_KERNEL_BTF
+OBJECTS      := $(foreach arch,$(ARCHES),$(foreach kind,$(OBJECT_KINDS),$(patsubst bpf/%.bpf.c,$(OBJECT_ROOT)/$(arch)/%.$(kind).o,$(BPF_SOURCES))))
 # What bcc compiles on hosts without BTF is brought to them as it is.
 BCC_SOURCES  := $(wildcard bpf/bcc/*) bpf/include/bucket.h bpf/include/pseudo.h
 OBJECTS      += $(addprefix $(OBJECT_ROOT)/bcc/,$(notdir $(BCC_SOURCES)))
@@ -55,24 +59,12 @@ lint: setup ## ruff, mypy --strict, import-linter
 objects: $(OBJECTS) ## Compile the BPF objects
 
 define object_rule
-$(OBJECT_ROOT)/$(1)/%.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
+$(OBJECT_ROOT)/$(1)/%.$(2).o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
 	@mkdir -p $$(@D)
-	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -c $$< -o $$@
-	$(STRIP) -g $$@
-
-# For kernels before 6.2, which have no bpf_rdonly_cast.
-$(OBJECT_ROOT)/$(1)/%.uncast.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
-	@mkdir -p $$(@D)
-	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -DWITHOUT_CAST -c $$< -o $$@
-	$(STRIP) -g $$@
-
-# For kernels that have no BTF of their own: nothing in it refers to that.
-$(OBJECT_ROOT)/$(1)/%.bare.bpf.o: bpf/%.bpf.c $(BPF_HEADERS) Makefile | $(PACKAGES)
-	@mkdir -p $$(@D)
-	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) -DWITHOUT_KERNEL_BTF -c $$< -o $$@
+	$(CLANG) $$(BPF_FLAGS) -D__TARGET_ARCH_$(TARGET_$(1)) $(FLAGS_$(2)) -c $$< -o $$@
 	$(STRIP) -g $$@
 endef
-$(foreach arch,$(ARCHES),$(eval $(call object_rule,$(arch))))
+$(foreach arch,$(ARCHES),$(foreach kind,$(OBJECT_KINDS),$(eval $(call object_rule,$(arch),$(kind)))))
 
 define bcc_rule
 $(OBJECT_ROOT)/bcc/$(notdir $(1)): $(1)
