@@ -56,35 +56,35 @@ const volatile bool notes_held = false; /* for the block family, whose requests 
 static __noinline int enter_copy(struct task_struct *task, struct pt_regs *regs, enum file_form form, bool compat)
 {
 	bool to_third = form == FORM_COPY_FIRST_TO_THIRD;
-	struct file *first = current_file(task, syscall_argument(regs, 0, compat)), *other;
-	struct super_block *super, *other_super;
+	struct file *first = current_file(task, syscall_argument(regs, false, 0, compat)), *other;
+	__u64 type, other_type;
 	struct beginning op = {.frame = (__u64)regs, .operation = FILE_COPY};
 	__u32 tid = thread_id(task);
 	struct op_slot *slot = slot_at(tid);
 
-	other = to_third ? current_file(task, syscall_argument(regs, 2, compat)) : current_file(task, syscall_argument(regs, 1, compat));
+	other = current_file(task, to_third ? syscall_argument(regs, false, 2, compat) : syscall_argument(regs, false, 1, compat));
 	if (!first || !other || !slot) {
 		turn_away(LEDGER_FILTERED);
 		return 0;
 	}
-	super = storage_of(first, 0);
-	other_super = storage_of(other, 0);
-	if (!super || !other_super) {
+	type = storage_of(first, 0);
+	other_type = storage_of(other, 0);
+	if (!type || !other_type) {
 		turn_away(LEDGER_BLOCKING_PEER);
 		return 0;
 	}
 	op.file = to_third ? other : first;
-	op.object = (__u64)READ(to_third ? other_super : super, s_type);
-	op.owner = owner_of(task);
+	op.object = to_third ? other_type : type;
+	op.owner = owner_id_of(task);
 	slot_begin(slot, tid, &op);
 	return 0;
 }
 
-static __always_inline int file_enter(struct pt_regs *regs, unsigned long number)
+/* `typed`: the verifier knows what `regs` points to. */
+static __always_inline int file_enter(struct pt_regs *regs, bool typed, unsigned long number)
 {
 	struct beginning op = {.frame = (__u64)regs};
 	struct task_struct *task;
-	struct super_block *super;
 	struct op_slot *slot;
 	enum file_form form;
 	bool compat;
@@ -107,19 +107,18 @@ static __always_inline int file_enter(struct pt_regs *regs, unsigned long number
 		return enter_copy(task, regs, form, compat);
 	tid = thread_id(task);
 	slot = slot_at(tid);
-	op.file = current_file(task, syscall_argument(regs, 0, compat));
+	op.file = current_file(task, syscall_argument(regs, typed, 0, compat));
 	if (!op.file || !slot) {
 		turn_away(LEDGER_FILTERED);
 		return 0;
 	}
-	super = storage_of(op.file, slot->object);
-	if (!super) {
+	op.object = storage_of(op.file, slot->object);
+	if (!op.object) {
 		turn_away(LEDGER_BLOCKING_PEER);
 		return 0;
 	}
 	op.operation = form - FORM_READ;
-	op.object = (__u64)READ(super, s_type);
-	op.owner = owner_of(task);
+	op.owner = owner_id_of(task);
 	slot_begin(slot, tid, &op);
 	return 0;
 }
@@ -131,9 +130,9 @@ static __always_inline int file_end(void *ctx, struct op_slot *slot, long result
 	return 0;
 }
 
-static __always_inline int file_exit(void *ctx, struct pt_regs *regs, long result)
+static __always_inline int file_exit(void *ctx, struct pt_regs *regs, bool typed, long result)
 {
-	unsigned long number = syscall_number(regs);
+	unsigned long number = syscall_number(regs, typed);
 
 	if (number >= SYSCALLS_MAX || !forms[number] || ((forms[number] & COMPAT) && !compat_seen))
 		return 0;
@@ -143,25 +142,25 @@ static __always_inline int file_exit(void *ctx, struct pt_regs *regs, long resul
 SEC("tp_btf/sys_enter")
 int file_enter_tp_btf(__u64 *ctx)
 {
-	return file_enter((struct pt_regs *)ctx[0], ctx[1]);
+	return file_enter((struct pt_regs *)ctx[0], true, ctx[1]);
 }
 
 SEC("tp_btf/sys_exit")
 int file_exit_tp_btf(__u64 *ctx)
 {
-	return file_exit(ctx, (struct pt_regs *)ctx[0], ctx[1]);
+	return file_exit(ctx, (struct pt_regs *)ctx[0], true, ctx[1]);
 }
 
 SEC("raw_tp/sys_enter")
 int file_enter_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return file_enter((struct pt_regs *)ctx->args[0], ctx->args[1]);
+	return file_enter((struct pt_regs *)ctx->args[0], false, ctx->args[1]);
 }
 
 SEC("raw_tp/sys_exit")
 int file_exit_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	return file_exit(ctx, (struct pt_regs *)ctx->args[0], ctx->args[1]);
+	return file_exit(ctx, (struct pt_regs *)ctx->args[0], false, ctx->args[1]);
 }
 
 /*
@@ -202,7 +201,7 @@ const volatile bool goes_on = false;
 	{                                                                                                                        \
 		if (shared && goes_on)                                                                                           \
 			bpf_tail_call_static(ctx, &file_exits, 0);                                                               \
-		return file_exit(ctx, (struct pt_regs *)word(ctx, 0), word(ctx, 1));                                             \
+		return file_exit(ctx, (struct pt_regs *)word(ctx, 0), shared, word(ctx, 1));                                     \
 	}                                                                                                                        \
 	SEC("fentry/" function)                                                                                                  \
 	int file_enter_##name(__u64 *ctx)                                                                                        \
@@ -210,7 +209,7 @@ const volatile bool goes_on = false;
 		struct pt_regs *regs = (struct pt_regs *)word(ctx, 0);                                                           \
 		if (shared && goes_on)                                                                                           \
 			bpf_tail_call_static(ctx, &file_enters, 0);                                                              \
-		return file_enter(regs, syscall_number(regs));                                                                   \
+		return file_enter(regs, shared, syscall_number(regs, shared));                                                   \
 	}
 
 #define WORD_OF(ctx, index) (ctx)[index]
@@ -247,18 +246,17 @@ int file_enter_kprobe(__u64 *registers)
 {
 	struct pt_regs *regs = (struct pt_regs *)registers[REGISTER_ARGUMENT];
 
-	return file_enter(regs, syscall_number(regs));
+	return file_enter(regs, false, syscall_number(regs, false));
 }
 
 /* Never attached: run by BPF_PROG_TEST_RUN with {operation, ns, object} to prove the buckets of the loaded object. */
 SEC("raw_tp")
 int file_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kernfs_node *owner = current_owner();
 	__u16 last = 0;
 
 	count(LEDGER_ENTERED);
-	record(ctx->args[0], READ(owner, id), ctx->args[2], ctx->args[1], &last);
+	record(ctx->args[0], owner_id_of(current_task()), ctx->args[2], ctx->args[1], &last);
 	return 0;
 }
 

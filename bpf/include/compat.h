@@ -29,6 +29,9 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym;
 #define READ(pointer, field) (((typeof(pointer))bpf_rdonly_cast((pointer), bpf_core_type_id_kernel(typeof(*(pointer)))))->field)
 #endif
 
+/* A field by one load where the verifier knows the pointer's type, which a cast would have it check at each load. */
+#define READ_IF_TYPED(typed, pointer, field) ((typed) ? (pointer)->field : READ(pointer, field))
+
 /* bpf_get_current_task_btf (3ca1032ab7ab, 5.11) types the current task without a cast. */
 static __always_inline struct task_struct *current_task(void)
 {
@@ -99,23 +102,23 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *nod
 
 static __always_inline bool is_compat_syscall(struct task_struct *task)
 {
-	return READ(task, thread_info.status) & TS_COMPAT;
+	return READ_IF_TYPED(HAS_TYPED_TASK, task, thread_info.status) & TS_COMPAT;
 }
 
-static __always_inline long syscall_number(struct pt_regs *regs)
+static __always_inline long syscall_number(struct pt_regs *regs, bool typed)
 {
-	return READ(regs, orig_ax);
+	return READ_IF_TYPED(typed, regs, orig_ax);
 }
 
-static __always_inline __u64 syscall_argument(struct pt_regs *regs, int index, bool compat)
+static __always_inline __u64 syscall_argument(struct pt_regs *regs, bool typed, int index, bool compat)
 {
 	switch (index) {
 	case 0:
-		return compat ? READ(regs, bx) : READ(regs, di);
+		return compat ? READ_IF_TYPED(typed, regs, bx) : READ_IF_TYPED(typed, regs, di);
 	case 1:
-		return compat ? READ(regs, cx) : READ(regs, si);
+		return compat ? READ_IF_TYPED(typed, regs, cx) : READ_IF_TYPED(typed, regs, si);
 	default:
-		return READ(regs, dx);
+		return READ_IF_TYPED(typed, regs, dx);
 	}
 }
 
@@ -128,23 +131,23 @@ static __always_inline __u64 syscall_argument(struct pt_regs *regs, int index, b
 
 static __always_inline bool is_compat_syscall(struct task_struct *task)
 {
-	return READ(task, thread_info.flags) & (1UL << TIF_32BIT);
+	return READ_IF_TYPED(HAS_TYPED_TASK, task, thread_info.flags) & (1UL << TIF_32BIT);
 }
 
-static __always_inline long syscall_number(struct pt_regs *regs)
+static __always_inline long syscall_number(struct pt_regs *regs, bool typed)
 {
-	return READ(regs, syscallno);
+	return READ_IF_TYPED(typed, regs, syscallno);
 }
 
-static __always_inline __u64 syscall_argument(struct pt_regs *regs, int index, bool compat)
+static __always_inline __u64 syscall_argument(struct pt_regs *regs, bool typed, int index, bool compat)
 {
 	switch (index) {
 	case 0:
-		return READ(regs, regs[0]);
+		return READ_IF_TYPED(typed, regs, regs[0]);
 	case 1:
-		return READ(regs, regs[1]);
+		return READ_IF_TYPED(typed, regs, regs[1]);
 	default:
-		return READ(regs, regs[2]);
+		return READ_IF_TYPED(typed, regs, regs[2]);
 	}
 }
 

@@ -59,12 +59,16 @@ struct {
 
 __u64 overflow_in_flight = 0; /* keeps the exit of other system calls free of a hash look-up */
 
-/* The slot of the operation that began last on each CPU. */
+/* The slot of the operation that began last on each CPU, on a cache line of the CPU's own. */
+struct hint {
+	__u32 slot;
+} __attribute__((aligned(64)));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, CPUS_MAX);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct hint);
 } hints SEC(".maps");
 
 static __noinline int slot_begin_overflow(const struct op_slot *op)
@@ -94,7 +98,7 @@ static __always_inline struct op_slot *slot_at(__u32 tid)
 /* What begins: whose operation it is, on what. `frame` is any address that is the same at its exit and no other thread's. */
 struct beginning {
 	__u64 frame;
-	struct kernfs_node *owner;
+	pl_cgroup_id owner;
 	__u64 object;
 	struct file *file;
 	__u16 operation;
@@ -141,13 +145,12 @@ static __always_inline bool slot_take(struct op_slot *slot, __u32 tid)
 static __always_inline void slot_begin(struct op_slot *slot, __u32 tid, const struct beginning *op)
 {
 	__u32 cpu = bpf_get_smp_processor_id() & (CPUS_MAX - 1);
-	struct kernfs_node *owner = op->owner;
-	__u32 *hint;
+	struct hint *hint;
 
 	if (!slot_take(slot, tid)) {
 		struct op_slot other = {.frame = op->frame, .object = op->object, .tid = tid, .operation = op->operation, .file = op->file};
 
-		other.owner = READ(owner, id);
+		other.owner = op->owner;
 		other.start = bpf_ktime_get_ns();
 		slot_begin_overflow(&other);
 		return;
@@ -156,13 +159,13 @@ static __always_inline void slot_begin(struct op_slot *slot, __u32 tid, const st
 	slot->operation = op->operation;
 	slot->waited = slot->over = 0;
 	slot->frame = op->frame;
-	slot->owner = READ(owner, id);
+	slot->owner = op->owner;
 	slot->object = op->object;
 	slot->file = op->file;
 	slot->begun++;
 	hint = bpf_map_lookup_elem(&hints, &cpu);
 	if (hint)
-		*hint = tid & slot_mask;
+		hint->slot = tid & slot_mask;
 	slot->start = bpf_ktime_get_ns();
 }
 
@@ -182,11 +185,11 @@ static __always_inline struct op_slot *slot_of(__u32 tid)
 static __always_inline struct op_slot *slot_find(__u64 frame)
 {
 	__u32 cpu = bpf_get_smp_processor_id() & (CPUS_MAX - 1), index;
-	__u32 *hint = bpf_map_lookup_elem(&hints, &cpu);
+	struct hint *hint = bpf_map_lookup_elem(&hints, &cpu);
 	struct op_slot *slot;
 
 	if (hint) {
-		index = *hint & slot_mask;
+		index = hint->slot & slot_mask;
 		slot = bpf_map_lookup_elem(&slots, &index);
 		if (slot && slot->frame == frame && slot->start)
 			return slot;

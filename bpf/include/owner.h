@@ -43,6 +43,14 @@ static __always_inline struct kernfs_node *owner_of(struct task_struct *task)
 	return task->cgroups->dfl_cgrp->kn;
 }
 
+/* The id of a task's owner. */
+static __always_inline pl_cgroup_id owner_id_of(struct task_struct *task)
+{
+	struct kernfs_node *owner = owner_of(task);
+
+	return HAS_TYPED_TASK ? owner->id : BPF_CORE_READ(owner, id);
+}
+
 static __always_inline struct kernfs_node *current_owner(void)
 {
 	return owner_of(current_task());
@@ -96,27 +104,28 @@ static __always_inline struct file *current_file(struct task_struct *task, __u32
 #define S_IFDIR 0040000
 
 /*
- * The super block of a file that is storage (a regular file, folder or block device), else NULL: a peer.
- * `known` is a type of file system (or 0) of which a file was storage before: what it is needs no second look.
+ * The type of the file system (struct file_system_type) of a file that is storage (a regular file, folder or block device), else 0: a peer.
+ * `known` is a type (or 0) of which a file was storage before: what it is needs no second look.
  */
-static __always_inline struct super_block *storage_of(struct file *file, __u64 known)
+static __always_inline __u64 storage_of(struct file *file, __u64 known)
 {
 	struct inode *inode = READ(file, f_inode);
 	__u32 format = READ(inode, i_mode) & S_IFMT;
 	struct super_block *super;
+	__u64 type;
 
 	if (format == S_IFBLK) { /* the node's own file system is devtmpfs; the device's is bdev */
 		struct address_space *mapping = READ(file, f_mapping);
 
 		inode = READ(mapping, host);
-		return READ(inode, i_sb);
+		super = READ(inode, i_sb);
+		return (__u64)READ(super, s_type);
 	}
 	if (format != S_IFREG && format != S_IFDIR)
-		return NULL;
+		return 0;
 	super = READ(inode, i_sb);
-	if ((__u64)READ(super, s_type) == known)
-		return super;
-	return is_pseudo(READ(super, s_magic)) ? NULL : super;
+	type = (__u64)READ(super, s_type);
+	return type != known && is_pseudo(READ(super, s_magic)) ? 0 : type;
 }
 
 #endif

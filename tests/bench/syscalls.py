@@ -11,10 +11,11 @@ import subprocess
 import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 from perflens.kernel.attach import attach
@@ -52,6 +53,7 @@ EMPTY_PAIR = ("empty_exit", "empty_enter")
 _ROUNDS = 41
 _PEER_ROUNDS = 11
 _CALLS = 8_000
+_PLACES = 5
 _CALLS_A_MEASUREMENT = 5 * _CALLS  # five loops, see load.c
 _TRIES = 20
 _SLOW = 5_000_000
@@ -211,11 +213,20 @@ def _bench(call: str) -> Iterator[tuple[Load, dict[str, Variant]]]:
         stack.callback(load_process.close)
         host, made = inspect(), Counter[str]()
         variants: dict[str, Variant] = {"bare": nullcontext}
-        variants["empty pair"] = partial(while_attached, stack.enter_context(empty_programs(compile_object(folder), *EMPTY_PAIR)))
+        empty = compile_object(folder)
+        floors = [stack.enter_context(empty_programs(empty, *EMPTY_PAIR)) for _ in range(_PLACES)]
+        variants["empty pair"] = _in_turn(partial(while_attached, floor) for floor in floors)
         for rung in PROBE.rungs:
-            loaded = stack.enter_context(file_probe(host, rung.name, partial(made.__getitem__, rung.name)))
-            variants[rung.name] = _counted(partial(while_attached, loaded), rung.name, made, call)
+            own = [f"{rung.name} {place}" for place in range(_PLACES)]
+            loaded = {name: stack.enter_context(file_probe(host, rung.name, partial(made.__getitem__, name))) for name in own}
+            variants[rung.name] = _in_turn(_counted(partial(while_attached, probe), name, made, call) for name, probe in loaded.items())
         yield load_process, variants
+
+
+def _in_turn(places: Iterable[Variant]) -> Variant:
+    """One variant from the same programs loaded several times: where in memory they lie costs or spares them some ns."""
+    turns = cycle(places)
+    return lambda: next(turns)()
 
 
 def _counted(variant: Variant, name: str, made: Counter[str], call: str) -> Variant:

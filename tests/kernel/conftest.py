@@ -10,7 +10,22 @@ from pathlib import Path
 import pytest
 
 from perflens.kernel.features import inspect
-from tests.kernel.support import RunningAgent, agent
+
+pytest.register_assert_rewrite("tests.kernel.disks", "tests.kernel.support", "tests.kernel.slow")
+
+from tests.kernel.support import RunningAgent, agent  # noqa: E402  what is imported before is not rewritten
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a failed test once more, and tell it: under some hypervisors programs are not called in some processes and what interrupts them.
+
+    So one event of thousands may be missing in a count that is exact elsewhere; the guests of `make test-vm` have no such processes.
+    """
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session", autouse=True)

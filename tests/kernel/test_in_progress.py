@@ -320,9 +320,10 @@ def test_slow_reads_beside_idle_readers(url: str, rung: str, tmp_path: Path, idl
     assert len(readers) == idle
     assert sum(stack["count"] for stack in stacks) == READS
     assert 1.5 < sum(event["duration_seconds"] for event in found) < 4
-    named = [event for event in found if {"vfs_read", "iomap_dio_rw"} & set(functions(event["kernel_stack"]))]
+    walked = [event for event in found if event["kernel_stack"]]
+    unnamed = [event for event in walked if not {"vfs_read", "iomap_dio_rw"} & set(functions(event["kernel_stack"]))]
     known = [event for event in found if _unexplained(event) < event["duration_ns"] // 2]
-    unnamed = [event for event in known if event not in named]
-    assert not unnamed or rung == "raw_tp", repr(unnamed)
-    assert not named or rung == "tp_btf"
-    assert len(known) >= READS - 2  # a host may hide what some of its processes do, a switch to ours included
+    seen = READS - 2  # a host may hide what some of its processes do, a switch to ours included
+    assert not unnamed, repr(unnamed)
+    assert len(walked) >= seen if rung == "tp_btf" else not walked
+    assert len(known) >= seen
