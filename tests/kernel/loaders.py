@@ -25,13 +25,15 @@ PARTS = ("held", "queue", "device")
 DIRECT = "pl-direct"  # what the process is called that makes the requests
 
 
-def files_of(file: Path) -> None:
-    """Known operations on a file."""
+def files_of(file: Path, pause: float = 0) -> None:
+    """Known operations on a file, with a pause (s) after each read and write."""
     fd, pipe = os.open(file, os.O_RDWR), os.pipe()
     for _ in range(READS):
         os.pread(fd, 1, 0)
+        time.sleep(pause)
     for _ in range(WRITES):
         os.pwrite(fd, b"x", 0)
+        time.sleep(pause)
     for _ in range(FSYNCS):
         os.fsync(fd)
     out = os.open(file.with_suffix(".copy"), os.O_RDWR | os.O_CREAT)
@@ -69,10 +71,10 @@ class Done:
 
 
 @contextmanager
-def done(file: Path, disk: str) -> Iterator[Done]:
-    """The workload, with its cgroups."""
+def done(file: Path, disk: str, pause: float = 0) -> Iterator[Done]:
+    """The workload, with its cgroups; with a pause (s) after each read and write of the file."""
     with group("files") as files, group("direct") as direct, group("processes") as processes:
-        wait(files.run(lambda: files_of(file)))
+        wait(files.run(lambda: files_of(file, pause)))
         wait(direct.run(lambda: _direct(disk)))
         wait(processes.run(_processes))
         yield Done(files, direct, processes)
