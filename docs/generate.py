@@ -22,6 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
+from perflens.analysis import AnalysisCounts, TellingCounts
+from perflens.analyzer.llm.counts import OUTCOMES
 from perflens.cli.context import Context
 from perflens.config.keys import Key, Section, leaves, tree
 from perflens.config.settings import Settings
@@ -45,6 +47,39 @@ NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. 
 BEGIN, END = "<!-- tables: written by `python -m docs.generate` -->", "<!-- end of the tables -->"
 
 LIMITS: Mapping[str, tuple[str, str]] = {
+    "perflens_analysis_failures_total": (
+        "Windows that the analyzer could not look at, for a bug of its own: the log has a traceback. The next window is looked at again.",
+        "Report it, with the log.",
+    ),
+    "perflens_analysis_state_write_failures_total": (
+        "Times that the incidents could not be written to `analyzer.state_file`: after a restart those that are open are opened anew.",
+        "Let the agent write there, or set another file.",
+    ),
+    "perflens_llm_claims_total": (
+        "Sentences of the model. `dropped_…` says what was wrong with one: a fact that does not exist, another number, a name.",
+        "Nothing for few. A model most of whose sentences are dropped is of no use: choose another one.",
+    ),
+    "perflens_llm_requests_total": (
+        "Questions to the model. `ok`, `repaired` and `skipped_cache` gave an answer that was used; else the rules answered.",
+        "The log names the reason when it changes. `skipped_budget`: raise `llm.tokens_per_day`; `skipped_breaker`: it failed too often.",
+    ),
+    "perflens_llm_usage_missing_total": (
+        "Answers of a server that tells no tokens: they are missing from `perflens_llm_tokens_total`, and the budget holds an estimate.",
+        "Nothing.",
+    ),
+    "perflens_llm_rule_disagreements_total": (
+        "Answers that prefer another cause than the rules. What is told is what the rules say.",
+        "Look at the incident: one of both is wrong.",
+    ),
+    "perflens_sink_failed_total": (
+        "Requests to Grafana that failed. They are made again with growing pauses, but for those that cannot succeed.",
+        "The log names the reason: a token without the role Editor, a wrong URL, or a Grafana that is down.",
+    ),
+    "perflens_sink_dropped_total": (
+        "Incidents that Grafana will not show as they are: `budget` above `grafana.per_hour` or `per_day`, `expired` after a day's outage, "
+        "`overflow` of the outbox. They are in the API and in `perflens_incident_active`.",
+        "Raise the limits, or mend Grafana.",
+    ),
     'perflens_probe_operations_total{outcome="other"}': (
         "Operations that were aggregated without their owner: no histogram cell was free, or the metric had `series.limit` series.",
         "The two numbers below tell which. Raise `cells` or `series.limit`, or set `owner.level: node`.",
@@ -258,9 +293,32 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
 _OBJECTS = {"fs": "ext4", "device": "sda"}
 
 
+_ANALYSIS = AnalysisCounts(
+    active=(("NOISY_NEIGHBOUR_IO", "sda", "warning"),),
+    opened={"NOISY_NEIGHBOUR_IO": 1},
+    telling=TellingCounts(
+        {
+            "requests": dict.fromkeys(OUTCOMES, 0),
+            "claims": {"kept": 0, "dropped_number": 0},
+            "tokens": {"input": 0, "output": 0},
+            "duration": {"count": 0, "sum": 0},
+            "other": dict.fromkeys(("usage_missing", "rule_disagreements", "tokens_remaining", "breaker_open"), 0),
+        },
+        {
+            "delivered": dict.fromkeys(("create", "update", "resolve", "tidy"), 0),
+            "failed": {"timeout": 0},
+            "dropped": dict.fromkeys(("expired", "overflow"), 0),
+            "other": {"pending": 0, "up": 1},
+        },
+    ),
+)
+
+
 def rendered() -> str:
     """Return the page of an agent that has seen one operation of each kind, with every wait, and another one in flight."""
     made, cells = _agent()
+    if made.analyzing:
+        made.analyzing.counts = lambda: _ANALYSIS  # type: ignore[method-assign]
     for running_probe in made.running:
         own, probe = cells[running_probe.name], running_probe.probe
         objects = [_OBJECTS[part.object_label] for part in probe.parts] or [""]

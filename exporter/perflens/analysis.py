@@ -10,6 +10,7 @@ __all__ = [
     "FACTS_MAX",
     "HOST",
     "Action",
+    "AnalysisCounts",
     "Bundle",
     "Fact",
     "Hypothesis",
@@ -18,9 +19,11 @@ __all__ = [
     "Polarity",
     "Quality",
     "Severity",
+    "Source",
     "State",
     "Subject",
     "SubjectKind",
+    "TellingCounts",
     "Verdict",
 ]
 
@@ -33,6 +36,7 @@ Polarity = Literal["support", "refute", "context"]
 Verdict = Literal["incident", "benign", "insufficient_evidence"]
 Severity = Literal["warning", "critical"]
 State = Literal["open", "resolved"]
+Source = Literal["rules", "llm", "rules+llm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,32 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class TellingCounts:
+    """What became of questions to a model and of annotations, each by kind and then by outcome; empty for what is not configured."""
+
+    llm: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    grafana: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisCounts:
+    """What the analyzer has done: ``windows`` it looked at, those with an ``impact``, those that ``failed``, and the ``seconds`` it took.
+
+    ``active`` has (cause, subject, severity) of each incident that is open, ``opened`` how many there were by cause, ``unwritten`` how
+    often the state file could not be written.
+    """
+
+    windows: int = 0
+    impacts: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    unwritten: int = 0
+    active: tuple[tuple[str, str, str], ...] = ()
+    opened: Mapping[str, int] = field(default_factory=dict)
+    telling: TellingCounts = field(default_factory=TellingCounts)
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One incident, from its onset until it is resolved; times in ns since the epoch, ``resolved`` 0 while it is open.
 
@@ -178,7 +208,7 @@ class Incident:
     summary: str
     causes: tuple[Hypothesis, ...]
     bundle: Bundle
-    source: Literal["rules", "llm", "rules+llm"] = "rules"
+    source: Source = "rules"
     model: str = ""
     history: tuple[tuple[int, str], ...] = ()
     reopened: int = 0

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import Literal, NamedTuple
 
+from perflens.analysis import AnalysisCounts
+
 __all__ = [
     "BUCKETS",
     "FIRST_BUCKET",
@@ -414,3 +416,4 @@ class AgentStatus:
     owners_cut: int
     reload_succeeded: bool
     reload_succeeded_at: float
+    analysis: AnalysisCounts | None = None

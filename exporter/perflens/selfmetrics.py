@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from perflens import __version__
+from perflens.analysis import AnalysisCounts
 from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
 from perflens.model import AgentStatus, EvidenceCounts
@@ -40,6 +41,8 @@ _SYMBOLS = {
     "learn_skipped": "Programs whose symbols were not read ahead because there were too many at once.",
 }
 _SECOND = 1_000_000_000
+_Make = Callable[..., GaugeMetricFamily] | Callable[..., CounterMetricFamily]
+_Declared = Sequence[tuple[str, _Make, str, str, str]]
 
 
 def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
@@ -65,12 +68,75 @@ class _StatusCollector(Collector):
         yield from _tables(status)
         yield from _events(status)
         yield from _evidence(status.evidence)
+        if status.analysis:
+            yield from _analysis(status.analysis)
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
         at = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
         at.add_metric((), status.reload_succeeded_at)
         yield at
+
+
+def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
+    active = _gauge("incident_active", "Incidents that are open: 1 each.", "cause", "subject", "severity")
+    for labels in dict.fromkeys(own.active):
+        active.add_metric(labels, 1)
+    yield active
+    opened = _counter("incidents", "Incidents that were opened, by their first cause.", "cause")
+    for cause, count in sorted(own.opened.items()):
+        opened.add_metric((cause,), count)
+    yield opened
+    for name, text, value in (
+        ("analysis_windows", "Windows that the analyzer looked at.", own.windows),
+        ("analysis_impacts", "Windows in which operations were slow enough to ask why.", own.impacts),
+        ("analysis_failures", "Windows that the analyzer could not look at.", own.failed),
+        ("analysis_duration_seconds", "Time that the analyzer took.", own.seconds),
+        ("analysis_state_write_failures", "Times that the incidents could not be written to the state file.", own.unwritten),
+    ):
+        counter = _counter(name, text)
+        counter.add_metric((), value)
+        yield counter
+    yield from _labelled(_LLM, own.telling.llm)
+    yield from _labelled(_GRAFANA, own.telling.grafana)
+
+
+_LLM = (
+    ("requests", _counter, "llm_requests", "Questions to the model, by what became of them.", "outcome"),
+    ("claims", _counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
+    ("tokens", _counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
+)
+_GRAFANA = (
+    ("delivered", _counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
+    ("failed", _counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
+    ("dropped", _counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
+)
+_SINGLE: Mapping[str, tuple[_Make, str, str]] = {
+    "count": (_counter, "llm_answers", "Questions that a request was sent for."),
+    "sum": (_counter, "llm_duration_seconds", "Time that they took."),
+    "usage_missing": (_counter, "llm_usage_missing", "Answers whose server told no tokens."),
+    "rule_disagreements": (_counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
+    "tokens_remaining": (_gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
+    "breaker_open": (_gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
+    "pending": (_gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
+    "up": (_gauge, "sink_up", "Whether Grafana gave a proper answer last."),
+}
+
+
+def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> Iterator[Metric]:
+    if not found:
+        return
+    for kind, make, name, text, label in declared:
+        metric = make(name, text, label)
+        for outcome, value in sorted(found[kind].items()):
+            metric.add_metric((outcome,), value)
+        yield metric
+    for kind in ("duration", "other"):
+        for key, value in found.get(kind, {}).items():
+            make, name, text = _SINGLE[key]
+            single = make(name, text)
+            single.add_metric((), value)
+            yield single
 
 
 def _build() -> Iterator[Metric]:

@@ -91,6 +91,14 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
     outcomes = {name.split('"')[1] for name in generate.LIMITS if name.startswith("perflens_probe_operations_total{")}
 
     assert counters - explained == {
+        "perflens_analysis_duration_seconds_total",
+        "perflens_analysis_impacts_total",
+        "perflens_analysis_windows_total",
+        "perflens_incidents_total",
+        "perflens_llm_answers_total",
+        "perflens_llm_duration_seconds_total",
+        "perflens_llm_tokens_total",
+        "perflens_sink_delivered_total",
         "perflens_block_bytes_total",
         "perflens_probe_requests_attributed_total",
         "perflens_operation_wait_seconds_total",

@@ -34,7 +34,14 @@ RESERVED = {
     "in_flight",
     "overhead",
 }  # a configuration key, a label value, collectors
-FIELDS = {"exporter/perflens/export/json.py"}  # whose texts are the names of what the API answers with
+FIELDS = (  # whose texts are names of fields and states: of what the API answers with, and of what may be told
+    "exporter/perflens/export/json.py",
+    "exporter/perflens/http/parameters.py",
+    "exporter/perflens/analysis.py",
+    "exporter/perflens/agent/analyzing.py",
+    "exporter/perflens/analyzer/",
+    "exporter/perflens/annotate/",
+)
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")
 
 
@@ -98,7 +105,9 @@ def mentions(root: Path, name: str, probe: Probe) -> list[str]:
         if "probes" not in path.parts and "config" not in path.relative_to(root).parts:  # config.file is a flag
             words = words_of(ast.parse(path.read_text()))
             place = str(path.relative_to(root))
-            found += [f"{place}:{line}: {word}" for line, word in words if own.search(word) and not (place in FIELDS and word == name)]
+            found += [
+                f"{place}:{line}: {word}" for line, word in words if own.search(word) and not (place.startswith(FIELDS) and word == name)
+            ]
     for plain in PLAIN_FILES:
         for number, line in enumerate((root / plain).read_text().splitlines(), start=1):
             if own.search(line.strip()):

@@ -171,8 +171,9 @@ def agent(
     log = folder / f"agent-{time.monotonic_ns()}.log"
     command = [*prefix, sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", *flags]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
+    own = {"PERFLENS_ANALYZER_STATE_FILE": f"{folder}/incidents.json", **(environment or {})}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**inherited, **(environment or {})})
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**inherited, **own})
     try:
         yield RunningAgent(_url(process, log, seconds), process, log)
     finally:

@@ -14,8 +14,11 @@ from perflens.aggregate.evidence import EvidenceStore, Wanted
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
+from perflens.analysis import Incident
+from perflens.analyzer.actions import ACTIONS
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
+from perflens.export import analysis
 from perflens.export import json as shapes
 from perflens.http import api
 from perflens.http.access import Access
@@ -25,6 +28,7 @@ from perflens.http.parameters import Query
 from perflens.model import Evidence, ProbeState, ProcessEvent, ProcessKey
 from tests.evidence import SECOND, evidence
 from tests.openapi import problems
+from tests.unit.analyzer.test_values import INCIDENT
 
 NOW = 1_000 * SECOND
 OFFSET = 1_700_000_000 * SECOND
@@ -36,6 +40,7 @@ class Agent:
     def __init__(self) -> None:
         self.timeline, self.processes = Timeline(self.clock), Processes(Procfs(""), self.clock)
         self.slowest, self.store, self.stacks = Slowest(), EvidenceStore(self.clock), Stacks()
+        self.told: list[Incident] = []
 
     @staticmethod
     def clock() -> int:
@@ -59,7 +64,8 @@ class Agent:
 
             return answer
 
-        return Api(*map(view, (self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list)))
+        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses
+        return Api(*map(view, every))
 
     def summary(self, _: Query) -> Any:
         evicted = {"events": self.store.evicted, "processes": self.processes.evicted}
@@ -97,6 +103,12 @@ class Agent:
         top = self.stacks.top(NOW, query.limit, probe=query.probe, operation=query.operation, owner=query.owner)
         return {"stacks": list(map(shapes.stack, top))}
 
+    def incidents(self, query: Query) -> Any:
+        return {"incidents": [analysis.incident(own, ACTIONS) for own in self.told[: query.limit]]}
+
+    def analyses(self, query: Query) -> Any:
+        return {"analyses": [analysis.bundle(own.bundle, ACTIONS) for own in self.told[: query.limit]]}
+
 
 @pytest.fixture
 def agent() -> Agent:
@@ -106,6 +118,7 @@ def agent() -> Agent:
     for pid, ms in ((100, 10), (101, 30), (101, 20)):
         own.take(evidence(pid=pid, duration=ms * 10**6, end=NOW - ms))
     own.take(evidence(pid=101, in_progress=True, duration=9 * SECOND, end=NOW))
+    own.told = [INCIDENT]
     return own
 
 

@@ -12,19 +12,27 @@ from pathlib import Path
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
+from perflens.agent.analyzing import Analyzing, Parts
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
 from perflens.agent.status import evidence_counts, status
+from perflens.agent.telling import telling
+from perflens.agent.totals import totals
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
+from perflens.analyzer.readings.hierarchies import find_hierarchies
+from perflens.analyzer.readings.reader import HostReader
+from perflens.analyzer.state import StateFile
+from perflens.analyzer.totals import Totals
 from perflens.config import Settings, reloadable_differences
 from perflens.enrich.cgroups import CgroupTree, find_tree
 from perflens.enrich.devices import Devices
+from perflens.enrich.mounts import read_mountinfo
 from perflens.enrich.owners import Owners
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
@@ -60,6 +68,7 @@ _log = logging.getLogger("perflens")
 _HARVEST_AT_LEAST = 10.0
 _SECOND = 1_000_000_000
 _EXEMPLARS_KEPT = 600.0
+_ANALYZED_CGROUPS = 200
 
 
 class Agent:
@@ -101,7 +110,9 @@ class Agent:
         processes = Processes(procfs, time.monotonic_ns)
         self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, self._owner_of_pid, self._name_cgroup)
         self.explainer.note = self.intake.note
-        self.views = Views(self.intake, self.explainer, self.drainer, time.monotonic_ns, lambda: self.states, self._owners.known)
+        self.analyzing = self._analyzing() if settings.analyzer.enabled else None
+        clock = time.monotonic_ns
+        self.views = Views(self.intake, self.explainer, self.drainer, clock, lambda: self.states, self._owners.known, self.analyzing)
 
     def start(self) -> None:
         """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
@@ -165,6 +176,32 @@ class Agent:
 
     def _note_from(self) -> list[int]:
         return running.note_from(self.settings, self._probes, self._host.machine)
+
+    def _analyzing(self) -> Analyzing:
+        hierarchies = find_hierarchies(read_mountinfo(f"{self.settings.path.procfs}/1/mountinfo").encode())
+        reader = HostReader(self.settings.path.procfs, self.settings.path.sysfs, hierarchies)
+        parts = Parts(
+            self.worker,
+            self.drainer,
+            self.explainer.executor,
+            self._snapshot,
+            self.explainer.store,
+            self.intake.timeline,
+            self.intake.starts,
+            self.intake.processes,
+            self.devices.all,
+            self._unit_of,
+            frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
+        )
+        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host))
+
+    def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
+        self.harvest()
+        return totals(self.running, time.monotonic_ns()), self._owners.paths(_ANALYZED_CGROUPS)
+
+    def _unit_of(self, owner_id: int) -> str:
+        owner = self._owners.known(owner_id)
+        return owner.unit if owner else ""
 
     def harvest(self) -> None:
         """Bring every accumulator up to date, requests last: the owners of most are known by then."""
@@ -245,7 +282,8 @@ class Agent:
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
         evidence = evidence_counts(self.running, self.intake, self.explainer)
-        return status(self.states, self.running, self._owners, evidence, self._reloaded)
+        analysis = self.analyzing.counts() if self.analyzing else None
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

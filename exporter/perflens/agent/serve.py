@@ -57,9 +57,12 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         for own in bound:
             _log.info(f"listening on http://{sockets.url_host(own)}{web.telemetry_path}")
         ticker = Ticker(agent.intake, [own.kernel.ring for own in agent.running], agent.drainer)
+        looks = _analyze(ended, agent)
         try:
             await _maintain(ended, agent)
         finally:
+            ended.set()
+            await looks
             await ticker.stop()
     finally:
         await _shut_down(agent, runner)
@@ -85,6 +88,15 @@ async def _maintain(ended: asyncio.Event, agent: Agent) -> None:
         rounds += 1
         if rounds % _TRIM_EVERY == 0:
             await loop.run_in_executor(agent.worker, give_back_free_pages)
+
+
+def _analyze(ended: asyncio.Event, agent: Agent) -> Awaitable[None]:
+    async def run() -> None:
+        if agent.analyzing:
+            await agent.analyzing.run(lambda seconds: _within(ended, seconds))
+            await agent.analyzing.close()
+
+    return asyncio.get_running_loop().create_task(run())
 
 
 async def _within(event: asyncio.Event, seconds: float) -> bool:

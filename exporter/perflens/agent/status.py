@@ -8,6 +8,7 @@ from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
 from perflens.agent.running import Running, RunningDurations
 from perflens.aggregate.series import Tally
+from perflens.analysis import AnalysisCounts
 from perflens.enrich.owners import Owners
 from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, ProbeState
 
@@ -20,6 +21,7 @@ def status(
     owners: Owners,
     evidence: EvidenceCounts,
     reloaded: tuple[bool, float],
+    analysis: AnalysisCounts | None = None,
 ) -> AgentStatus:
     """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
     slow = [own for own in running if isinstance(own, RunningDurations)]
@@ -41,6 +43,7 @@ def status(
         owners_cut=owners.cut,
         reload_succeeded=reloaded[0],
         reload_succeeded_at=reloaded[1],
+        analysis=analysis,
     )
 
 

@@ -9,9 +9,12 @@ from itertools import islice
 from typing import Any
 
 from perflens import __version__
+from perflens.agent.analyzing import Analyzing
 from perflens.agent.explainer import Explainer, wall_offset
 from perflens.agent.intake import Intake
 from perflens.aggregate.evidence import Wanted
+from perflens.analyzer.actions import ACTIONS
+from perflens.export import analysis
 from perflens.export import json as shapes
 from perflens.http.api import Api, View
 from perflens.http.parameters import Query
@@ -33,9 +36,10 @@ class Views:
         clock: Callable[[], int],
         states: Callable[[], list[ProbeState]],
         owner_of: Callable[[int], Owner | None],
+        analyzing: Analyzing | None = None,
     ) -> None:
         self._intake, self._explainer, self._drainer = intake, explainer, drainer
-        self._clock, self._states, self._owner_of = clock, states, owner_of
+        self._clock, self._states, self._owner_of, self._analyzing = clock, states, owner_of, analyzing
 
     def api(self) -> Api:
         """Return the views as the API takes them, each on the thread that owns what it shows."""
@@ -47,7 +51,16 @@ class Views:
             timeline=drained(self._timeline),
             events=explained(self._events),
             stacks=explained(self._stacks),
+            incidents=self._analyzed(self._incidents),
+            analyses=self._analyzed(self._analyses),
         )
+
+    def _analyzed(self, work: Callable[[Analyzing, Query], Any]) -> View:
+        """Without the analyzer there are none."""
+        own = self._analyzing
+        if own is None:
+            return self._on(self._drainer)(lambda query: {"incidents": []} if work == self._incidents else {"analyses": []})
+        return self._on(own.executor)(lambda query: work(own, query))
 
     @staticmethod
     def _on(executor: Executor) -> Callable[[Callable[[Query], Any]], View]:
@@ -111,6 +124,15 @@ class Views:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)
         found = self._explainer.store.in_progress if query.in_progress else self._explainer.store.recent
         return {"events": [shapes.event(own) for own in found(wanted, query.limit)]}
+
+    @staticmethod
+    def _incidents(own: Analyzing, query: Query) -> Any:
+        found = [one for one in own.incidents() if query.state in ("", one.state) and query.id in ("", one.id)]
+        return {"incidents": [analysis.incident(one, ACTIONS) for one in found[: query.limit]]}
+
+    @staticmethod
+    def _analyses(own: Analyzing, query: Query) -> Any:
+        return {"analyses": [analysis.bundle(one, ACTIONS) for one in own.bundles()[: query.limit]]}
 
     def _stacks(self, query: Query) -> Any:
         top = self._explainer.stacks.top(self._clock(), query.limit, probe=query.probe, operation=query.operation, owner=query.owner)

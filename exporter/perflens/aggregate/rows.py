@@ -34,6 +34,11 @@ class Rows:
         """Return the first counter of a row."""
         return self.data[row * self.width]
 
+    def head(self, row: int) -> tuple[int, int]:
+        """Return the first two counters of a row."""
+        at = row * self.width
+        return self.data[at], self.data[at + 1]
+
     def values(self, row: int) -> array[int]:
         """Return the counters of a row."""
         return self.data[row * self.width : (row + 1) * self.width]

@@ -17,6 +17,8 @@ TELEMETRY = r"^(?:/[0-9A-Za-z_~.-]+)+$"
 DIRECTORY = r"^/"
 DIRECTORY_OR_NONE = r"^(?:/|$)"
 URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
+MODEL = r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,127}$"
+PROMPT = r"^[\s\S]{0,1000}$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
 PID = r"^[1-9][0-9]{0,6}$"
 COMM = r"^[\s\S]{1,15}$"
@@ -66,6 +68,10 @@ def is_telemetry_path(text: str) -> bool:
     return plain and len(text) <= LONGEST_PATH and segments[0] not in ("-", "api")
 
 
+def is_model(text: str) -> bool:
+    return re.fullmatch(MODEL[1:-1], text) is not None
+
+
 def is_pid(text: str) -> bool:
     return re.fullmatch(PID[1:-1], text) is not None and int(text) <= LARGEST_PID
 
@@ -83,6 +89,12 @@ def is_directory_or_none(text: str) -> bool:
 
 
 MOUNT = Rule(DIRECTORY, is_directory, "is not an absolute path", "write a path that starts with /")
+FILE = Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure)
+
+
+def _url(of: str, example: str, secret: str) -> Rule:
+    return Rule(URL_OR_NONE, is_url_or_none, f"is not the URL of {of}", f"write a URL such as {example}; {secret}")
+
 
 RULES: dict[KeyPath, Rule] = {
     ("web", "listen_address"): Rule(
@@ -94,20 +106,25 @@ RULES: dict[KeyPath, Rule] = {
         "cannot be the path of the metrics",
         "write a path such as /metrics, other than / and outside of /-/ and /api",
     ),
-    ("web", "api_token_file"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
-    ("otlp", "endpoint"): Rule(
-        URL_OR_NONE,
-        is_url_or_none,
-        "is not the URL of a collector",
-        "write a URL such as http://localhost:4318; passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS",
-    ),
+    ("web", "api_token_file"): FILE,
+    ("otlp", "endpoint"): _url("a collector", "http://localhost:4318", "passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS"),
     ("filter", "pid"): Rule(PID, is_pid, "is no process id", "write a number from 1 to 4194304"),
     ("filter", "comm"): Rule(COMM, is_comm, "is no thread name", "write 1 to 15 bytes, as ps -o comm shows them"),
     ("filter", "cgroup"): Rule(
         DIRECTORY, is_directory, "is no path of a cgroup", "write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
-    ("btf", "path"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
+    ("analyzer", "state_file"): FILE,
+    ("llm", "base_url"): _url("a model's server", "https://router.huggingface.co/v1", "the token goes into llm.token_file"),
+    ("llm", "model"): Rule(MODEL, is_model, "is no model's name", "write it as its server lists it, such as Qwen/Qwen2.5-72B-Instruct"),
+    ("llm", "token_file"): FILE,
+    ("llm", "prompt"): Rule(PROMPT, lambda text: len(text) <= 1_000, "is too long", "write 1000 characters at most"),
+    ("llm", "cache_file"): FILE,
+    ("grafana", "url"): _url("a Grafana", "http://localhost:3000", "the token goes into grafana.token_file"),
+    ("grafana", "token_file"): FILE,
+    ("grafana", "external_url"): _url("an agent", "http://host.example:9435", "it must hold no password"),
+    ("grafana", "outbox_file"): FILE,
+    ("btf", "path"): FILE,
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,
-    ("path", "cgroupfs"): Rule(DIRECTORY_OR_NONE, is_directory_or_none, MOUNT.message, MOUNT.cure),
+    ("path", "cgroupfs"): FILE,
 }

@@ -14,10 +14,13 @@ from types import MappingProxyType
 from typing import Any, Literal, NewType
 
 __all__ = [
+    "Analyzer",
     "AttachMode",
     "Btf",
     "Events",
     "Filter",
+    "Grafana",
+    "Llm",
     "Log",
     "Otlp",
     "OwnerLevel",
@@ -136,6 +139,45 @@ class Otlp:
 
 
 @dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Why operations are slow: incidents with their causes, from the numbers of the host."""
+
+    enabled: bool = key(True, "Look every ten seconds at what was slow, and tell incidents with their causes.")
+    state_file: str = key("/var/lib/perflens/incidents.json", "File that keeps the incidents over a restart; empty for none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Llm:
+    """A language model that words what the rules found, by any server with OpenAI's chat completions. Without a token the rules answer."""
+
+    base_url: str = key("https://router.huggingface.co/v1", "URL of the server, above /chat/completions; empty for none.")
+    model: str = key("Qwen/Qwen2.5-72B-Instruct", "The model's name there.")
+    token_file: str = key("", "File with the token, which only its owner may read; HF_TOKEN of the environment without one.")
+    timeout: int = key(25 * SECOND, "How long an answer may take.", duration=True, limits=(SECOND, 600 * SECOND))
+    requests_per_minute: int = key(10, "Most requests in a minute.", limits=(1, 10))
+    tokens_per_day: int = key(200_000, "Most tokens in a day.", limits=(1_000, 100_000_000))
+    redaction: Literal["alias", "names"] = key(
+        "alias", "What the server learns of names: alias puts D1 or C1 in their place, names sends those of devices and owners."
+    )
+    prompt: str = key("", "What the model is told beside, such as what runs on these hosts; 1000 characters at most.")
+    cache_file: str = key("/var/lib/perflens/llm-cache.json", "File that keeps answers over a restart; empty for none.")
+
+
+@dataclass(frozen=True, slots=True)
+class Grafana:
+    """Annotations, one for each incident."""
+
+    url: str = key("", "URL of Grafana, such as http://localhost:3000; empty for no annotations.")
+    token_file: str = key(
+        "", "File with the token of a service account with the role Editor; GRAFANA_TOKEN of the environment without one."
+    )
+    external_url: str = key("", "URL under which people reach this agent, for links from annotations; empty for no links.")
+    outbox_file: str = key("/var/lib/perflens/annotations.jsonl", "File that keeps what Grafana has not taken yet; empty for none.")
+    per_hour: int = key(6, "Most new annotations in an hour.", limits=(1, 1_000))
+    per_day: int = key(30, "Most new annotations in a day.", limits=(1, 10_000))
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """Where the kernel's file systems are mounted, for agents that see the host's under another path."""
 
@@ -195,6 +237,9 @@ class Settings:
     events: Events = field(default_factory=Events)
     filter: Filter = field(default_factory=Filter)
     otlp: Otlp = field(default_factory=Otlp)
+    analyzer: Analyzer = field(default_factory=Analyzer)
+    llm: Llm = field(default_factory=Llm)
+    grafana: Grafana = field(default_factory=Grafana)
     path: Path = field(default_factory=Path)
     btf: Btf = field(default_factory=Btf)
     probes: Probes = field(default_factory=Probes)

@@ -84,6 +84,17 @@ class Owners:
         self._gone.update(dead)
         return dead
 
+    def paths(self, most: int) -> dict[str, str]:
+        """Return the path of the cgroup behind each unit, of those that are not gone, ``most`` of them: the newest."""
+        found: dict[str, str] = {}
+        for cgroup_id, (owner, path) in reversed(self._known.items()):
+            if path is not None and cgroup_id not in self._gone and owner.unit not in found:
+                names = path[: path.index(owner.unit) + 1] if owner.unit in path else path
+                found[owner.unit] = "/" + "/".join(names)
+                if len(found) == most:
+                    break
+        return found
+
     def all_gone(self) -> list[int]:
         """Return the owners that are gone and not forgotten yet."""
         return list(self._gone)

@@ -38,6 +38,8 @@ class Api:
     timeline: View
     events: View
     stacks: View
+    incidents: View
+    analyses: View
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -16,6 +16,7 @@ _NANOSECONDS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|ms|s|m|h)?", re.ASCII)
 _UNIX = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,9})?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 
 
@@ -32,6 +33,8 @@ class Query:
     limit: int = 100
     in_progress: bool = False
     seconds: int = 300
+    state: str = ""
+    id: str = ""
 
 
 class BadParameter(ValueError):
@@ -58,6 +61,14 @@ def _matched(pattern: re.Pattern[str], text: str) -> re.Match[str]:
 
 def _name(text: str) -> str:
     return _matched(_NAME, text)[0]
+
+
+def _id(text: str) -> str:
+    return _matched(_ID, text)[0]
+
+
+def _state(text: str) -> str:
+    return {"open": "open", "resolved": "resolved"}[text]
 
 
 def _text(text: str) -> str:
@@ -137,6 +148,14 @@ PARAMETERS: Mapping[str, Parameter] = {
             {"type": "boolean", "default": False},
             "Operations that have not ended, the longest first, in place of those that have.",
         ),
+        Parameter(
+            "state",
+            _state,
+            "write open or resolved",
+            {"type": "string", "enum": ["open", "resolved"]},
+            "Incidents in this state only.",
+        ),
+        Parameter("id", _id, "write 8 hex digits", {"type": "string", "pattern": "^[0-9a-f]{8}$"}, "The incident with this id only."),
         Parameter("seconds", _number(1, 300), "write a number from 1 to 300", _whole(1, 300, 300), "How far to go back."),
     )
 }

@@ -9,7 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflens.config import Settings, show
-from perflens.config.settings import Btf, Events, Filter, Log, Otlp, OwnerSettings, Path, Probes, ProbeSettings, Series, Web
+from perflens.config.settings import (
+    Analyzer,
+    Btf,
+    Events,
+    Filter,
+    Grafana,
+    Llm,
+    Log,
+    Otlp,
+    OwnerSettings,
+    Path,
+    Probes,
+    ProbeSettings,
+    Series,
+    Web,
+)
 
 SECOND = 10**9
 THRESHOLDS = st.integers(1_000, 4_096 * SECOND)
@@ -36,6 +51,8 @@ def lists(items: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(items, max_size=16, unique=True).map(tuple)
 
 
+FILES = PATHS | st.just("")
+URLS = st.sampled_from(["", "http://localhost:4318", "https://[::1]/a"])
 BY_NAME = st.fixed_dictionaries({}, optional={"file": FILE, "socket": SOCKET}).map(MappingProxyType)
 SETTINGS = st.builds(
     Settings,
@@ -53,7 +70,21 @@ SETTINGS = st.builds(
     st.builds(Series, st.integers(16, 100_000), st.integers(SECOND, 86_400 * SECOND)),
     st.builds(Events, st.integers(0, 1_000_000), RATES, RATES, st.integers(10**6, 4_096 * SECOND), FRAMES, FRAMES),
     st.builds(Filter, lists(st.integers(1, 4_194_304).map(str)), lists(COMMS), lists(PATHS)),
-    st.builds(Otlp, st.sampled_from(["", "http://localhost:4318", "https://[::1]/a"]), st.sampled_from(["auto", "http/protobuf", "grpc"])),
+    st.builds(Otlp, URLS, st.sampled_from(["auto", "http/protobuf", "grpc"])),
+    st.builds(Analyzer, st.booleans(), FILES),
+    st.builds(
+        Llm,
+        URLS,
+        st.sampled_from(["m", "Qwen/Qwen2.5-72B-Instruct", "openai/gpt-oss-20b:groq"]),
+        FILES,
+        st.integers(SECOND, 600 * SECOND),
+        st.integers(1, 10),
+        st.integers(1_000, 100_000_000),
+        st.sampled_from(["alias", "names"]),
+        st.sampled_from(["", "These hosts run databases: 'a' # b", "kø"]),
+        FILES,
+    ),
+    st.builds(Grafana, URLS, FILES, URLS, FILES, st.integers(1, 1_000), st.integers(1, 10_000)),
     st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
     st.builds(Btf, PATHS | st.just("")),
     st.builds(Probes, st.booleans(), BY_NAME),

@@ -1,0 +1,236 @@
+"""Hands the analyzer one window after the other, put together from what the threads of the agent own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from perflens.agent.telling import Telling
+from perflens.aggregate.evidence import EvidenceStore, Wanted
+from perflens.aggregate.starts import Starts
+from perflens.aggregate.timeline import Timeline
+from perflens.analysis import AnalysisCounts, Bundle, Incident, TellingCounts
+from perflens.analyzer.analyst import Analyst
+from perflens.analyzer.changes import Changes
+from perflens.analyzer.incidents import Explanation, Incidents
+from perflens.analyzer.measures.host import cpu_culprits, host_signals
+from perflens.analyzer.measures.starts import start_culprits, start_signals
+from perflens.analyzer.readings.delta import HostDelta, delta
+from perflens.analyzer.readings.reader import HostReader
+from perflens.analyzer.readings.values import HostReading
+from perflens.analyzer.signals import Signal
+from perflens.analyzer.state import StateFile
+from perflens.analyzer.totals import Totals
+from perflens.analyzer.window import Window
+from perflens.enrich.processes import Processes
+from perflens.enrich.units import shown
+from perflens.logs import fields
+from perflens.model import Device, Evidence, ProcessKey
+
+__all__ = ["Analyzing", "Parts"]
+
+_log = logging.getLogger("perflens")
+
+_SECOND = 1_000_000_000
+_EVERY = 10.0  # s
+_WINDOW, _OLDEST = 19 * _SECOND, 120 * _SECOND
+_SETTINGS_EVERY = 3  # looks
+_EVENTS, _IN_PROGRESS = 1_000, 200
+_WARM_UP = 60 * _SECOND  # before it every program is a new one
+_LOGGED_KEPT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
+
+    ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of each unit's
+    cgroup; ``unit_of`` the unit of an owner's id.
+    """
+
+    worker: ThreadPoolExecutor
+    drainer: ThreadPoolExecutor
+    explainer: ThreadPoolExecutor
+    snapshot: Callable[[], tuple[Totals, Mapping[str, str]]]
+    store: EvidenceStore
+    timeline: Timeline
+    starts: Starts
+    processes: Processes
+    devices: Callable[[], Iterable[Device]]
+    unit_of: Callable[[int], str]
+    probes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    wall: int
+    totals: Totals
+    reading: HostReading
+
+
+@dataclass(frozen=True, slots=True)
+class _Drained:
+    slow: tuple[float, ...]
+    spawned: int
+    parents: Counter[ProcessKey]
+    programs: tuple[tuple[str, str], ...]
+    named: Mapping[ProcessKey, tuple[ProcessKey, ...]]
+    names: Mapping[ProcessKey, str]
+
+
+class Analyzing:
+    """Looks every ten seconds at the last twenty. Its thread owns the analyst, the changes and the samples.
+
+    ``tell`` makes, once the event loop runs, what tells the incidents of a host.
+    """
+
+    def __init__(self, parts: Parts, reader: HostReader, state: StateFile, tell: Callable[[str], Telling]) -> None:
+        self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyst")
+        self.host = shown(socket.gethostname())
+        self._parts, self._reader, self._state, self._make_telling = parts, reader, state, tell
+        self._telling: Telling | None = None
+        self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
+        self._changes = Changes(shown)
+        self._samples: deque[_Sample] = deque(maxlen=8)
+        self._began = time.time_ns()
+        self._looks = self._impacts = self._failed = 0
+        self._seconds = 0.0
+        self._opened: Counter[str] = Counter()
+        self._logged = {own.id: (own.state, own.cause) for own in self._analyst.incidents.all}
+
+    async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:
+        """Look until ``wait`` says that it is over; a look that fails is counted, and the next one goes on."""
+        self._telling = telling = self._make_telling(self.host)
+        while not await wait(_EVERY):
+            try:
+                telling.tell(await self._look(), self._explained)
+            except Exception:
+                self._failed += 1
+                _log.exception("the analyzer could not look at a window")
+
+    def counts(self) -> AnalysisCounts:
+        """Return what it has done; any thread may ask."""
+        active = tuple((own.cause, str(own.subject), own.severity) for own in self._analyst.incidents.open)
+        done = self._looks, self._impacts, self._failed, self._seconds
+        telling = self._telling.counts() if self._telling else TellingCounts()
+        return AnalysisCounts(*done, self._state.failed, active, dict(self._opened), telling)
+
+    def incidents(self) -> list[Incident]:
+        """Return the incidents that are kept, the newest first; on its thread."""
+        return self._analyst.incidents.all
+
+    def bundles(self) -> list[Bundle]:
+        """Return the evidence of the last windows in which something was slow, the newest first; on its thread."""
+        return list(reversed(self._analyst.bundles))
+
+    async def _explained(self, identity: str, told: Explanation) -> Incident | None:
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self.executor, self._analyst.incidents.explained, identity, told)
+
+    async def _look(self) -> list[Incident]:
+        parts, run = self._parts, asyncio.get_running_loop().run_in_executor
+        totals, paths = await run(parts.worker, parts.snapshot)
+        since = self._samples[0].wall if self._samples else time.time_ns() - _WINDOW
+        events = await run(parts.explainer, self._events, since)
+        drained = await run(parts.drainer, self._drained)
+        return await run(self.executor, self._judge, totals, paths, events, drained)
+
+    def _events(self, since: int) -> list[Evidence]:
+        store, probes = self._parts.store, sorted(self._parts.probes)
+        ended = [own for probe in probes for own in store.recent(Wanted(probe=probe, since=since), _EVENTS)]
+        return [*ended, *(own for probe in probes for own in store.in_progress(Wanted(probe=probe), _IN_PROGRESS))]
+
+    def _drained(self) -> _Drained:
+        parts = self._parts
+        buckets = parts.timeline.buckets()
+        slow = tuple(sum(own.ns for (probe, _), own in each.operations.items() if probe in parts.probes) / _SECOND for each in buckets)
+        parents = parts.starts.take()
+        most = [key for key, _ in parents.most_common(64)]
+        lines = {key: tuple(own.key for own in parts.processes.parents(key)) for key in most}
+        known = {key: parts.processes.get(key) for key in {*most, *(own for line in lines.values() for own in line)}}
+        names = {key: f"{shown(own.comm)}[{key.pid}]" for key, own in known.items() if own}
+        programs = tuple((parts.unit_of(owner), path) for owner, path in parts.starts.new_programs())
+        return _Drained(slow, parents.total(), parents, programs, lines, names)
+
+    def _judge(self, totals: Totals, paths: Mapping[str, str], events: Sequence[Evidence], drained: _Drained) -> list[Incident]:
+        """Return the incidents that are to be told: those that changed, and those that are open still."""
+        began, now = time.perf_counter(), time.time_ns()
+        sample = _Sample(now, totals, self._reader.read(paths))
+        before = self._before(sample)
+        self._note_changes(paths, drained, now)
+        self._samples.append(sample)
+        changed: tuple[Incident, ...] = ()
+        if before:
+            self._looks += 1
+            look = self._analyst.look(self._window(before, sample, events, drained))
+            self._impacts += look.impact
+            changed = look.changed
+            for incident in changed:
+                self._log_change(incident)
+            if changed:
+                self._state.write(self._analyst.incidents.all)
+        self._seconds += time.perf_counter() - began
+        return list({own.id: own for own in (*self._analyst.incidents.open, *changed)}.values())
+
+    def _before(self, now: _Sample) -> _Sample | None:
+        """The sample at the begin of the window: the latest that is old enough. One from before a suspension is too old."""
+        ages = [(now.totals.time - own.totals.time, own) for own in self._samples]
+        return next((own for age, own in reversed(ages) if _WINDOW <= age <= _OLDEST), None)
+
+    def _note_changes(self, paths: Mapping[str, str], drained: _Drained, now: int) -> None:
+        if self._looks % _SETTINGS_EVERY == 0:
+            self._changes.compare(self._reader.settings(paths), now)
+        if now - self._began > _WARM_UP:
+            self._changes.programs(drained.programs, now)
+
+    def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
+        moved, counted = delta(before.reading, now.reading), now.totals.since(before.totals)
+        numbers = {f"{own.number[0]}:{own.number[1]}": own.name for own in self._parts.devices()}
+        seconds = max(1, round((now.wall - before.wall) / _SECOND))
+        recent = [own for own in events if own.event.in_progress or own.wall_start + own.event.duration >= before.wall]
+        return Window(
+            before.wall,
+            now.wall,
+            counted,
+            recent,
+            tuple(self._host(moved, now.reading, counted, numbers, drained)),
+            tuple(self._changes.signals(before.wall)),
+            {**(cpu_culprits(moved) if moved else {}), **start_culprits(drained.parents, drained.named, drained.names)},
+            drained.slow[-seconds:],
+            drained.slow[:-seconds],
+            now.reading.gaps,
+        )
+
+    @staticmethod
+    def _host(
+        moved: HostDelta | None, reading: HostReading, counted: Totals, numbers: Mapping[str, str], drained: _Drained
+    ) -> Iterable[Signal]:
+        if moved:
+            yield from host_signals(moved, reading, counted, numbers)
+        cpus = reading.cpu.cpus if reading.cpu else 1
+        yield from start_signals(drained.spawned, _EVERY, cpus, drained.parents, drained.named, drained.names)
+
+    def _log_change(self, incident: Incident) -> None:
+        """Log what is new: an incident that opens, changes its cause, or ends."""
+        now = (incident.state, incident.cause)
+        if self._logged.get(incident.id) != now:
+            self._opened[incident.cause] += incident.state == "open" and incident.id not in self._logged
+            level = logging.WARNING if incident.state == "open" else logging.INFO
+            about = fields(id=incident.id, cause=incident.cause, subject=str(incident.subject), severity=incident.severity)
+            _log.log(level, f"incident {incident.state}", extra=about)
+            self._logged[incident.id] = now
+            if len(self._logged) > _LOGGED_KEPT:
+                del self._logged[next(iter(self._logged))]
+
+    async def close(self) -> None:
+        """Keep the incidents, and end the thread."""
+        if self._telling:
+            await self._telling.close()
+        await asyncio.get_running_loop().run_in_executor(self.executor, lambda: self._state.write(self._analyst.incidents.all))
+        self.executor.shutdown()

@@ -1,0 +1,147 @@
+"""Tells incidents: a model may word them, and Grafana shows them. Neither holds up the analyzer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from perflens.analysis import Incident, TellingCounts
+from perflens.analyzer.actions import ACTIONS
+from perflens.analyzer.causes import discover
+from perflens.analyzer.incidents import Explanation
+from perflens.analyzer.llm.explainer import Model, when_to_call
+from perflens.analyzer.llm.settings import LlmSettings
+from perflens.analyzer.llm.settings import token_from as llm_token
+from perflens.analyzer.llm.vocabulary import Vocabulary
+from perflens.annotate.settings import GrafanaSettings
+from perflens.annotate.settings import token_from as grafana_token
+from perflens.annotate.sink import GrafanaSink
+from perflens.config import Settings
+from perflens.logs import fields
+
+__all__ = ["Telling", "telling"]
+
+_log = logging.getLogger("perflens")
+
+_SECOND = 1_000_000_000
+_ASKED_KEPT = 500
+
+Put = Callable[[str, Explanation], Awaitable[Incident | None]]
+"""Puts a model's words into an incident by its id; None when they come too late."""
+
+
+class Telling:
+    """Belongs to the event loop, but for ``counts``. Without a model incidents keep the words of the rules."""
+
+    def __init__(self, model: Model | None, sink: GrafanaSink | None) -> None:
+        self._model, self._sink = model, sink
+        self._asked: dict[str, Incident] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = asyncio.get_running_loop().create_task(sink.run()) if sink else None
+
+    def tell(self, incidents: Iterable[Incident], put: Put) -> None:
+        """Take in incidents as they are now."""
+        for own in incidents:
+            if self._sink:
+                self._sink.put(own)
+            why = when_to_call(self._asked.get(own.id), own) if self._model else ""
+            if why:
+                self._note(own)
+                task = asyncio.get_running_loop().create_task(self._ask(own, why, put))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    def _note(self, own: Incident) -> None:
+        self._asked.pop(own.id, None)
+        self._asked[own.id] = own
+        if len(self._asked) > _ASKED_KEPT:
+            del self._asked[next(iter(self._asked))]
+
+    async def _ask(self, own: Incident, why: str, put: Put) -> None:
+        if self._model is None:
+            return
+        told = await self._model.explain(own.bundle, why, lambda: self._asked.get(own.id) is own)
+        if told.source == "rules":
+            return
+        causes = tuple(cause for cause in told.hypotheses if not cause.contributing)
+        changed = await put(own.id, Explanation(own.cause, causes, told.summary, told.source, told.model))
+        if changed and self._sink:
+            self._sink.put(changed)
+
+    def counts(self) -> TellingCounts:
+        """Return what became of questions and annotations; any thread may ask."""
+        return TellingCounts(_llm(self._model), _grafana(self._sink))
+
+    async def close(self) -> None:
+        """Let the request under way end, and leave the rest in its file."""
+        for task in self._tasks:
+            task.cancel()
+        if self._sink and self._running:
+            await self._sink.stop()
+            await asyncio.gather(self._running, return_exceptions=True)
+        if self._model:
+            await self._model.close()
+
+
+def _llm(model: Model | None) -> Mapping[str, Mapping[str, float]]:
+    if model is None:
+        return {}
+    own = model.counts()
+    return {
+        "requests": {str(outcome): count for outcome, count in own.requests.items()},
+        "claims": {"kept": own.claims_kept, **{f"dropped_{reason}": count for reason, count in own.claims_dropped.items()}},
+        "tokens": {"input": own.tokens_in, "output": own.tokens_out},
+        "duration": {"count": own.timed, "sum": own.seconds},
+        "other": {
+            "usage_missing": own.usage_missing,
+            "rule_disagreements": own.disagreements,
+            "tokens_remaining": own.tokens_remaining,
+            "breaker_open": own.breaker != "closed",
+        },
+    }
+
+
+def _grafana(sink: GrafanaSink | None) -> Mapping[str, Mapping[str, float]]:
+    if sink is None:
+        return {}
+    own = sink.counts()
+    return {"delivered": own.delivered, "failed": own.failed, "dropped": own.dropped, "other": {"pending": own.pending, "up": own.up}}
+
+
+def telling(settings: Settings, host: str, environment: Mapping[str, str] = os.environ) -> Telling:
+    """Return what the settings ask for; ConfigError when a token's file cannot be used. What is not asked for is not imported by this."""
+    return Telling(_model(settings, environment), _sink(settings, host, environment))
+
+
+def _model(settings: Settings, environment: Mapping[str, str]) -> Model | None:
+    own = settings.llm
+    token = llm_token(environment, own.token_file)
+    chosen = LlmSettings(
+        base_url=own.base_url,
+        model=own.model,
+        token=token.value,
+        timeout=own.timeout / _SECOND,
+        max_requests_per_minute=own.requests_per_minute,
+        tokens_per_day=own.tokens_per_day,
+        mode=own.redaction,
+        operator_prompt=own.prompt,
+        cache_path=own.cache_file,
+    )
+    if not chosen.is_usable:
+        if token.hint:
+            _log.info("no model is asked", extra=fields(reason="no token", cure=token.hint))
+        return None
+    return Model(chosen, Vocabulary(tuple(discover()), {action.id: action.text for action in ACTIONS.values()}))
+
+
+def _sink(settings: Settings, host: str, environment: Mapping[str, str]) -> GrafanaSink | None:
+    own = settings.grafana
+    if not own.url:
+        return None
+    token = grafana_token(environment, own.token_file)
+    if not token:
+        _log.warning("no annotations", extra=fields(reason="no token", cure="set grafana.token-file or GRAFANA_TOKEN"))
+        return None
+    return GrafanaSink(GrafanaSettings(own.url, token, host, own.external_url, own.outbox_file, own.per_hour, own.per_day))

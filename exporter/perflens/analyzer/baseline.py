@@ -1,0 +1,73 @@
+"""What is usual: the median of each signal over the last windows without an incident."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from statistics import median
+
+from perflens.analysis import Subject
+from perflens.analyzer.signals import Signal, Signals
+
+__all__ = ["Baseline"]
+
+_KEPT = 4_096
+_WINDOWS = 60
+_LEAST = 3
+
+
+@dataclass(slots=True)
+class _Past:
+    values: deque[float]
+    counts: bool
+
+
+class Baseline:
+    """Bounded by ``limit`` signals, the longest known of which goes first, and by ``windows`` values of each.
+
+    What a window does not have of something that counts was 0 in it: what does not happen is usual as well.
+    """
+
+    def __init__(self, *, limit: int = _KEPT, windows: int = _WINDOWS, least: int = _LEAST) -> None:
+        self._past: OrderedDict[tuple[str, Subject], _Past] = OrderedDict()
+        self._limit, self._windows, self._least = limit, windows, least
+        self.learnt = 0
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there have been enough windows to say what is usual."""
+        return self.learnt >= self._least
+
+    def learn(self, signals: Iterable[Signal]) -> None:
+        """Take in a window in which nothing was wrong."""
+        now = {own.key: own for own in signals}
+        for key, past in self._past.items():
+            own = now.pop(key, None)
+            if own or past.counts:
+                past.values.append(own.value if own else 0.0)
+        before = min(self.learnt, self._windows - 1)
+        for key, own in now.items():
+            self._past[key] = _Past(deque([*([0.0] * before * own.counts), own.value], maxlen=self._windows), own.counts)
+        self.learnt += 1
+        for key in [key for key, past in self._past.items() if not any(past.values)]:
+            del self._past[key]
+        while len(self._past) > self._limit:
+            self._past.popitem(last=False)
+
+    def applied(self, signals: Iterable[Signal]) -> Signals:
+        """Return the signals with what is usual for each; None for all before enough is known, and for means that never were."""
+        return Signals(replace(own, baseline=self._usual(own)) for own in signals) if self.is_known else Signals(signals)
+
+    def usual(self, metric: str, subject: Subject) -> float | None:
+        """Return what is usual for something that counts; None before enough is known."""
+        if not self.is_known:
+            return None
+        past = self._past.get((metric, subject))
+        return median(past.values) if past else 0.0
+
+    def _usual(self, own: Signal) -> float | None:
+        return self.usual(*own.key) if own.counts or own.key in self._past else None

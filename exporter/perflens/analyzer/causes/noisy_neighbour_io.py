@@ -1,0 +1,28 @@
+"""One owner takes most of a disk's time, and others wait."""
+
+from __future__ import annotations
+
+from perflens.analyzer.cause import Cause
+from perflens.analyzer.conditions import AnyOf, Condition
+
+CAUSE = Cause(
+    "NOISY_NEIGHBOUR_IO",
+    "device",
+    "{culprit} takes most of the time of {subject}, and {victim} waits.",
+    necessary=(
+        Condition("device.utilization", 0.6, 0.85),
+        AnyOf((Condition("device.queue", 1.2, 3), Condition("device.queue", 2, 4, of="ratio", least=1.2))),
+        Condition("device.share@", 0.4, 0.55, role="culprit"),
+        Condition("device.share@", 0.45, 0.3, role="victim"),
+    ),
+    supporting=(
+        Condition("device.share@", 1.5, 2, role="culprit", of="ratio", missing=0.5),
+        Condition("device.throughput", 1.2, 2, of="ratio", missing=0.5),
+        Condition("device.latency", 1.5, 3, of="ratio", missing=0.5),
+    ),
+    explains=frozenset({"block_io", "tag", "writeback", "journal", "flush", "dirty_throttle", "unclassified"}),
+    culprit="device",
+    other=True,
+    causes=frozenset({"DEVICE_SATURATION", "FSYNC_JOURNAL_STALL", "PAGE_CACHE_MISS_STORM", "SLOW_DEVICE"}),
+    actions=("A02", "A03"),
+)

@@ -1,0 +1,1 @@
+"""The signals of a window, each module those of one source."""

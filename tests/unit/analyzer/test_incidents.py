@@ -1,0 +1,143 @@
+"""From the first sign to the end: how often something is told, and under which id."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from perflens.analysis import HOST, Bundle, Hypothesis, Impact, Incident, Subject
+from perflens.analyzer.incidents import Incidents, is_impact
+from tests.unit.analyzer.scenes import DISK, OTHER, VICTIM
+
+_SECOND = 10**9
+_TICK = 10 * _SECOND
+
+
+def _cause(code: str = "A", score: float = 0.9, subject: Subject = DISK, victims: tuple[Subject, ...] = (VICTIM,)) -> Hypothesis:
+    return Hypothesis(code, score, subject, None, victims, f"{code} is so.", ("E01",), (), 1.0)
+
+
+def _bundle(at: int, *causes: Hypothesis, seconds: float = 5.0) -> Bundle:
+    end = at * _TICK
+    return Bundle("h", end - 2 * _TICK, end, end - _TICK, Impact(40, seconds, {VICTIM: seconds}), (), causes, "incident")
+
+
+def _run(own: Incidents, first: int, last: int, *causes: Hypothesis, impact: bool = True, seconds: float = 5.0) -> list[Incident]:
+    changed = []
+    for at in range(first, last + 1):
+        changed += own.update(_bundle(at, *causes, seconds=seconds), impact=impact)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("operations", "seconds", "usual", "expected"),
+    [(10, 0.3, None, True), (9, 5, None, False), (100, 0.29, None, False), (100, 3, 0.04, True), (100, 3, 0.06, False)],
+)
+def test_impact(operations: int, seconds: float, usual: float | None, expected: bool) -> None:
+    assert is_impact(Impact(operations, seconds), 30, usual) is expected
+
+
+def test_one_incident() -> None:
+    """It opens with the second window, is kept up to date, and ends with the fourth quiet one."""
+    own = Incidents("h")
+
+    assert _run(own, 1, 1, _cause()) == []
+    (opened,) = _run(own, 2, 2, _cause())
+    assert (opened.state, opened.cause, opened.subject, opened.severity) == ("open", "A", DISK, "warning")
+    assert opened.opened == 2 * _TICK - _TICK
+    updated = _run(own, 3, 6, _cause(score=0.85))
+    assert {one.id for one in updated} == {opened.id}
+    assert updated[-1].last_bad == 6 * _TICK
+    assert _run(own, 7, 9, impact=False) == []
+    (ended,) = _run(own, 10, 10, impact=False)
+    assert (ended.id, ended.state, ended.resolved, ended.last_bad) == (opened.id, "resolved", 10 * _TICK, 6 * _TICK)
+    assert (own.open, own.resolved) == ([], [ended])
+
+
+def test_much_that_is_slow_opens_at_once() -> None:
+    assert [one.state for one in _run(Incidents("h"), 1, 1, _cause(), seconds=10.0)] == ["open"]
+
+
+def test_a_single_window_is_none() -> None:
+    own = Incidents("h")
+    for at in range(1, 20, 2):
+        assert _run(own, at, at, _cause()) == []
+        assert _run(own, at + 1, at + 1, impact=False) == []
+
+
+def test_a_weak_cause_opens_none() -> None:
+    assert _run(Incidents("h"), 1, 3, _cause(score=0.45)) == []
+
+
+def test_unexplained() -> None:
+    """Without any cause it is told after four windows, and gets its cause when there is one, under the same id."""
+    own = Incidents("h")
+
+    assert _run(own, 1, 3) == []
+    (opened,) = _run(own, 4, 4)
+    assert (opened.cause, opened.subject, opened.causes) == ("UNEXPLAINED", HOST, ())
+    assert "None of the known causes explains it." in opened.summary
+    (kept,) = _run(own, 5, 5)
+    assert (kept.id, kept.cause) == (opened.id, "UNEXPLAINED")
+
+
+def test_a_better_explanation_stays_in_the_incident() -> None:
+    own = Incidents("h")
+    first = _run(own, 1, 2, _cause("A", 0.6))[-1]
+    second = _run(own, 3, 3, _cause("B", 0.95))[-1]
+
+    assert (second.id, second.cause) == (first.id, "B")
+    assert second.history == ((3 * _TICK, "A"),)
+    third = _run(own, 4, 4, _cause("C", 0.5))[-1]
+    assert third.cause == "B"  # a much weaker one changes nothing
+
+
+def test_it_comes_back() -> None:
+    """Within ten minutes it is the same incident, later another one."""
+    own = Incidents("h")
+    first = _run(own, 1, 2, _cause())[-1]
+    _run(own, 3, 6, impact=False)
+    again = _run(own, 7, 8, _cause())[-1]
+    assert (again.id, again.state, again.reopened, again.resolved) == (first.id, "open", 1, 0)
+    _run(own, 9, 12, impact=False)
+    later = _run(own, 80, 81, _cause())[-1]
+    assert later.id != first.id
+    assert len(own.all) == 2
+
+
+def test_two_that_have_nothing_in_common() -> None:
+    own = Incidents("h")
+    causes = _cause("A"), _cause("B", 0.8, OTHER, (OTHER,))
+    assert [one.cause for one in _run(own, 1, 2, *causes)] == ["A", "B"]
+    _run(own, 3, 6, causes[0])
+    assert [one.cause for one in own.open] == ["A"]
+    assert [one.cause for one in own.resolved] == ["B"]
+
+
+def test_two_of_the_same_victims_are_one() -> None:
+    own = Incidents("h")
+    (opened,) = _run(own, 1, 2, _cause("A"), _cause("B", 0.8, OTHER, (VICTIM,)))
+    assert [cause.code for cause in opened.causes] == ["A", "B"]
+
+
+def test_contributing_causes_are_not_told() -> None:
+    (opened,) = _run(Incidents("h"), 1, 2, _cause("A"), replace(_cause("B", 0.9, OTHER, (OTHER,)), contributing=True))
+    assert [cause.code for cause in opened.causes] == ["A"]
+
+
+def test_a_restart() -> None:
+    """What was open goes on, or ends when it is over."""
+    before = Incidents("h")
+    first = _run(before, 1, 2, _cause())[-1]
+    going = Incidents("h", before.all)
+    assert _run(going, 3, 3, _cause())[-1].id == first.id
+    over = Incidents("h", before.all)
+    assert [one.state for one in _run(over, 3, 6, impact=False)] == ["resolved"]
+
+
+def test_severity_never_falls() -> None:
+    own = Incidents("h")
+    _run(own, 1, 2, _cause())
+    assert _run(own, 3, 3, _cause(), seconds=40.0)[-1].severity == "critical"
+    assert _run(own, 4, 4, _cause(), seconds=1.0)[-1].severity == "critical"

@@ -1,0 +1,124 @@
+"""Which findings stand on their own, and how much of what is slow they explain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from perflens.analysis import HOST, Subject
+from perflens.analyzer.cause import Cause
+from perflens.analyzer.conditions import AllOf, AnyOf, Case, Condition, ramp
+from perflens.analyzer.judge import Scene, judge
+from perflens.analyzer.signals import Signals
+from tests.unit.analyzer.scenes import DISK, OTHER, VICTIM, scene, signal
+
+_ALWAYS = Condition("m", 0, 1, role="host")
+
+
+def _cause(code: str, **changed: object) -> Cause:
+    return replace(Cause(code, "host", "{subject}", (_ALWAYS,)), **changed)  # type: ignore[arg-type]
+
+
+def _judge(own: Scene, *causes: Cause, value: float = 1.0) -> list[tuple[str, float, bool]]:
+    found = judge({cause.code: cause for cause in causes}, Signals([signal("m", HOST, value)]), own)
+    return [(one.cause.code, round(one.score, 3), one.contributing) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (0, 1, 3, 0),
+        (1, 1, 3, 0),
+        (2, 1, 3, 0.5),
+        (3, 1, 3, 1),
+        (9, 1, 3, 1),
+        (2, 3, 1, 0.5),
+        (4, 3, 1, 0),
+        (0, 3, 1, 1),
+        (1, 1, 1, 1),
+        (0, 1, 1, 0),
+    ],
+)
+def test_ramp(value: float, low: float, high: float, expected: float) -> None:
+    assert ramp(value, low, high) == expected
+
+
+def test_ratio() -> None:
+    """A baseline of 0 is exceeded without bound, none at all says nothing, and next to nothing is never much."""
+    condition = Condition("m", 2, 4, role="host", of="ratio", missing=0.25, least=10)
+
+    def met(value: float, baseline: float | None) -> float:
+        return condition.met(Case(Signals([signal("m", HOST, value, baseline)]), HOST))
+
+    assert (met(30, 10), met(20, 10), met(40, 10), met(100, 0), met(100, None), met(9, 0.1)) == (0.5, 0, 1, 1, 0.25, 0)
+    assert condition.met(Case(Signals([]), HOST)) == 0.25
+
+
+def test_any_and_all() -> None:
+    case = Case(Signals([signal("a", HOST, 0.2), signal("b", HOST, 0.7)]), HOST)
+    terms = (Condition("a", 0, 1, role="host"), Condition("b", 0, 1, role="host"))
+
+    assert AnyOf(terms).met(case) == 0.7
+    assert AllOf(terms).met(case) == 0.2
+    assert [own.metric for own in AnyOf(terms).seen(case)] == ["b", "a"]
+
+
+def test_metric_of_the_disk() -> None:
+    condition = Condition("share@", 0, 1, role="culprit")
+    case = Case(Signals([signal("share@sda", OTHER, 0.5), signal("share@sdb", OTHER, 1.0)]), DISK, VICTIM, OTHER, DISK)
+
+    assert condition.met(case) == 0.5
+    assert condition.met(replace(case, culprit=None)) == 0
+
+
+def test_score() -> None:
+    """Necessary times 0.7 to 1 by what supports it, less what speaks against it, and by the root of what it explains up to 0.4."""
+    own = scene({"a": 0.1, "b": 0.9})
+    half = Condition("m", 0, 2, role="host")
+
+    assert _judge(own, _cause("X")) == [("X", 1.0, False)]
+    assert _judge(own, _cause("X", supporting=(half,))) == [("X", 0.85, False)]
+    assert _judge(own, _cause("X", necessary=(_ALWAYS, half))) == [("X", 0.5, False)]
+    assert _judge(own, _cause("X", vetoes=(half,))) == [("X", 0.5, False)]
+    assert _judge(own, _cause("X", explains=frozenset("b"))) == [("X", 1.0, False)]
+    assert _judge(own, _cause("X", explains=frozenset("a"))) == [("X", 0.5, False)]
+    assert _judge(own, _cause("X"), value=0.1) == []
+
+
+def test_what_another_produces_is_contributing() -> None:
+    own = scene({"a": 1.0})
+    weak = Condition("m", 0, 1.25, role="host")
+
+    assert _judge(own, _cause("A", causes=frozenset("B")), _cause("B")) == [("A", 1.0, False), ("B", 1.0, True)]
+    assert _judge(own, _cause("A", necessary=(weak,), causes=frozenset("B")), _cause("B")) == [("A", 0.8, False), ("B", 1.0, True)]
+    assert _judge(own, _cause("A"), _cause("B")) == [("A", 1.0, False), ("B", 1.0, False)]
+
+
+def test_other_victims_are_not_explained() -> None:
+    """What one victim's cause produces is no excuse for another victim's."""
+    own = Scene({VICTIM: 5, OTHER: 5}, {}, {VICTIM: {"a": 5}, OTHER: {"a": 5}}, {})
+    first, second = (Condition("m", 0, 1, role="subject"),), (Condition("n", 0, 1, role="subject"),)
+    causes = [_cause("A", scope="owner", necessary=first, causes=frozenset("B")), _cause("B", scope="owner", necessary=second)]
+    found = judge({own.code: own for own in causes}, Signals([signal("m", VICTIM, 1), signal("n", OTHER, 1)]), own)
+
+    assert [(one.cause.code, one.case.subject, one.contributing) for one in found] == [("A", VICTIM, False), ("B", OTHER, False)]
+
+
+def test_the_disk_below_is_the_same() -> None:
+    """Of two disks that the same victims are on the better one is told."""
+    below = Subject("device", "sdb")
+    own = Scene({VICTIM: 5}, {DISK: {VICTIM: 5}, below: {VICTIM: 5}}, {VICTIM: {"a": 5}}, {})
+    cause = _cause("A", scope="device", necessary=(Condition("m", 0, 1),))
+    found = judge({"A": cause}, Signals([signal("m", DISK, 1), signal("m", below, 0.9)]), own)
+
+    assert [(one.case.subject, one.contributing) for one in found] == [(DISK, False), (below, True)]
+
+
+def test_a_culprit_that_must_be_another() -> None:
+    cause = _cause("A", scope="device", necessary=(Condition("m", 0, 1),), culprit="device", other=True)
+    signals = Signals([signal("m", DISK, 1)])
+
+    assert judge({"A": cause}, signals, scene({"a": 1.0}, culprit=VICTIM)) == []
+    (found,) = judge({"A": cause}, signals, scene({"a": 1.0}, culprit=OTHER))
+    assert (found.case.culprit, found.case.victim, found.victims) == (OTHER, VICTIM, (VICTIM,))
