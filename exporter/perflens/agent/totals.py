@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from perflens.agent.running import Running, RunningOperations, RunningRequests
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
+from perflens.model import SLOW_WIDTH
 
 __all__ = ["totals"]
 
@@ -16,12 +17,14 @@ def totals(running: Sequence[Running], now: int) -> Totals:
     """Return the totals of the probes of operations and of requests, as of their last harvest. The worker calls it."""
     operations: dict[OperationKey, OperationTotal] = {}
     requests: dict[RequestKey, list[int]] = {}
+    waits: dict[tuple[str, str], int] = {}
     for own in running:
         if isinstance(own, RunningOperations):
             _operations(own, operations)
+            _waits(own, waits)
         elif isinstance(own, RunningRequests):
             _requests(own, requests)
-    return Totals(now, operations, {key: RequestTotal(*row) for key, row in requests.items()})
+    return Totals(now, operations, {key: RequestTotal(*row) for key, row in requests.items()}, waits)
 
 
 def _operations(own: Running, found: dict[OperationKey, OperationTotal]) -> None:
@@ -35,6 +38,14 @@ def _operations(own: Running, found: dict[OperationKey, OperationTotal]) -> None
         total = sums.setdefault(OperationKey(key.operation, key.owner), [0, 0, 0, 0])
         total[2], total[3] = own.family.slow.rows.head(row)
     found.update({key: OperationTotal(*total) for key, total in sums.items()})
+
+
+def _waits(own: Running, found: dict[tuple[str, str], int]) -> None:
+    for key, row in own.family.slow:
+        values = own.family.slow.rows.values(row)[SLOW_WIDTH:]
+        for reason, ns in zip(own.kernel.wait_reasons, values, strict=True):
+            if ns:
+                found[key.owner, reason] = found.get((key.owner, reason), 0) + ns
 
 
 def _requests(own: Running, found: dict[RequestKey, list[int]]) -> None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from perflens.analysis import HOST, Bundle, Impact, Incident, Verdict
+from perflens.analysis import Bundle, Impact, Incident, Verdict
 from perflens.analyzer.baseline import Baseline
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.causes import discover
@@ -49,10 +49,10 @@ class Analyst:
     def look(self, window: Window) -> Look:
         """Judge a window. Where little is slow that is all there is to it, and what was measured becomes the usual."""
         self.windows += 1
-        impact = impact_of(window.totals, window.events)
-        scene = scene_of(impact, window.events, {**device_culprits(window.totals), **window.culprits})
+        impact = impact_of(window.totals, window.events, self.baseline.usual_of)
+        scene = scene_of(impact, window.totals, window.events, {**device_culprits(window.totals), **window.culprits})
         measured = _measured(window, impact, scene)
-        bad = is_impact(impact, window.seconds, self.baseline.usual("slow.seconds", HOST))
+        bad = is_impact(impact, window.seconds)
         signals = self.baseline.applied(measured)
         findings = judge(self._causes, signals, scene) if bad else []
         bundle = self._bundle(window, impact, signals, findings)

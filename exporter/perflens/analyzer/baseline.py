@@ -15,6 +15,8 @@ __all__ = ["Baseline"]
 _KEPT = 4_096
 _WINDOWS = 60
 _LEAST = 3
+MEANS = frozenset({"operation.latency"})
+"""Metrics of which it is asked what is usual though a window has none of it."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,11 @@ class Baseline:
             return None
         past = self._past.get((metric, subject))
         return median(past.values) if past else 0.0
+
+    def usual_of(self, metric: str, subject: Subject) -> float | None:
+        """Return what is usual, of a mean too: None for one that never was."""
+        past = self._past.get((metric, subject))
+        return None if past is None and metric in MEANS else self.usual(metric, subject)
 
     def _usual(self, own: Signal) -> float | None:
         return self.usual(*own.key) if own.counts or own.key in self._past else None

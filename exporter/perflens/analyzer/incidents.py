@@ -14,6 +14,7 @@ __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
 _SECOND = 1_000_000_000
 _FLOOR_OPERATIONS, _FLOOR_SECONDS = 10, 0.3  # in 30 s
 _SEVERE = 0.5  # slow seconds a second
+_MANIFEST = 0.1  # likewise: enough, however few operations were over the threshold
 _OPENS_AT, _UNEXPLAINED_BELOW, _UNEXPLAINED_AFTER = 0.5, 0.35, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
 _REOPENS_WITHIN = 600 * _SECOND
@@ -22,12 +23,11 @@ _RESOLVED_KEPT, _HISTORY_KEPT = 200, 20
 _WINDOW = 30.0
 
 
-def is_impact(impact: Impact, seconds: float, usual: float | None) -> bool:
-    """Whether enough was slow in a window of so many seconds: more than the floor, and twice what is usual (slow seconds a second)."""
-    scale = seconds / _WINDOW
-    if impact.operations < _FLOOR_OPERATIONS * scale or impact.seconds < _FLOOR_SECONDS * scale:
-        return False
-    return usual is None or impact.seconds / seconds >= 2 * usual
+def is_impact(impact: Impact, seconds: float) -> bool:
+    """Whether enough was slower than usual in a window of so many seconds."""
+    return impact.seconds >= _FLOOR_SECONDS * seconds / _WINDOW and (
+        impact.operations >= _FLOOR_OPERATIONS * seconds / _WINDOW or impact.seconds >= _MANIFEST * seconds
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ class Incidents:
     def _begin(self, bundle: Bundle) -> list[Incident]:
         new = [own for own in bundle.causes if own.score >= _OPENS_AT and not any(_is_of(own, other) for other in self.open)]
         self._pending.windows += 1
-        explained = bool(self.open) or any(own.score >= _UNEXPLAINED_BELOW for own in bundle.causes)
+        few = bundle.impact.operations < _FLOOR_OPERATIONS * (bundle.end - bundle.start) / _SECOND / _WINDOW
+        explained = few or bool(self.open) or any(own.score >= _UNEXPLAINED_BELOW for own in bundle.causes)
         self._pending.unexplained = 0 if explained else self._pending.unexplained + 1
         severe = bundle.impact.seconds >= _SEVERE * (bundle.end - bundle.start) / _SECOND
         if new and (self._pending.windows >= _OPENS_AFTER or severe):

@@ -48,11 +48,15 @@ _NO_OPERATIONS, _NO_REQUESTS = OperationTotal(0, 0, 0, 0), RequestTotal(0, 0, 0,
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Cumulative counts at ``time`` (ns of CLOCK_MONOTONIC), or what was counted in ``time`` ns."""
+    """Cumulative counts at ``time`` (ns of CLOCK_MONOTONIC), or what was counted in ``time`` ns.
+
+    ``waits`` has the ns that operations were off the CPU, by owner and reason.
+    """
 
     time: int
     operations: Mapping[OperationKey, OperationTotal] = field(default_factory=dict)
     requests: Mapping[RequestKey, RequestTotal] = field(default_factory=dict)
+    waits: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def since(self, before: Totals) -> Totals:
         """Return what was counted since. A series that expired and came again begins at zero: what it has now is what was counted."""
@@ -62,6 +66,7 @@ class Totals:
             self.time - before.time,
             {key: value for key, value in operations.items() if value.number},
             {key: value for key, value in requests.items() if value.number},
+            {key: ns for key, now in self.waits.items() if (ns := now - min(before.waits.get(key, 0), now))},
         )
 
 

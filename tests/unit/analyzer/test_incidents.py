@@ -31,11 +31,12 @@ def _run(own: Incidents, first: int, last: int, *causes: Hypothesis, impact: boo
 
 
 @pytest.mark.parametrize(
-    ("operations", "seconds", "usual", "expected"),
-    [(10, 0.3, None, True), (9, 5, None, False), (100, 0.29, None, False), (100, 3, 0.04, True), (100, 3, 0.06, False)],
+    ("operations", "seconds", "expected"),
+    [(10, 0.3, True), (9, 2.9, False), (100, 0.29, False), (0, 3, True), (0, 2.9, False)],
 )
-def test_impact(operations: int, seconds: float, usual: float | None, expected: bool) -> None:
-    assert is_impact(Impact(operations, seconds), 30, usual) is expected
+def test_impact(operations: int, seconds: float, expected: bool) -> None:
+    """Ten operations over the threshold and 0.3 s in 30 s, or a tenth of a thread's time."""
+    assert is_impact(Impact(operations, seconds), 30) is expected
 
 
 def test_one_incident() -> None:

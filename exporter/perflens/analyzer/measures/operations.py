@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from perflens.analysis import HOST, Impact, Subject
 from perflens.analyzer.judge import Scene
-from perflens.analyzer.scene import owner_of
+from perflens.analyzer.scene import means_of, owner_of
 from perflens.analyzer.signals import Signal
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence
 
 __all__ = ["operation_signals"]
 
-_EXACT, _SAMPLED = "perflens: slow operations", "perflens: events"
+_EXACT, _SAMPLED, _ALL = "perflens: slow operations", "perflens: events", "perflens: operations"
 _TOGETHER: Mapping[str, tuple[frozenset[str], str]] = {
     "wait.sync": (frozenset({"journal", "flush"}), "slow time that waited for a journal or a flush"),
     "wait.memory": (frozenset({"reclaim", "memcg_high", "swapin"}), "slow time that waited for memory"),
@@ -34,8 +34,10 @@ def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Sce
     """Yield the slow operations by owner, and their waits by owner, disk and in all; ``seconds`` is the length of the window."""
     yield Signal("slow.operations", HOST, impact.operations / seconds, "1/s", "slow operations", _EXACT)
     yield Signal("slow.seconds", HOST, impact.seconds / seconds, "ratio", "slow time a second", _EXACT, impact.operations)
-    for victim, slow in impact.victims.items():
+    for victim, slow in slow_by_owner(totals).items():
         yield Signal("slow.seconds", victim, slow / seconds, "ratio", "slow time a second", _EXACT)
+    for owner, (number, mean) in means_of(totals).items():
+        yield Signal("operation.latency", owner, mean, "s", "mean time of an operation", _ALL, number, counts=False)
     counts = _counted(events)
     for subject, waits in scene.waits.items():
         yield from _waits(subject, waits, counts.get(subject, len(events)))
@@ -44,6 +46,16 @@ def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Sce
         yield _sync_on(device, events)
     yield from _held(totals, impact)
     yield from _buffered(events)
+
+
+def slow_by_owner(totals: Totals) -> dict[Subject, float]:
+    """Return the seconds of slow operations that ended, by owner."""
+    found: dict[Subject, float] = {}
+    for key, total in totals.operations.items():
+        if total.slow:
+            owner = owner_of(key.owner)
+            found[owner] = found.get(owner, 0.0) + total.slow_ns / 1e9
+    return found
 
 
 def _counted(events: Iterable[Evidence]) -> dict[Subject, int]:
