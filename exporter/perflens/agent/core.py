@@ -18,7 +18,7 @@ from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
 from perflens.agent.status import evidence_counts, status
-from perflens.agent.telling import telling
+from perflens.agent.telling import telling, tokens_of
 from perflens.agent.totals import totals
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore
@@ -178,6 +178,7 @@ class Agent:
         return running.note_from(self.settings, self._probes, self._host.machine)
 
     def _analyzing(self) -> Analyzing:
+        tokens = tokens_of(self.settings)
         hierarchies = find_hierarchies(read_mountinfo(f"{self.settings.path.procfs}/1/mountinfo").encode())
         reader = HostReader(self.settings.path.procfs, self.settings.path.sysfs, hierarchies)
         parts = Parts(
@@ -193,7 +194,7 @@ class Agent:
             self._unit_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
         )
-        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host))
+        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host, tokens))
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()

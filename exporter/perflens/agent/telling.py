@@ -6,22 +6,26 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from perflens.analysis import Incident, TellingCounts
 from perflens.analyzer.actions import ACTIONS
 from perflens.analyzer.causes import discover
 from perflens.analyzer.incidents import Explanation
-from perflens.analyzer.llm.explainer import Model, when_to_call
-from perflens.analyzer.llm.settings import LlmSettings
+from perflens.analyzer.llm.settings import LlmSettings, Token
 from perflens.analyzer.llm.settings import token_from as llm_token
-from perflens.analyzer.llm.vocabulary import Vocabulary
+from perflens.analyzer.llm.when import when_to_call
 from perflens.annotate.settings import GrafanaSettings
 from perflens.annotate.settings import token_from as grafana_token
-from perflens.annotate.sink import GrafanaSink
 from perflens.config import Settings
 from perflens.logs import fields
 
-__all__ = ["Telling", "telling"]
+if TYPE_CHECKING:
+    from perflens.analyzer.llm.explainer import Model
+    from perflens.annotate.sink import GrafanaSink
+
+__all__ = ["Telling", "Tokens", "telling", "tokens_of"]
 
 _log = logging.getLogger("perflens")
 
@@ -110,14 +114,29 @@ def _grafana(sink: GrafanaSink | None) -> Mapping[str, Mapping[str, float]]:
     return {"delivered": own.delivered, "failed": own.failed, "dropped": own.dropped, "other": {"pending": own.pending, "up": own.up}}
 
 
-def telling(settings: Settings, host: str, environment: Mapping[str, str] = os.environ) -> Telling:
-    """Return what the settings ask for; ConfigError when a token's file cannot be used. What is not asked for is not imported by this."""
-    return Telling(_model(settings, environment), _sink(settings, host, environment))
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What lets the agent in at the model's server and at Grafana; empty where there is none."""
+
+    llm: Token
+    grafana: str = field(repr=False)
 
 
-def _model(settings: Settings, environment: Mapping[str, str]) -> Model | None:
+def tokens_of(settings: Settings, environment: Mapping[str, str] = os.environ) -> Tokens:
+    """Read the tokens; ConfigError when a file or a variable holds none."""
+    return Tokens(
+        llm_token(environment, settings.llm.token_file) if settings.llm.base_url else Token(),
+        grafana_token(environment, settings.grafana.token_file) if settings.grafana.url else "",
+    )
+
+
+def telling(settings: Settings, host: str, tokens: Tokens) -> Telling:
+    """Return what the settings ask for. What is not asked for is not imported."""
+    return Telling(_model(settings, tokens.llm), _sink(settings, host, tokens.grafana))
+
+
+def _model(settings: Settings, token: Token) -> Model | None:
     own = settings.llm
-    token = llm_token(environment, own.token_file)
     chosen = LlmSettings(
         base_url=own.base_url,
         model=own.model,
@@ -133,15 +152,19 @@ def _model(settings: Settings, environment: Mapping[str, str]) -> Model | None:
         if token.hint:
             _log.info("no model is asked", extra=fields(reason="no token", cure=token.hint))
         return None
+    from perflens.analyzer.llm.explainer import Model  # most hosts never need it
+    from perflens.analyzer.llm.vocabulary import Vocabulary
+
     return Model(chosen, Vocabulary(tuple(discover()), {action.id: action.text for action in ACTIONS.values()}))
 
 
-def _sink(settings: Settings, host: str, environment: Mapping[str, str]) -> GrafanaSink | None:
+def _sink(settings: Settings, host: str, token: str) -> GrafanaSink | None:
     own = settings.grafana
     if not own.url:
         return None
-    token = grafana_token(environment, own.token_file)
     if not token:
         _log.warning("no annotations", extra=fields(reason="no token", cure="set grafana.token-file or GRAFANA_TOKEN"))
         return None
+    from perflens.annotate.sink import GrafanaSink  # likewise
+
     return GrafanaSink(GrafanaSettings(own.url, token, host, own.external_url, own.outbox_file, own.per_hour, own.per_day))

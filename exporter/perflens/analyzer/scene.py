@@ -13,7 +13,7 @@ from perflens.model import Evidence, SlowEvent
 __all__ = ["Usual", "impact_of", "means_of", "owner_of", "scene_of", "waits_of"]
 
 _SECOND = 1e9
-_TIMES, _EXCESS = 4, 0.1
+_TIMES, _EXCESS = 4, 0.02
 _LEAST_OPERATIONS = 20
 
 Usual = Callable[[str, Subject], float | None]
@@ -30,7 +30,7 @@ def impact_of(totals: Totals, events: Iterable[Evidence], usual: Usual) -> Impac
 
     That is what was over the threshold and ended, exactly, and what hangs, for as long as it did in the window: of those for whom it is
     twice what is usual (slow seconds a second). And what took longer than usual without being over it: of those whose operations took
-    four times their usual mean, and with that a tenth of a thread's time.
+    four times their usual mean, and with that a fiftieth of a thread's time.
     """
     operations, seconds = _over_threshold(totals, events)
     window = totals.time / _SECOND
@@ -122,7 +122,12 @@ def scene_of(
 
 
 def _of_all(totals: Totals, victim: Subject, seconds: float) -> dict[str, float]:
+    """The kernel side looks for the reason of sleeps of 1 ms and more; of shorter ones those are of disks that its own requests took."""
     waits = {reason: ns for (owner, reason), ns in totals.waits.items() if owner == victim.name}
+    asked = sum(own.queue + own.device for key, own in totals.requests.items() if key.owner == victim.name and key.operation == "read")
+    of_disks = min(waits.get("unclassified", 0), asked)
+    if of_disks:
+        waits |= {"unclassified": waits["unclassified"] - of_disks, "block_io": waits.get("block_io", 0) + of_disks}
     every = sum(total.ns for key, total in totals.operations.items() if key.owner == victim.name)
     waits["on_cpu"] = max(every - sum(waits.values()), 0)
     whole = sum(waits.values())

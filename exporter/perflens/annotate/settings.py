@@ -12,6 +12,7 @@ from perflens.errors import ConfigError, Problem
 __all__ = ["TOKEN_VARIABLE", "GrafanaSettings", "token_from"]
 
 TOKEN_VARIABLE = "GRAFANA_TOKEN"  # noqa: S105
+_KEY = "grafana.token_file"
 _LONGEST = 4_096
 _CURE = "use the token of a Grafana service account with the role Editor"
 
@@ -63,4 +64,4 @@ def _checked(token: str, source: str) -> str:
 
 
 def _refused(source: str, message: str, cure: str) -> ConfigError:
-    return ConfigError((Problem(source, "", message, cure),))
+    return ConfigError((Problem(source, "" if source == TOKEN_VARIABLE else _KEY, message, cure),))

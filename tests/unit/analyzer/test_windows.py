@@ -1,0 +1,250 @@
+"""From what was counted in a window to who was slow, on what, and what that comes to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from perflens.analysis import HOST, Subject
+from perflens.analyzer.analyst import Analyst
+from perflens.analyzer.changes import Changes
+from perflens.analyzer.incidents import Incidents
+from perflens.analyzer.measures.host import cpu_culprits, host_signals
+from perflens.analyzer.measures.operations import operation_signals
+from perflens.analyzer.measures.requests import device_culprits, request_signals
+from perflens.analyzer.measures.starts import start_culprits, start_signals
+from perflens.analyzer.readings.cgroup_delta import CgroupDelta, ThrottlingDelta
+from perflens.analyzer.readings.delta import CpuDelta, DiskDelta, HostDelta
+from perflens.analyzer.readings.rates import PressureRatio
+from perflens.analyzer.readings.settings import SettingsReading
+from perflens.analyzer.readings.values import CgroupMemory, CgroupReading, CpuTimes, HostReading, IoLimit, Limits
+from perflens.analyzer.scene import impact_of, scene_of
+from perflens.analyzer.signals import Signal, Signals
+from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
+from perflens.analyzer.window import Window
+from perflens.model import Evidence, Owner, ProcessKey
+from tests.evidence import SECOND, evidence
+
+MS = 10**6
+A, B, SDA = Subject("owner", "/a"), Subject("owner", "/b"), Subject("device", "sda")
+WINDOW = 20 * SECOND
+
+
+def _unknown(_: str, __: Subject) -> None:
+    return None
+
+
+def _event(unit: str, ms: int, *, in_progress: bool = False, devices: tuple[str, ...] = ("sda",), **waits: int) -> Evidence:
+    own = evidence(duration=ms * MS, end=900 * SECOND, in_progress=in_progress)
+    blocked = {reason: part * MS for reason, part in waits.items()}
+    event = replace(own.event, blocked=blocked, on_cpu=(ms - sum(waits.values())) * MS, runqueue=0, unattributed=0, requests=())
+    return replace(own, event=event, owner=Owner(7, unit, unit), devices=devices, kernel_stack=("filemap_read+0x1",))
+
+
+def _totals(**slow: tuple[int, int]) -> Totals:
+    return Totals(
+        WINDOW, {OperationKey("read", f"/{unit}"): OperationTotal(1_000, 2 * ns, count, ns) for unit, (count, ns) in slow.items()}
+    )
+
+
+def test_impact_is_exact_and_has_what_hangs() -> None:
+    """What hangs counts for as long as it did within the window."""
+    own = impact_of(_totals(a=(30, 3 * SECOND)), [_event("/b", 60_000, in_progress=True), _event("/a", 100)], _unknown)
+
+    assert (own.operations, own.seconds, dict(own.victims)) == (31, 23.0, {B: 20.0, A: 3.0})
+
+
+def test_what_is_always_slow_is_no_impact() -> None:
+    usual = {A: 0.1, B: 0.01}
+    own = impact_of(
+        _totals(a=(30, 3 * SECOND), b=(30, 3 * SECOND)), [], lambda metric, who: usual[who] if metric == "slow.seconds" else None
+    )
+
+    assert dict(own.victims) == {B: 3.0}
+
+
+@pytest.mark.parametrize(("mean", "usual", "expected"), [(1.0, 0.1, 18.0), (0.3, 0.1, None), (1.0, None, None), (0.004, 0.001, None)])
+def test_what_is_slower_than_usual_below_the_threshold(mean: float, usual: float | None, expected: float | None) -> None:
+    """Four times the usual mean, and a fiftieth of a thread's time beyond it."""
+    totals = Totals(WINDOW, {OperationKey("read", "/a"): OperationTotal(20_000, int(20_000 * mean * MS), 0, 0)})
+    own = impact_of(totals, [], lambda metric, _: usual and usual / 1_000 if metric == "operation.latency" else 0.0)
+
+    assert dict(own.victims) == ({} if expected is None else {A: pytest.approx(expected)})
+    assert own.operations == 0
+
+
+def test_scene_splits_exact_seconds_as_the_events_are() -> None:
+    totals = _totals(a=(100, 10 * SECOND))
+    events = [_event("/a", 100, block_io=60, journal=40), _event("/a", 100, devices=("sda", "sdb"), block_io=100), _event("/c", 100)]
+    own = scene_of(impact_of(totals, events, _unknown), totals, events, {})
+
+    assert own.waits[A] == pytest.approx({"block_io": 8.0, "journal": 2.0})
+    assert own.waits[HOST] == own.waits[A]
+    assert own.on_device == {SDA: {A: pytest.approx(10.0)}, Subject("device", "sdb"): {A: pytest.approx(5.0)}}
+
+
+def test_scene_of_one_without_events() -> None:
+    """All its waits, of which the short ones are those of its disks, and the disks that it asked."""
+    totals = Totals(
+        WINDOW,
+        {OperationKey("read", "/a"): OperationTotal(1_000, 4 * SECOND, 0, 0)},
+        {RequestKey("read", "sda", "/a"): RequestTotal(900, 0, 0, SECOND // 2, SECOND // 2)},
+        {("/a", "unclassified"): 3 * SECOND, ("/b", "journal"): SECOND},
+    )
+    impact = impact_of(totals, [], lambda metric, _: 0.000_1 if metric == "operation.latency" else 0.0)
+    own = scene_of(impact, totals, [], {})
+    seconds = impact.victims[A]
+
+    assert own.waits[A] == pytest.approx({"unclassified": seconds / 2, "block_io": seconds / 4, "on_cpu": seconds / 4})
+    assert own.on_device == {SDA: {A: pytest.approx(seconds)}}
+
+
+def _values(signals: object) -> dict[tuple[str, Subject], float]:
+    assert hasattr(signals, "__iter__")
+    return {(own.metric, own.subject): own.value for own in signals}
+
+
+def test_operation_signals() -> None:
+    totals = replace(_totals(a=(100, 10 * SECOND)), requests={RequestKey("read", "sda", "/a"): RequestTotal(9, 0, 5 * SECOND, 0, 0)})
+    events = [_event("/a", 100, block_io=60, journal=40)]
+    impact = impact_of(totals, events, _unknown)
+    found = _values(operation_signals(20.0, totals, impact, scene_of(impact, totals, events, {}), events))
+
+    assert found["slow.operations", HOST] == 5
+    assert found["slow.seconds", HOST] == found["slow.seconds", A] == 0.5
+    assert found["operation.latency", A] == 0.02
+    assert found["wait.block_io", A] == pytest.approx(0.6)
+    assert found["wait.sync", A] == found["device.wait.sync", SDA] == pytest.approx(0.4)
+    assert found["held.share", A] == 0.5
+    assert found["reads.buffered", HOST] == 1
+
+
+def test_request_signals() -> None:
+    """A request's time is that in the queue as well; what nobody owns is to nobody's blame."""
+    totals = Totals(
+        WINDOW,
+        {},
+        {
+            RequestKey("read", "sda", "/a"): RequestTotal(40, 4_000, 0, 2 * SECOND, 2 * SECOND),
+            RequestKey("write", "sda", "unknown"): RequestTotal(60, 6_000, 0, 10 * SECOND, 6 * SECOND),
+            RequestKey("read", "sdb", "/b"): RequestTotal(4, 400, 0, SECOND, SECOND),
+        },
+    )
+    found = _values(request_signals(20.0, totals))
+
+    assert (found["device.requests", SDA], found["device.throughput", SDA]) == (5, 500)
+    assert (found["device.latency", SDA], found["device.queue_time", SDA]) == (0.08, 0.12)
+    assert ("device.latency", Subject("device", "sdb")) not in found  # of too few
+    assert found["device.share@sda", A] == 0.2
+    assert device_culprits(totals) == {("device", SDA): (A,), ("device", Subject("device", "sdb")): (B,)}
+
+
+def test_host_signals() -> None:
+    cgroup = CgroupDelta(ThrottlingDelta("/a", 100, 40, 0.4, 1.5), 0.7, 30, "/a", 1, 600.0, 0.0, {"memory": PressureRatio(0.3, 0.1)})
+    moved = HostDelta(
+        20.0,
+        CpuDelta(0.5, 0.1, 0.0),
+        7.0,
+        {"io": PressureRatio(0.25, 0.1)},
+        {"pgpgin": 10.0, "drop_pagecache": 0.1},
+        {"sda": DiskDelta(0.9, 3.0, flushes=5.0, flush_latency=0.01)},
+        {"/a": cgroup},
+    )
+    limits = Limits(1.0, "/a", 1_000, "/a", {"8:0": {"rbps": IoLimit(1_000, "/a"), "wiops": IoLimit(10, "/a")}})
+    reading = HostReading(
+        0, CpuTimes(0, 0, 0, 0, 4), running=8, cgroups={"/a": CgroupReading("/a", memory=CgroupMemory(900), limits=limits)}
+    )
+    totals = Totals(WINDOW, {}, {RequestKey("read", "sda", "/a"): RequestTotal(20, 19_000, 0, 0, 0)})
+    found = _values(host_signals(moved, reading, totals, {"8:0": "sda"}))
+
+    assert (found["cpu.busy", HOST], found["cpu.runnable", HOST]) == (0.5, 2)
+    assert (found["vm.read_in", HOST], found["vm.cache_drops", HOST]) == (10_240, 2)
+    assert found["pressure.io.some", HOST] == 0.25
+    assert (found["device.utilization", SDA], found["device.queue", SDA], found["device.flush_latency", SDA]) == (0.9, 3, 0.01)
+    assert (found["cpu.throttled", A], found["cpu.throttled_time", A], found["cpu.cores", A]) == (0.4, 1.5, 0.7)
+    assert (found["memory.limit_events", A], found["memory.refaults", A], found["memory.used", A]) == (1.5, 600, 0.9)
+    assert (found["io.limits", A], found["io.limit_reached", A]) == (2, 0.95)
+    assert cpu_culprits(moved) == {("cpu", HOST): (A,)}
+
+
+def test_starts() -> None:
+    """The deepest process that most starts are at or below: neither the first of all, nor one of many equal ones."""
+    root, shell, left, right = (ProcessKey(pid, pid) for pid in (1, 10, 20, 21))
+    lines = {left: (shell, root), right: (shell, root), shell: (root,)}
+    names = {shell: "sh[10]", left: "make[20]"}
+    parents = Counter({left: 45, right: 45, shell: 10})
+
+    found = _values(start_signals(200, 10.0, 2, parents, lines, names))
+    assert found == {("process.starts", HOST): 10, ("process.share", Subject("process", "sh[10]")): 1.0}
+    assert start_culprits(parents, lines, names) == {("parent", HOST): (Subject("process", "sh[10]"),)}
+    assert start_culprits(Counter({left: 90, right: 10}), lines, names) == {("parent", HOST): (Subject("process", "make[20]"),)}
+    assert start_culprits(Counter(), {}, {}) == {}
+
+
+def test_changes() -> None:
+    """What was changed is told for ten minutes, in words that are safe to show."""
+    own = Changes(lambda text: text.replace("\x1b", "ESC"))
+    before = SettingsReading(0, {}, {"vm.dirty_ratio": 20}, {}, {"/a": Limits(quota=None)}, ())
+    own.compare(before, 0)
+    own.compare(replace(before, sysctls={"vm.dirty_ratio": 5}, cgroups={"/a": Limits(quota=0.5, quota_at="/a")}), 100 * SECOND)
+    own.programs([("/b", "/bin/\x1bevil")], 200 * SECOND)
+
+    found = own.signals(300 * SECOND)
+    assert [(one.metric, one.subject, one.value) for one in found] == [
+        ("changed.exec", B, 100.0),
+        ("changed.cpu_quota", A, 200.0),
+        ("changed.sysctl", HOST, 200.0),
+    ]
+    assert found[0].detail == "/bin/ESCevil"
+    assert "0.5" in found[1].detail
+    assert own.signals(900 * SECOND) == []
+
+
+def _window(at: int, slow: int, *signals: Signal) -> Window:
+    totals = _totals(a=(slow, slow * 100 * MS)) if slow else Totals(WINDOW)
+    events = [_event("/a", 100, block_io=100)] if slow else []
+    return Window((at - 20) * SECOND, at * SECOND, totals, events, signals, slow=[0.0] * 5 + [slow * 0.01] * 15, usual=[0.0] * 60)
+
+
+def _disk(utilization: float, queue: float, latency: float) -> tuple[Signal, ...]:
+    return (
+        Signal("device.utilization", SDA, utilization, "ratio", "", ""),
+        Signal("device.queue", SDA, queue, "", "", ""),
+        Signal("device.latency", SDA, latency, "s", "", "", counts=False),
+        Signal("device.requests", SDA, 1_000 * queue, "1/s", "", ""),
+    )
+
+
+def test_analyst() -> None:
+    """Quiet windows are the usual; the fault has its cause, its facts and its onset; then it is over."""
+    own = Analyst("h", Incidents("h"))
+    for at in range(100, 200, 10):
+        look = own.look(_window(at, 0, *_disk(0.1, 0.1, 0.001)))
+        assert (look.impact, look.changed, look.bundle.verdict, look.bundle.hypotheses) == (False, (), "benign", ())
+    first = own.look(_window(200, 50, *_disk(1.0, 9.0, 0.02)))
+    (opened,) = own.look(_window(210, 50, *_disk(1.0, 9.0, 0.02))).changed
+
+    assert (first.impact, first.changed) == (True, ())
+    assert (opened.cause, opened.subject) == ("DEVICE_SATURATION", SDA)
+    assert opened.opened == 195 * SECOND
+    facts = {fact.id: fact for fact in opened.bundle.facts}
+    queue = next(facts[own] for own in opened.causes[0].supporting if facts[own].metric == "device.queue")
+    assert (queue.value, queue.baseline) == (9.0, 0.1)
+    assert own.baseline.learnt == 10
+    ended = [look for at in range(220, 260, 10) for look in own.look(_window(at, 0, *_disk(0.1, 0.1, 0.001))).changed]
+    assert [(one.id, one.state) for one in ended] == [(opened.id, "resolved")]
+    assert len(own.bundles) == 6
+
+
+def test_facts_of_a_name_that_attacks() -> None:
+    """Whatever a name is, it is a subject and no fact's text."""
+    name = "/<img src=x>\\x1b[2J"
+    own = Analyst("h", Incidents("h"))
+    totals = Totals(WINDOW, {OperationKey("read", name): OperationTotal(100, 20 * SECOND, 100, 19 * SECOND)})
+    look = own.look(Window(0, WINDOW, totals, [_event(name, 100, journal=100)]))
+
+    assert {fact.subject.name for fact in look.bundle.facts if fact.subject.kind == "owner"} == {name}
+    assert not [fact for fact in look.bundle.facts if name in fact.text]
+    assert len(Signals([])) == 0
