@@ -1,0 +1,1 @@
+"""The fault lab: known faults on this machine, and what the analyzer makes of them."""

@@ -1,0 +1,210 @@
+"""The faults: what is done, and what is true then."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kernel.faults import mounted, slow_disk
+from tests.lab.ground import MIB, Cgroup, Disk, Ground, Load
+
+Fault = Callable[["Stage"], object]
+VICTIM, AGGRESSOR = "w7f3", "k2q9"
+READER = Load(rate=200)
+SYNCER = Load("write", 8_192, direct=False, rate=50, fsync=1, size=64 * MIB)
+BUFFERED = Load(direct=False, rate=400, size=256 * MIB)
+
+
+@dataclass
+class Stage:
+    """What a fault has at hand: the ground, who suffers and who does it."""
+
+    ground: Ground
+    disk: Disk
+    victim: Cgroup
+    aggressor: Cgroup
+    ends: ExitStack
+
+    def run(self, group: Cgroup, file: str, load: Load, program: str = "") -> None:
+        """Run a load until the fault is over."""
+        path = self.ground.file(self.disk, file, load.size) if load.mode != "spawn" else Path("/")
+        process = self.ground.start(group, program or (VICTIM if group == self.victim else AGGRESSOR), path, load)
+        self.ends.callback(self.ground.stop, process)
+
+    def every(self, seconds: float, work: Callable[[], object]) -> None:
+        """Do something again and again until the fault is over."""
+        over = threading.Event()
+
+        def again() -> None:
+            while not over.wait(seconds):
+                work()
+
+        thread = threading.Thread(target=again)
+        thread.start()
+        self.ends.callback(thread.join)
+        self.ends.callback(over.set)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault, the codes that are right for it (none: nothing is wrong), and what its victim does; ``other`` names its culprit."""
+
+    name: str
+    truth: frozenset[str]
+    victim: Load | None
+    inject: Fault
+    culprit: bool = False
+    disk: Callable[[Ground, ExitStack], Disk] | None = None
+
+
+def _noisy(stage: Stage) -> None:
+    stage.run(stage.aggressor, "a", Load("read", 256 << 10, threads=16))
+
+
+def _noisy_by_python(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "p")
+    script = (
+        "import mmap,os,sys,threading\n"
+        "def work():\n"
+        "  fd=os.open(sys.argv[1],os.O_RDWR|os.O_DIRECT); b=mmap.mmap(-1,1<<20)\n"
+        "  while True:\n"
+        "    for n in range(400): os.pwritev(fd,[b],n<<20)\n"
+        "[threading.Thread(target=work).start() for _ in range(8)]\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, path], preexec_fn=stage.aggressor.join)
+    stage.ends.callback(process.wait)
+    stage.ends.callback(process.kill)
+
+
+def _self(stage: Stage) -> None:
+    stage.run(stage.victim, "v", Load("read", 64 << 10, threads=64))
+
+
+def _throttle_reads(stage: Stage) -> None:
+    stage.victim.set("blkio", "blkio.throttle.read_iops_device", f"{stage.disk.number} 50")
+    stage.ends.callback(stage.victim.set, "blkio", "blkio.throttle.read_iops_device", f"{stage.disk.number} 0")
+
+
+def _journal(stage: Stage) -> None:
+    for at in range(8):
+        stage.run(stage.aggressor, f"j{at}", Load("write", 4_096, direct=False, rate=60, fsync=1, size=8 * MIB))
+
+
+def _cold(stage: Stage) -> None:
+    stage.every(1, lambda: Path("/proc/sys/vm/drop_caches").write_text("1"))
+
+
+def _memory(stage: Stage) -> None:
+    stage.victim.set("memory", "memory.limit_in_bytes", str(64 * MIB))
+    stage.ends.callback(stage.victim.set, "memory", "memory.limit_in_bytes", "-1")
+
+
+def _quota(stage: Stage) -> None:
+    stage.victim.set("cpu", "cpu.cfs_quota_us", "5000")
+    stage.ends.callback(stage.victim.set, "cpu", "cpu.cfs_quota_us", "-1")
+
+
+def _busy(stage: Stage) -> None:
+    for _ in range(8):
+        stage.run(stage.aggressor, "a", Load("burn", rate=1, direct=False))
+
+
+def _forks(stage: Stage) -> None:
+    for _ in range(8):
+        stage.run(stage.aggressor, "a", Load("spawn"))
+
+
+def _forks_by_shell(stage: Stage) -> None:
+    loop = "while :; do /bin/true; done"
+    process = subprocess.Popen(
+        ["sh", "-c", f"({loop}) & ({loop}) & ({loop}) & ({loop}) & wait"], preexec_fn=stage.aggressor.join, start_new_session=True
+    )
+    stage.ends.callback(process.wait)
+    stage.ends.callback(subprocess.run, ["pkill", "-9", "-s", str(process.pid)], check=False)
+
+
+def _nothing(_: Stage) -> None:
+    time.sleep(0)
+
+
+def _blocked(stage: Stage) -> None:
+    for at in range(20):
+        fifo = stage.ground.folder / f"fifo{at}"
+        process = subprocess.Popen(["sh", "-c", f"mkfifo {fifo} 2>/dev/null; exec cat {fifo}"])
+        stage.ends.callback(process.wait)
+        stage.ends.callback(process.kill)
+
+
+def _healthy(stage: Stage) -> None:
+    stage.run(stage.aggressor, "hot", Load("read", 65_536, direct=False, rate=2_000, size=32 * MIB))
+
+
+def _slow(stage: Stage) -> None:
+    delays = getattr(stage.disk, "delays")  # noqa: B009
+    delays.set(read=0.03)
+    stage.ends.callback(delays.set)
+
+
+@dataclass(frozen=True)
+class SlowDisk(Disk):
+    """One that takes as long as it is told."""
+
+    delays: object = None
+
+
+def _slow_ground(ground: Ground, ends: ExitStack) -> Disk:
+    folder = ground.folder / "slow"
+    folder.mkdir(exist_ok=True)
+    own = ends.enter_context(slow_disk(folder))
+    point = ends.enter_context(mounted(own.device, "ext4", folder / "mounted"))
+    return SlowDisk(own.device.name, point, own.delays)
+
+
+def _of(*codes: str) -> frozenset[str]:
+    return frozenset(codes)
+
+
+_HOT = Load("read", 1 << 20, direct=False, threads=2, rate=400, size=16 * MIB)
+_FAST = Load("read", 1 << 20, direct=False, threads=2, size=16 * MIB)
+
+SCENARIOS: Mapping[str, Scenario] = {
+    own.name: own
+    for own in (
+        Scenario("idle", _of(), None, _nothing),
+        Scenario("benign-block", _of(), READER, _blocked),
+        Scenario("benign-busy", _of(), READER, _healthy),
+        Scenario("self-saturation", _of("DEVICE_SATURATION"), READER, _self),
+        Scenario("noisy-neighbour", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy, culprit=True),
+        Scenario("noisy-neighbour-python", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_python, culprit=True),
+        Scenario("slow-device", _of("SLOW_DEVICE"), Load(rate=20, size=64 * MIB), _slow, disk=_slow_ground),
+        Scenario("io-throttle", _of("IO_CGROUP_THROTTLE"), Load(rate=200, threads=2), _throttle_reads),
+        Scenario("journal", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal, culprit=True),
+        Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
+        Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
+        Scenario("cpu-quota", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota),
+        Scenario("run-queue", _of("RUNQ_SATURATION"), _FAST, _busy, culprit=True),
+        Scenario("fork-storm", _of("FORK_EXEC_STORM"), _FAST, _forks, culprit=True),
+        Scenario(
+            "fork-storm-shell",
+            _of("FORK_EXEC_STORM"),
+            Load("read", 65_536, direct=False, rate=300, size=16 * MIB),
+            _forks_by_shell,
+            culprit=True,
+        ),
+    )
+}
+
+
+@contextmanager
+def injected(scenario: Scenario, stage: Stage) -> Iterator[None]:
+    """The fault, until the block ends."""
+    with ExitStack() as ends:
+        stage.ends = ends
+        scenario.inject(stage)
+        yield
