@@ -112,6 +112,8 @@ class Tool:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(10)
         self._reader.join(10)
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 @pytest.fixture(scope="module")
