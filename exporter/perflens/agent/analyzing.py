@@ -41,6 +41,7 @@ _SECOND = 1_000_000_000
 _EVERY = 10.0  # s
 _WINDOW, _OLDEST = 19 * _SECOND, 120 * _SECOND
 _SETTINGS_EVERY = 3  # looks
+_SAMPLES = 4  # one more than a window is long
 _EVENTS, _IN_PROGRESS = 1_000, 200
 _WARM_UP = 60 * _SECOND  # before it every program is a new one
 _LOGGED_KEPT = 500
@@ -97,7 +98,7 @@ class Analyzing:
         self._telling: Telling | None = None
         self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
         self._changes = Changes(shown)
-        self._samples: deque[_Sample] = deque(maxlen=8)
+        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
         self._began = time.time_ns()
         self._looks = self._impacts = self._failed = 0
         self._seconds = 0.0

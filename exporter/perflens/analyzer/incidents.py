@@ -14,6 +14,7 @@ __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
 _SECOND = 1_000_000_000
 _FLOOR_OPERATIONS, _FLOOR_SECONDS = 10, 0.3  # in 30 s
 _SEVERE = 0.5  # slow seconds a second
+_UNEXPLAINED_FROM = 0.1  # likewise
 _MANIFEST = 0.02  # likewise: enough, however few operations were over the threshold
 _OPENS_AT, _UNEXPLAINED_BELOW, _UNEXPLAINED_AFTER = 0.5, 0.35, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
@@ -97,10 +98,11 @@ class Incidents:
     def _begin(self, bundle: Bundle) -> list[Incident]:
         new = [own for own in bundle.causes if own.score >= _OPENS_AT and not any(_is_of(own, other) for other in self.open)]
         self._pending.windows += 1
-        few = bundle.impact.operations < _FLOOR_OPERATIONS * (bundle.end - bundle.start) / _SECOND / _WINDOW
+        seconds = (bundle.end - bundle.start) / _SECOND
+        few = bundle.impact.operations < _FLOOR_OPERATIONS * seconds / _WINDOW or bundle.impact.seconds < _UNEXPLAINED_FROM * seconds
         explained = few or bool(self.open) or any(own.score >= _UNEXPLAINED_BELOW for own in bundle.causes)
         self._pending.unexplained = 0 if explained else self._pending.unexplained + 1
-        severe = bundle.impact.seconds >= _SEVERE * (bundle.end - bundle.start) / _SECOND
+        severe = bundle.impact.seconds >= _SEVERE * seconds
         if new and (self._pending.windows >= _OPENS_AFTER or severe):
             first, *others = new
             together = [own for own in others if set(own.victims) & set(first.victims)]
