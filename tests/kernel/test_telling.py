@@ -17,7 +17,7 @@ from tests.kernel.support import PATIENCE, agent, scrape
 from tests.throttle import CannotThrottle, throttled_writer
 from tests.unit.analyzer.llm.server import ModelServer
 from tests.unit.analyzer.llm.server import serving as serving_model
-from tests.unit.annotate.server import Grafana
+from tests.unit.annotate.server import TOKEN, Grafana
 from tests.unit.annotate.server import serving as serving_grafana
 
 SECONDS = 60
@@ -59,7 +59,7 @@ def test_an_incident_is_told(tmp_path: Path) -> None:
                 f"--llm.base-url={model.base_url}",
                 f"--llm.cache-file={tmp_path}/cache",
             )
-            environment = {"GRAFANA_TOKEN": "glsa_x", "HF_TOKEN": "hf_x"}
+            environment = {"GRAFANA_TOKEN": TOKEN, "HF_TOKEN": "hf_x"}
             with agent(tmp_path, *flags, environment=environment) as running:
                 deadline = time.monotonic() + SECONDS * PATIENCE
                 while not (grafana.rows and model.requests):
@@ -84,4 +84,4 @@ def test_an_incident_is_told(tmp_path: Path) -> None:
     assert page.total("perflens_sink_delivered_total", operation="create") == len(rows)
     assert page.total("perflens_llm_requests_total") == len(found)
     assert "hf_x" not in log
-    assert "glsa_x" not in log
+    assert TOKEN not in log

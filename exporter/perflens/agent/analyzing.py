@@ -202,7 +202,7 @@ class Analyzing:
             recent,
             tuple(self._host(moved, now.reading, counted, numbers, drained)),
             tuple(self._changes.signals(before.wall)),
-            {**(cpu_culprits(moved) if moved else {}), **start_culprits(drained.parents, drained.named, drained.names)},
+            {**(cpu_culprits(moved, now.reading) if moved else {}), **start_culprits(drained.parents, drained.named, drained.names)},
             drained.slow[-seconds:],
             drained.slow[:-seconds],
             now.reading.gaps,

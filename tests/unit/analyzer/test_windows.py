@@ -166,7 +166,10 @@ def test_host_signals() -> None:
     assert (found["cpu.throttled", A], found["cpu.throttled_time", A], found["cpu.cores", A]) == (0.4, 1.5, 0.7)
     assert (found["memory.limit_events", A], found["memory.refaults", A], found["memory.used", A]) == (1.5, 600, 0.9)
     assert (found["io.limits", A], found["io.limit_reached", A]) == (2, 0.95)
-    assert cpu_culprits(moved) == {("cpu", HOST): (A,)}
+    assert cpu_culprits(moved, reading) == {("cpu", HOST): (A,)}
+    above = replace(moved, cgroups={"/": replace(cgroup, cores=3.0), "/a": cgroup})
+    both = replace(reading, cgroups={"/": CgroupReading("/"), **reading.cgroups})
+    assert cpu_culprits(above, both) == {("cpu", HOST): (A,)}
 
 
 def test_starts() -> None:

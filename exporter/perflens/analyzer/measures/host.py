@@ -110,8 +110,11 @@ def _limits(owner: Subject, now: CgroupReading, rates: Mapping[tuple[str, str], 
         yield Signal("io.limit_reached", owner, max(reached), "ratio", "part of its I/O limit that it reaches", "perflens: block requests")
 
 
-def cpu_culprits(delta: HostDelta) -> Mapping[tuple[str, Subject], Sequence[Subject]]:
-    """Return the owners that used most of the CPUs' time, the first one most."""
-    cores = {unit: own.cores for unit, own in delta.cgroups.items() if own.cores is not None and own.cores >= _LEAST_CORES}
+def cpu_culprits(delta: HostDelta, now: HostReading) -> Mapping[tuple[str, Subject], Sequence[Subject]]:
+    """Return the owners that used most of the CPUs' time, the first one most. A cgroup above others has their time as well, and is none."""
+    paths = {unit: own.path.rstrip("/") for unit, own in now.cgroups.items()}
+    above = {unit for unit, path in paths.items() if any(other.startswith(f"{path}/") for other in paths.values())}
+    known = {unit: own.cores for unit, own in delta.cgroups.items() if own.cores is not None and unit not in above}
+    cores = {unit: used for unit, used in known.items() if used >= _LEAST_CORES}
     ranked = sorted(cores, key=lambda unit: cores[unit], reverse=True)
     return {("cpu", HOST): tuple(map(owner_of, ranked[:3]))}
