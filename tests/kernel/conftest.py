@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 
 from perflens.kernel.features import inspect
-
-pytest.register_assert_rewrite("tests.kernel.disks", "tests.kernel.support", "tests.kernel.slow")
-
-from tests.kernel.support import RunningAgent, agent  # noqa: E402  what is imported before is not rewritten
+from tests.kernel.support import RunningAgent, agent
 
 _HERE = Path(__file__).parent
 

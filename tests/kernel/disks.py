@@ -128,7 +128,7 @@ class Requests:
         """Read the agent's page once it has as many requests as the kernel; AssertionError when it never has."""
         known = counted(self._page, self._disk, self._operation).requests
         self._after = settled(self._url, self._disk, self._operation, lambda: known + self.by_kernel[0])
-        assert self.by_agent() == self.by_kernel
+        assert self.by_agent() == self.by_kernel, f"{self.by_agent()} by the agent, {self.by_kernel} by the kernel"
 
     def by_agent(self, unit: str | None = None) -> tuple[int, int]:
         """How many requests there were, and their bytes; of one owner, or of all."""
