@@ -463,3 +463,18 @@ def test_tuning_has_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert seen[0].knobs["filter_pids"] == 1
     assert {"filter_pid", "event_interval", "event_burst", "in_progress_after"} <= set(seen[0].variables)
+
+
+def test_a_mount_point_that_is_no_text(make: Make, tmp_path: Path) -> None:
+    """Whatever others have mounted, the agent starts."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "mountinfo").write_bytes(b"30 1 0:25 / /mnt/\xff rw - cgroup2 none rw\n")
+
+    assert make().agent.analyzing
+
+
+def test_forks_of_parents_that_had_no_room_are_counted(make: Make) -> None:
+    made = make()
+    made.agent.intake.starts.evicted = 43
+
+    assert made.page().total("perflens_evicted_total", table="starts") == 43

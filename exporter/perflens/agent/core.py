@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -179,7 +180,7 @@ class Agent:
 
     def _analyzing(self) -> Analyzing:
         tokens = tokens_of(self.settings)
-        hierarchies = find_hierarchies(read_mountinfo(f"{self.settings.path.procfs}/1/mountinfo").encode())
+        hierarchies = find_hierarchies(os.fsencode(read_mountinfo(f"{self.settings.path.procfs}/1/mountinfo")))
         reader = HostReader(self.settings.path.procfs, self.settings.path.sysfs, hierarchies)
         parts = Parts(
             self.worker,

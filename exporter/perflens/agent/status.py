@@ -82,6 +82,7 @@ def evidence_counts(running: Sequence[Running], intake: Intake, explainer: Expla
             "slow_processes": intake.slowest.evicted,
             "processes": intake.processes.evicted,
             "timeline": intake.timeline.late,
+            "starts": intake.starts.evicted,
             "exemplars": sum(own.exemplars.dropped for own in slow),
         },
         process_events={

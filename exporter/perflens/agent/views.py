@@ -51,15 +51,15 @@ class Views:
             timeline=drained(self._timeline),
             events=explained(self._events),
             stacks=explained(self._stacks),
-            incidents=self._analyzed(self._incidents),
-            analyses=self._analyzed(self._analyses),
+            incidents=self._analyzed("incidents", self._incidents),
+            analyses=self._analyzed("analyses", self._analyses),
         )
 
-    def _analyzed(self, work: Callable[[Analyzing, Query], Any]) -> View:
+    def _analyzed(self, name: str, work: Callable[[Analyzing, Query], Any]) -> View:
         """Without the analyzer there are none."""
         own = self._analyzing
         if own is None:
-            return self._on(self._drainer)(lambda query: {"incidents": []} if work == self._incidents else {"analyses": []})
+            return self._on(self._drainer)(lambda _: {name: []})
         return self._on(own.executor)(lambda query: work(own, query))
 
     @staticmethod

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from perflens.errors import ConfigError, Problem
+from perflens.private import LONGEST_TOKEN, read_private
 
 __all__ = ["TOKEN_VARIABLE", "GrafanaSettings", "token_from"]
 
 TOKEN_VARIABLE = "GRAFANA_TOKEN"  # noqa: S105
 _KEY = "grafana.token_file"
-_LONGEST = 4_096
 _CURE = "use the token of a Grafana service account with the role Editor"
 
 
@@ -37,28 +35,14 @@ class GrafanaSettings:
 def token_from(environment: Mapping[str, str], file: str = "") -> str:
     """Return the token in a file, or else that of GRAFANA_TOKEN; empty when there is neither. ConfigError when it cannot be one."""
     if file:
-        return _checked(_content(file), file)
+        return _checked(read_private(file, _KEY).decode("latin-1").strip(), file)
     token = environment.get(TOKEN_VARIABLE, "").strip()
     return _checked(token, TOKEN_VARIABLE) if token else ""
 
 
-def _content(path: str) -> str:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang the start
-        with open(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise _refused(path, "is no plain file", "write the path of a file with the token")
-            if found.st_mode & stat.S_IRWXO:
-                raise _refused(path, "is open to every user of the host", f"chmod o= {path}")
-            return file.read(2 * _LONGEST).decode("latin-1").strip()
-    except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}", "write the path of a file that the agent may read") from error
-
-
 def _checked(token: str, source: str) -> str:
     """The token itself stays out of what is told: it would end in a log."""
-    if not token or len(token) > _LONGEST or any(not "!" <= char <= "~" for char in token):
+    if not token or len(token) > LONGEST_TOKEN or any(not "!" <= char <= "~" for char in token):
         raise _refused(source, "holds no token", _CURE)
     return token
 

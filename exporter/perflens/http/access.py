@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
@@ -12,11 +10,11 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from perflens.errors import ConfigError, Problem
+from perflens.private import LONGEST_TOKEN, read_private
 
 __all__ = ["Access", "Client", "Refusal", "is_loopback", "read_token"]
 
 _KEY = "web.api_token_file"
-_LONGEST = 4_096
 _FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
 _OWN_SITE = ("same-origin", "none")  # none: a person typed the address
 _TOKEN_CURE = "send the token of --web.api-token-file as `Authorization: Bearer TOKEN`"  # noqa: S105
@@ -114,26 +112,12 @@ def _is_local_name(host: str) -> bool:
 
 def read_token(path: str) -> bytes:
     """Return the token in a file, without the space around it; ConfigError when it cannot be one or others may read it."""
-    try:
-        token = _read_private(path).strip()
-    except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}", "write the path of a file that the agent may read") from error
+    token = read_private(path, _KEY).strip()
     if not token:
         raise _refused(path, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
-    if len(token) > _LONGEST or any(not 0x21 <= byte <= 0x7E for byte in token):
+    if len(token) > LONGEST_TOKEN or any(not 0x21 <= byte <= 0x7E for byte in token):
         raise _refused(path, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
     return token
-
-
-def _read_private(path: str) -> bytes:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang the start
-    with open(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise _refused(path, "is no plain file", "write the path of a file with the token")
-        if found.st_mode & stat.S_IRWXO:
-            raise _refused(path, "is open to every user of the host", f"chmod o= {path}")
-        return file.read(2 * _LONGEST)
 
 
 def _refused(path: str, message: str, cure: str) -> ConfigError:

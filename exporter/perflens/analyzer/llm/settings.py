@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from perflens.errors import ConfigError, Problem
+from perflens.private import LONGEST_TOKEN, read_private
 
 __all__ = ["DEFAULT_BASE_URL", "DEFAULT_MODEL", "LlmSettings", "Mode", "Token", "token_from"]
 
@@ -18,7 +17,6 @@ DEFAULT_BASE_URL = "https://router.huggingface.co/v1"
 DEFAULT_MODEL = "Qwen/Qwen2.5-72B-Instruct"
 _VARIABLE = "HF_TOKEN"
 _KEY = "llm.token_file"
-_LONGEST = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Token:
 def token_from(environment: Mapping[str, str], file: str = "") -> Token:
     """Return the token in a file, or without one that of HF_TOKEN; ConfigError when what the operator named holds none."""
     if file:
-        return Token(_checked(file, _read_private(file)))
+        return Token(_checked(file, read_private(file, _KEY).decode("latin-1")))
     if sent := environment.get(_VARIABLE, "").strip():
         return Token(_checked(_VARIABLE, sent))
     if "SUDO_USER" in environment:
@@ -74,23 +72,9 @@ def _checked(source: str, text: str) -> str:
     token = text.strip()
     if not token:
         raise _refused(source, "is empty", "write the token of the model's provider into it")
-    if len(token) > _LONGEST or any(not "!" <= char <= "~" for char in token):
+    if len(token) > LONGEST_TOKEN or any(not "!" <= char <= "~" for char in token):
         raise _refused(source, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
     return token
-
-
-def _read_private(path: str) -> str:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang the start
-        with open(handle, "rb") as file:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise _refused(path, "is no plain file", "write the path of a file with the token")
-            if found.st_mode & stat.S_IRWXO:
-                raise _refused(path, "is open to every user of the host", f"chmod o= {path}")
-            return file.read(2 * _LONGEST).decode("latin-1")
-    except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}", "write the path of a file that the agent may read") from error
 
 
 def _refused(source: str, message: str, cure: str) -> ConfigError:

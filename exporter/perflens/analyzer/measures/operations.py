@@ -33,8 +33,9 @@ _PAGE_CACHE = ("filemap_", "folio_wait_bit", "page_cache_", "wait_on_page_bit")
 def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Scene, events: Sequence[Evidence]) -> Iterator[Signal]:
     """Yield the slow operations by owner, and their waits by owner, disk and in all; ``seconds`` is the length of the window."""
     yield Signal("slow.operations", HOST, impact.operations / seconds, "1/s", "slow operations", _EXACT)
-    yield Signal("slow.seconds", HOST, impact.seconds / seconds, "ratio", "slow time a second", _EXACT, impact.operations)
-    for victim, slow in slow_by_owner(totals).items():
+    by_owner = slow_by_owner(totals)
+    yield Signal("slow.seconds", HOST, sum(by_owner.values()) / seconds, "ratio", "slow time a second", _EXACT, impact.operations)
+    for victim, slow in by_owner.items():
         yield Signal("slow.seconds", victim, slow / seconds, "ratio", "slow time a second", _EXACT)
     for owner, (number, mean) in means_of(totals).items():
         yield Signal("operation.latency", owner, mean, "s", "mean time of an operation", _ALL, number, counts=False)
