@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.kernel.faults import loop_device, mounted
+from tests.lab.gauge import Gauge
 
 _HERE = Path(__file__).parent
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "blkio")
@@ -107,7 +108,7 @@ class Ground:
         """The load under another name."""
         own = self.folder / name
         if not own.exists():
-            subprocess.run(["cc", "-O2", "-Wall", "-pthread", "-o", own, str(_HERE / "load.c")], check=True)
+            subprocess.run(["cc", "-O2", "-Wall", "-pthread", "-o", own, str(_HERE / "load.c"), "-lm"], check=True)
         return own
 
     def file(self, disk: Disk, name: str, size: int = 512 * MIB) -> Path:
@@ -122,9 +123,10 @@ class Ground:
                 os.posix_fadvise(out.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return path
 
-    def start(self, group: Cgroup, program: str, file: Path, load: Load) -> subprocess.Popen[bytes]:
+    def start(self, group: Cgroup, program: str, file: Path, load: Load, gauge: Gauge | None = None) -> subprocess.Popen[bytes]:
         """Run a load in a cgroup."""
-        process = subprocess.Popen([self.program(program), file, *load.arguments], preexec_fn=group.join)
+        environment = {**os.environ, **({"GAUGE": str(gauge.path)} if gauge else {})}
+        process = subprocess.Popen([self.program(program), file, *load.arguments], preexec_fn=group.join, env=environment)
         self.running.append(process)
         return process
 

@@ -4,15 +4,18 @@
  * Each thread does operations of BLOCK bytes at random places of the first SIZE bytes of FILE, past the page cache if DIRECT, at most
  * RATE a second (0: as fast as it goes), with an fsync after every FSYNC of them (0: none). `burn` uses the CPU and reads one block
  * RATE times a second in between; `spawn` starts /bin/true over and over. It runs until it is ended.
+ * With GAUGE=FILE in the environment it counts its operations there by how long they took: see gauge.py.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +25,9 @@ extern char **environ;
 static const char *file, *mode;
 static long block, rate, every, size;
 static int direct;
+
+#define GAUGE_BUCKETS 256 /* bucket i counts what took less than 2^(i/4) ns */
+static uint64_t *gauge;
 
 static double now(void)
 {
@@ -38,6 +44,23 @@ static void nap(double until)
 
 	if (left > 0)
 		nanosleep(&time, NULL);
+}
+
+static void count(double seconds)
+{
+	double bucket = ceil(4 * log2(seconds * 1e9 + 1));
+
+	__atomic_add_fetch(&gauge[bucket < GAUGE_BUCKETS - 1 ? (int)bucket : GAUGE_BUCKETS - 1], 1, __ATOMIC_RELAXED);
+}
+
+static void open_gauge(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	gauge = mmap(NULL, GAUGE_BUCKETS * sizeof(*gauge), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (gauge == MAP_FAILED)
+		exit(7);
+	close(fd);
 }
 
 static void *work(void *argument)
@@ -58,10 +81,13 @@ static void *work(void *argument)
 	for (long number = 1;; number++) {
 		state ^= state << 13, state ^= state >> 7, state ^= state << 17;
 		off_t place = (off_t)(state % (uint64_t)(size / block)) * block;
+		double began = now();
 		if ((writes ? pwrite(fd, memory, block, place) : pread(fd, memory, block, place)) < 0)
 			exit(2);
 		if (every && number % every == 0 && fsync(fd))
 			exit(3);
+		if (gauge)
+			count(now() - began);
 		if (!rate)
 			continue;
 		next += 1.0 / rate;
@@ -95,6 +121,8 @@ int main(int argc, char **argv)
 		return 5;
 	file = argv[1], mode = argv[2], block = atol(argv[3]), direct = atoi(argv[4]);
 	rate = atol(argv[6]), every = atol(argv[7]), size = atol(argv[8]);
+	if (getenv("GAUGE"))
+		open_gauge(getenv("GAUGE"));
 	if (!strcmp(mode, "spawn"))
 		spawn_for_ever();
 	for (long i = 1; i < atol(argv[5]); i++)

@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
+from tests.lab.gauge import Gauge, Pace, felt, gauge, pace
 from tests.lab.ground import Ground, cgroup
+from tests.lab.runs import Outcome, rules
 from tests.lab.scenarios import VICTIM, Scenario, Stage, injected
 
-_SETTLED = 8
+__all__ = ["Times", "quiet", "run"]
+
+_PERIOD = 10.0  # the agent looks this often: a fault begins anywhere between two looks
+_ENOUGH = 25  # how long to watch on once the cause was told: it may change, or a second incident open
+_ONSET = 5.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One run: the causes of the incidents that opened, in the order of their rank, and after how many seconds each was first right."""
+class Times:
+    """How long each part of a run takes, in s: healthy, then the fault at most so long, then rest."""
 
-    scenario: str
-    truth: tuple[str, ...]
-    said: tuple[str, ...]
-    ranked: tuple[str, ...]
-    seconds: float | None
-    subject: str
-    culprit: str
-    culprit_right: bool | None
-    incidents: int
-    impact: bool
-    evidence: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-
-    @property
-    def right(self) -> bool:
-        """Whether the first cause is right; without a fault, whether nothing was said."""
-        return not self.said if not self.truth else bool(self.said) and self.said[0] in self.truth
+    healthy: float
+    fault: float
+    cool: float
 
 
 def api(url: str, view: str) -> Any:
@@ -46,7 +40,7 @@ def api(url: str, view: str) -> Any:
 
 
 @contextmanager
-def staged(scenario: Scenario, ground: Ground, number: int) -> Iterator[Stage]:
+def staged(scenario: Scenario, ground: Ground, number: int, own: Gauge) -> Iterator[Stage]:
     """The victim, at work."""
     with ExitStack() as stack:
         victim, aggressor = (stack.enter_context(cgroup(f"{name}{number}")) for name in ("q4x", "z8m"))
@@ -55,50 +49,52 @@ def staged(scenario: Scenario, ground: Ground, number: int) -> Iterator[Stage]:
         if scenario.victim:
             load = scenario.victim
             path = ground.file(disk, "v", load.size)
-            process = ground.start(victim, VICTIM, path, load)
+            process = ground.start(victim, VICTIM, path, load, own)
             stack.callback(ground.stop, process)
         yield stage
 
 
-def run(url: str, scenario: Scenario, ground: Ground, number: int, healthy: float, fault: float, cool: float) -> Outcome:
-    """Run it once."""
-    with staged(scenario, ground, number) as stage:
-        time.sleep(healthy)
-        began = time.time()
+def run(url: str, scenario: Scenario, ground: Ground, number: int, times: Times) -> Outcome:
+    """Run it once. The fault begins at any time between two looks of the agent."""
+    phase = random.Random(f"{scenario.name} {number}").uniform(0, _PERIOD)
+    with gauge() as own, staged(scenario, ground, number, own) as stage:
+        time.sleep(times.healthy / 2)
+        start = own.read()
+        time.sleep(times.healthy / 2 + phase)
+        healthy, began = pace(start, own.read()), time.time()
         with injected(scenario, stage):
-            found = _watch(url, scenario, began, fault)
+            found = _watch(url, scenario, began, times.fault, own)
             found.analyses = api(url, "analyses?limit=4")["analyses"]
         culprit = stage.aggressor.unit
-    time.sleep(cool)
-    return _outcome(scenario, found, culprit)
+    time.sleep(times.cool)
+    return _outcome(scenario, found, culprit, healthy)
 
 
 @dataclass
 class _Found:
     incidents: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float | None = None
-    impact: bool = False
+    pace: Pace = field(default_factory=Pace)
+    lasted: float = 0.0
     analyses: list[dict[str, Any]] = field(default_factory=list)
 
 
-def _watch(url: str, scenario: Scenario, began: float, fault: float) -> _Found:
+def _watch(url: str, scenario: Scenario, began: float, fault: float, own: Gauge) -> _Found:
     found = _Found()
-    right_for = 0.0
-    while time.time() < began + fault:
+    time.sleep(_ONSET)
+    start = own.read()
+    while (now := time.time()) < began + fault and not (found.seconds is not None and now - began > found.seconds + _ENOUGH):
         time.sleep(1)
-        for own in api(url, "incidents?state=open")["incidents"]:
-            if own["updated_time_ns"] / 1e9 >= began:
-                found.incidents[own["id"]] = own
-                if found.seconds is None and own["cause"] in scenario.truth:
+        for each in api(url, "incidents?state=open")["incidents"]:
+            if each["updated_time_ns"] / 1e9 >= began:
+                found.incidents[each["id"]] = each
+                if found.seconds is None and each["cause"] in scenario.truth:
                     found.seconds = time.time() - began
-        found.impact = found.impact or any(own["end_time_ns"] / 1e9 > began + 5 for own in api(url, "analyses?limit=1")["analyses"])
-        right_for = right_for + 1 if found.seconds is not None else 0
-        if right_for > 25:
-            break
+    found.pace, found.lasted = pace(start, own.read()), time.time() - began
     return found
 
 
-def _outcome(scenario: Scenario, found: _Found, culprit: str) -> Outcome:
+def _outcome(scenario: Scenario, found: _Found, culprit: str, healthy: Pace) -> Outcome:
     incidents = sorted(found.incidents.values(), key=lambda own: own["opened_time_ns"])
     first = incidents[0] if incidents else None
     causes = first["causes"] if first else []
@@ -112,15 +108,18 @@ def _outcome(scenario: Scenario, found: _Found, culprit: str) -> Outcome:
         first["subject"]["name"] if first else "",
         blamed,
         (blamed == culprit) if scenario.culprit and first else None,
-        len(incidents),
-        found.impact,
+        scenario.again,
+        felt(healthy, found.pace),
+        found.lasted,
+        datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        rules(),
+        (healthy.rate, healthy.p95, found.pace.rate, found.pace.p95),
         (*incidents, *found.analyses),
     )
 
 
-def quiet(url: str, folder: Path, seconds: float = 120) -> None:
+def quiet(url: str, seconds: float = 120) -> None:
     """Wait until no incident is open."""
     deadline = time.monotonic() + seconds
     while api(url, "incidents?state=open")["incidents"] and time.monotonic() < deadline:
         time.sleep(2)
-    assert folder.exists()

@@ -37,6 +37,14 @@ class Stage:
         process = self.ground.start(group, program or (VICTIM if group == self.victim else AGGRESSOR), path, load)
         self.ends.callback(self.ground.stop, process)
 
+    def script(self, group: Cgroup, *command: str | Path) -> None:
+        """Run another program, and what it starts, until the fault is over."""
+        process = subprocess.Popen(
+            command, preexec_fn=group.join, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.ends.callback(process.wait)
+        self.ends.callback(subprocess.run, ["pkill", "-9", "-s", str(process.pid)], check=False)
+
     def every(self, seconds: float, work: Callable[[], object]) -> None:
         """Do something again and again until the fault is over."""
         over = threading.Event()
@@ -53,7 +61,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A fault, the codes that are right for it (none: nothing is wrong), and what its victim does; ``other`` names its culprit."""
+    """A fault, the codes that are right for it (none: nothing is wrong), and what its victim does.
+
+    ``culprit``: the aggressor is to be blamed. ``again``: the same fault by other means, under which no rule was ever made.
+    """
 
     name: str
     truth: frozenset[str]
@@ -61,6 +72,12 @@ class Scenario:
     inject: Fault
     culprit: bool = False
     disk: Callable[[Ground, ExitStack], Disk] | None = None
+    again: bool = False
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, by whatever means."""
+        return self.name.partition(".")[0]
 
 
 def _noisy(stage: Stage) -> None:
@@ -68,7 +85,6 @@ def _noisy(stage: Stage) -> None:
 
 
 def _noisy_by_python(stage: Stage) -> None:
-    path = stage.ground.file(stage.disk, "p")
     script = (
         "import mmap,os,sys,threading\n"
         "def work():\n"
@@ -77,13 +93,30 @@ def _noisy_by_python(stage: Stage) -> None:
         "    for n in range(400): os.pwritev(fd,[b],n<<20)\n"
         "[threading.Thread(target=work).start() for _ in range(8)]\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script, path], preexec_fn=stage.aggressor.join)
-    stage.ends.callback(process.wait)
-    stage.ends.callback(process.kill)
+    stage.script(stage.aggressor, sys.executable, "-c", script, stage.ground.file(stage.disk, "p"))
+
+
+def _noisy_by_dd(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "p")
+    stage.script(stage.aggressor, "sh", "-c", _loops(f"dd if={path} of=/dev/null bs=512k iflag=direct", 6))
+
+
+def _loops(command: str, number: int) -> str:
+    return " ".join([f"(while :; do {command}; done) &"] * number + ["wait"])
 
 
 def _self(stage: Stage) -> None:
     stage.run(stage.victim, "v", Load("read", 64 << 10, threads=64))
+
+
+def _self_by_dd(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "p")
+    stage.script(stage.victim, "sh", "-c", _loops(f"dd if={path} of=/dev/null bs=512k iflag=direct", 8))
+
+
+def _throttle_bytes(stage: Stage) -> None:
+    stage.victim.set("blkio", "blkio.throttle.read_bps_device", f"{stage.disk.number} 204800")
+    stage.ends.callback(stage.victim.set, "blkio", "blkio.throttle.read_bps_device", f"{stage.disk.number} 0")
 
 
 def _throttle_reads(stage: Stage) -> None:
@@ -96,6 +129,29 @@ def _journal(stage: Stage) -> None:
         stage.run(stage.aggressor, f"j{at}", Load("write", 4_096, direct=False, rate=60, fsync=1, size=8 * MIB))
 
 
+def _journal_by_python(stage: Stage) -> None:
+    script = (
+        "import os,sys,threading\n"
+        "def work(n):\n"
+        "  while True:\n"
+        "    with open(f'{sys.argv[1]}/t{n}','wb') as f:\n"
+        "      f.write(bytes(8192)); f.flush(); os.fsync(f.fileno())\n"
+        "    os.rename(f'{sys.argv[1]}/t{n}',f'{sys.argv[1]}/r{n}')\n"
+        "[threading.Thread(target=work,args=(n,)).start() for n in range(8)]\n"
+    )
+    stage.script(stage.aggressor, sys.executable, "-c", script, stage.disk.point)
+
+
+def _cold_by_advice(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "v", BUFFERED.size)
+    script = (
+        "import os,sys,time\n"
+        "fd=os.open(sys.argv[1],os.O_RDONLY)\n"
+        "while True: os.posix_fadvise(fd,0,0,os.POSIX_FADV_DONTNEED); time.sleep(.5)\n"
+    )
+    stage.script(stage.aggressor, sys.executable, "-c", script, path)
+
+
 def _cold(stage: Stage) -> None:
     stage.every(1, lambda: Path("/proc/sys/vm/drop_caches").write_text("1"))
 
@@ -103,6 +159,19 @@ def _cold(stage: Stage) -> None:
 def _memory(stage: Stage) -> None:
     stage.victim.set("memory", "memory.limit_in_bytes", str(64 * MIB))
     stage.ends.callback(stage.victim.set, "memory", "memory.limit_in_bytes", "-1")
+
+
+def _memory_by_another(stage: Stage) -> None:
+    stage.victim.set("memory", "memory.limit_in_bytes", str(220 * MIB))
+    stage.ends.callback(stage.victim.set, "memory", "memory.limit_in_bytes", "-1")
+    script = "import time; b=bytearray(160<<20)\nwhile True:\n  for n in range(0,len(b),4096): b[n]=1\n  time.sleep(.2)\n"
+    stage.script(stage.victim, sys.executable, "-c", script)
+
+
+def _quota_by_others(stage: Stage) -> None:
+    stage.victim.set("cpu", "cpu.cfs_quota_us", "20000")
+    stage.ends.callback(stage.victim.set, "cpu", "cpu.cfs_quota_us", "-1")
+    stage.script(stage.victim, "sh", "-c", _loops(":", 2))
 
 
 def _quota(stage: Stage) -> None:
@@ -115,18 +184,17 @@ def _busy(stage: Stage) -> None:
         stage.run(stage.aggressor, "a", Load("burn", rate=1, direct=False))
 
 
+def _busy_by_shell(stage: Stage) -> None:
+    stage.script(stage.aggressor, "sh", "-c", _loops(":", 8))
+
+
 def _forks(stage: Stage) -> None:
     for _ in range(8):
         stage.run(stage.aggressor, "a", Load("spawn"))
 
 
 def _forks_by_shell(stage: Stage) -> None:
-    loop = "while :; do /bin/true; done"
-    process = subprocess.Popen(
-        ["sh", "-c", f"({loop}) & ({loop}) & ({loop}) & ({loop}) & wait"], preexec_fn=stage.aggressor.join, start_new_session=True
-    )
-    stage.ends.callback(process.wait)
-    stage.ends.callback(subprocess.run, ["pkill", "-9", "-s", str(process.pid)], check=False)
+    stage.script(stage.aggressor, "sh", "-c", _loops("/bin/true", 4))
 
 
 def _nothing(_: Stage) -> None:
@@ -141,13 +209,35 @@ def _blocked(stage: Stage) -> None:
         stage.ends.callback(process.kill)
 
 
+def _blocked_by_others(stage: Stage) -> None:
+    log = stage.ground.folder / "log"
+    log.touch()
+    for _ in range(8):
+        stage.script(stage.aggressor, "tail", "-n0", "-f", log)
+        stage.script(stage.aggressor, "script", "-qc", "cat", "/dev/null")
+        stage.script(stage.aggressor, "sleep", "100000")
+        stage.script(stage.aggressor, sys.executable, "-c", "import socket; a, b = socket.socketpair(); a.recv(1)")
+    stage.every(1, lambda: log.write_text("a line\n"))
+
+
 def _healthy(stage: Stage) -> None:
     stage.run(stage.aggressor, "hot", Load("read", 65_536, direct=False, rate=2_000, size=32 * MIB))
 
 
+def _healthy_and_busy(stage: Stage) -> None:
+    stage.run(stage.aggressor, "hot", Load("burn", rate=1, direct=False))
+    stage.run(stage.aggressor, "cold", Load("write", 16_384, direct=False, rate=20, size=32 * MIB))
+
+
 def _slow(stage: Stage) -> None:
     delays = getattr(stage.disk, "delays")  # noqa: B009
-    delays.set(read=0.03)
+    delays.set(read=0.03, write=0.03)
+    stage.ends.callback(delays.set)
+
+
+def _slower(stage: Stage) -> None:
+    delays = getattr(stage.disk, "delays")  # noqa: B009
+    delays.set(read=0.1, write=0.1)
     stage.ends.callback(delays.set)
 
 
@@ -172,31 +262,40 @@ def _of(*codes: str) -> frozenset[str]:
 
 _HOT = Load("read", 1 << 20, direct=False, threads=2, rate=400, size=16 * MIB)
 _FAST = Load("read", 1 << 20, direct=False, threads=2, size=16 * MIB)
+_FORKED = Load("read", 65_536, direct=False, rate=300, size=16 * MIB)
+
+_SLOW_WRITER = Load("write", rate=8, size=64 * MIB)
+_TWO = Load(rate=200, threads=2)
 
 SCENARIOS: Mapping[str, Scenario] = {
     own.name: own
     for own in (
         Scenario("idle", _of(), None, _nothing),
         Scenario("benign-block", _of(), READER, _blocked),
+        Scenario("benign-block.others", _of(), READER, _blocked_by_others, again=True),
         Scenario("benign-busy", _of(), READER, _healthy),
+        Scenario("benign-busy.others", _of(), READER, _healthy_and_busy, again=True),
         Scenario("self-saturation", _of("DEVICE_SATURATION"), READER, _self),
+        Scenario("self-saturation.dd", _of("DEVICE_SATURATION"), READER, _self_by_dd, again=True),
         Scenario("noisy-neighbour", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy, culprit=True),
-        Scenario("noisy-neighbour-python", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_python, culprit=True),
+        Scenario("noisy-neighbour.python", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_python, culprit=True, again=True),
+        Scenario("noisy-neighbour.dd", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_dd, culprit=True, again=True),
         Scenario("slow-device", _of("SLOW_DEVICE"), Load(rate=20, size=64 * MIB), _slow, disk=_slow_ground),
-        Scenario("io-throttle", _of("IO_CGROUP_THROTTLE"), Load(rate=200, threads=2), _throttle_reads),
+        Scenario("slow-device.writes", _of("SLOW_DEVICE"), _SLOW_WRITER, _slower, disk=_slow_ground, again=True),
+        Scenario("io-throttle", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_reads),
+        Scenario("io-throttle.bytes", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_bytes, again=True),
         Scenario("journal", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal, culprit=True),
+        Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal_by_python, culprit=True, again=True),
         Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
+        Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice, again=True),
         Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
+        Scenario("memory-limit.another", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory_by_another, again=True),
         Scenario("cpu-quota", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota),
+        Scenario("cpu-quota.others", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota_by_others, again=True),
         Scenario("run-queue", _of("RUNQ_SATURATION"), _FAST, _busy, culprit=True),
+        Scenario("run-queue.shell", _of("RUNQ_SATURATION"), _FAST, _busy_by_shell, culprit=True, again=True),
         Scenario("fork-storm", _of("FORK_EXEC_STORM"), _FAST, _forks, culprit=True),
-        Scenario(
-            "fork-storm-shell",
-            _of("FORK_EXEC_STORM"),
-            Load("read", 65_536, direct=False, rate=300, size=16 * MIB),
-            _forks_by_shell,
-            culprit=True,
-        ),
+        Scenario("fork-storm.shell", _of("FORK_EXEC_STORM"), _FORKED, _forks_by_shell, culprit=True, again=True),
     )
 }
 

@@ -1,0 +1,83 @@
+"""The runs that were made: one file each, so that they add up over days."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Outcome", "kept", "load", "rules"]
+
+_RULES = Path(__file__).parents[2] / "exporter/perflens/analyzer"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of a scenario.
+
+    ``said`` has the first cause of each incident in the order in which they opened, ``ranked`` the causes of the first one, best first;
+    ``seconds`` is from the begin of the fault until its cause was the first one of an open incident, None if it never was. ``felt``:
+    whether the victim was hurt by its own clock. ``lasted`` is how long the fault was there. ``rules`` names the rules' text.
+    """
+
+    scenario: str
+    truth: tuple[str, ...]
+    said: tuple[str, ...]
+    ranked: tuple[str, ...]
+    seconds: float | None
+    subject: str
+    culprit: str
+    culprit_right: bool | None
+    again: bool
+    felt: bool
+    lasted: float
+    when: str
+    rules: str
+    paces: tuple[float, ...] = ()
+    evidence: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def fault(self) -> str:
+        """What was wrong, by whatever means."""
+        return self.scenario.partition(".")[0]
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether nothing was wrong, or nobody felt it."""
+        return not self.truth or not self.felt
+
+    @property
+    def right(self) -> bool:
+        """Whether the first cause of the first incident is right; where nothing was wrong, whether nothing was said."""
+        if not self.truth:
+            return not self.said
+        return bool(self.said) and self.said[0] in self.truth
+
+
+def rules() -> str:
+    """Return the name of the rules as they are now: a hash of their text."""
+    texts = [own.read_bytes() for own in sorted(_RULES.rglob("*.py")) if "llm" not in own.parts]
+    return hashlib.sha256(b"".join(texts)).hexdigest()[:8]
+
+
+def kept(outcome: Outcome, folder: Path) -> Path:
+    """Write a run, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{outcome.when.replace(':', '')}-{outcome.scenario}.json"
+    path.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
+    return path
+
+
+def load(folder: Path) -> list[Outcome]:
+    """Return every run, the oldest first."""
+    return [_outcome(json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+
+
+def _outcome(document: dict[str, Any]) -> Outcome:
+    return Outcome(**{name: _frozen(value) for name, value in document.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
