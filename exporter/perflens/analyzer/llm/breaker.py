@@ -12,7 +12,13 @@ __all__ = ["Breaker", "BreakerState"]
 BreakerState = Literal["closed", "open", "half_open"]
 
 _FOREVER = float("inf")
-_LASTS: Mapping[FailureKind, float] = {"auth": _FOREVER, "quota": 6 * 3_600.0, "config": 600.0, "request": 600.0}
+_LASTS: Mapping[FailureKind, float] = {
+    "auth": _FOREVER,
+    "quota": 6 * 3_600.0,
+    "config": 600.0,
+    "certificate": 600.0,
+    "request": 600.0,
+}
 """Seconds until another try by kind of failure: a token is not right until somebody writes another; a model may be pulled at any time."""
 
 _ROW = 5

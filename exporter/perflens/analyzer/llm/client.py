@@ -14,6 +14,8 @@ from perflens import __version__
 from perflens.analyzer.llm.failures import Failure, RequestFailed, failure_of
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
 
 __all__ = ["Client", "Post"]
@@ -49,6 +51,7 @@ class Client:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._headers = {**headers, "User-Agent": f"perflens/{__version__}", **({"Authorization": f"Bearer {token}"} if token else {})}
         self._sleep, self._jitter = sleep, jitter
+        self._tls: ssl.SSLContext | None = None
 
     async def __call__(self, payload: Mapping[str, Any], deadline: float, may_send: Callable[[], bool]) -> bytes:
         """Send a request, again when that may help and there is time; see Post."""
@@ -80,16 +83,28 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=max(0.001, seconds), sock_connect=_CONNECT)
         try:
             async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
+                aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=self._verified())) as session,
                 session.post(self._url, json=payload, headers=self._headers, allow_redirects=False, proxy=_proxy(self._url)) as answer,
             ):
                 return await _body(answer)
         except TimeoutError:
             raise RequestFailed(Failure("timeout")) from None
+        except aiohttp.ClientConnectorCertificateError:
+            raise RequestFailed(Failure("certificate")) from None
         except ValueError:  # a URL or a header that can be none
             raise RequestFailed(Failure("config")) from None
         except (aiohttp.ClientError, OSError):
             raise RequestFailed(Failure("transient")) from None  # its text may have the URL, and with that a password of a proxy
+
+    def _verified(self) -> ssl.SSLContext | bool:
+        """Return what the server's certificate is checked by: the context that aiohttp made when it was imported may know no authority."""
+        if not self._url.startswith("https:"):
+            return True
+        if self._tls is None:
+            import ssl
+
+            self._tls = ssl.create_default_context()
+        return self._tls
 
 
 async def _body(answer: aiohttp.ClientResponse) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,15 +49,19 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def serving(mode: str) -> AsyncIterator[ModelServer]:
+async def serving(mode: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[ModelServer]:
     """Serve a mode on a port of this host."""
     own = ModelServer(mode)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", own.answer)
     app.router.add_route("*", "/elsewhere", own.other)
-    async with TestServer(app) as server:
+    server = TestServer(app, scheme="https" if tls else "http")
+    await server.start_server(ssl=tls)
+    try:
         own.base_url = str(server.make_url("/v1"))
         yield own
+    finally:
+        await server.close()
 
 
 def _completion(text: str | None, finish: str = "stop", usage: dict[str, int] | None = USAGE, **message: Any) -> web.Response:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +103,41 @@ def test_aiohttp_is_imported_when_it_is_needed() -> None:
         [sys.executable, "-c", IMPORTS], env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """One for this host, of no authority, with its key in the file `key` beside it."""
+    own = tmp_path / "certificate"
+    made: list[str | Path] = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        tmp_path / "key",
+        "-out",
+        own,
+        "-days",
+        "2",
+    ]
+    subprocess.run([*made, "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    return own
+
+
+async def test_a_server_by_tls(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's authorities are asked, not those that aiohttp knew when it was imported; without the right one nothing is sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key"))
+
+    async with serving("ok", context) as server:
+        soon = asyncio.get_running_loop().time() + 20
+        with pytest.raises(RequestFailed, match="certificate"):
+            await Client(server.base_url, TOKEN, {})({}, soon, lambda: False)
+        assert server.requests == []
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert await Client(server.base_url, TOKEN, {})({}, soon, lambda: False)
+        assert len(server.requests) == 1
