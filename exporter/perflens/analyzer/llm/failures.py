@@ -20,8 +20,8 @@ __all__ = ["Failure", "FailureKind", "RequestFailed", "failure_of"]
 FailureKind = Literal[
     "auth", "quota", "config", "certificate", "request", "format", "parameter", "context", "rate", "transient", "timeout", "size"
 ]
-"""``certificate``: the server's is of no authority that this host knows; ``format``: refused for its response_format; ``parameter``: for one
-that this server has not; ``size``: the answer is too large."""
+"""``certificate``: the server's is of no authority that this host knows; ``format``: refused for its response_format; ``parameter``: for
+one that this server has not; ``size``: the answer is too large."""
 
 _TRANSIENT = frozenset({408, 409, 425, 500, 502, 503, 504, 529})
 _MONEY = re.compile(r"insufficient_quota|credit_balance_exhausted|\w*spend_limit_exceeded|organization_usage_limit_exceeded")
