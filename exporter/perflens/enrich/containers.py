@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Container", "container_of"]
+__all__ = ["Container", "container_of", "pods_around"]
 
 
 class Container(NamedTuple):
@@ -46,6 +46,24 @@ def container_of(path: Sequence[str]) -> Container:
         in_kubepods = in_kubepods or name == "kubepods"
         parent = name
     return found
+
+
+def pods_around(path: Sequence[str]) -> Iterator[Container]:
+    """Yield the pods around a cgroup from the outside in, each with the outermost container in it that its path tells.
+
+    Who may make cgroups in a pod may give them the names of another pod: the outer one that is known is the true one.
+    """
+    found = Container()
+    for depth in range(1, len(path) + 1):
+        now = container_of(path[:depth])
+        if now.pod_uid != found.pod_uid:
+            if found.pod_uid:
+                yield found
+            found = now._replace(id="", runtime="") if now.id == found.id else now
+        elif now.pod_uid and not found.id:
+            found = now
+    if found.pod_uid:
+        yield found
 
 
 def _pod(name: str, in_kubepods: bool) -> str:
