@@ -53,15 +53,17 @@ def pods_around(path: Sequence[str]) -> Iterator[Container]:
 
     Who may make cgroups in a pod may give them the names of another pod: the outer one that is known is the true one.
     """
-    found = Container()
+    found, outer, last = Container(), "", ""
     for depth in range(1, len(path) + 1):
         now = container_of(path[:depth])
         if now.pod_uid != found.pod_uid:
             if found.pod_uid:
                 yield found
-            found = now._replace(id="", runtime="") if now.id == found.id else now
-        elif now.pod_uid and not found.id:
+            outer = last  # a container that the pod runs in is none of its own
+            found = now._replace(id="", runtime="") if now.id == outer else now
+        elif found.pod_uid and not found.id and now.id != outer:
             found = now
+        last = now.id
     if found.pod_uid:
         yield found
 

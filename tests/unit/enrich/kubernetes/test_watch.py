@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -271,7 +272,7 @@ async def test_pods_of_others(tmp_path: Path) -> None:
 DEPLOYMENT = ("apps/v1", "Deployment", "web")
 
 
-def replica(number: int, **parts: object) -> dict[str, object]:
+def replica(number: int, **parts: Any) -> dict[str, Any]:
     return pod(f"web-7d9-{number}", UID(number), owner=("apps/v1", "ReplicaSet", "web-7d9"), **parts)
 
 
