@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.model import NO_POD, OTHER, Pod
@@ -69,6 +69,7 @@ KINDS = st.from_regex(r"[A-Z][A-Za-z0-9]{0,9}", fullmatch=True)
 NAMESPACES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(LEVELS), NAMESPACES, KINDS, NAMES, NAMES, NAMES)
 def test_no_two_pods_share_a_name(level: str, namespace: str, kind: str, workload: str, pod: str, container: str) -> None:
     """The labels are what the name was made of, whatever pods are called."""
@@ -78,6 +79,7 @@ def test_no_two_pods_share_a_name(level: str, namespace: str, kind: str, workloa
     assert labels_of(level)(name_at(level, "a", own)) == tuple(zip(LABELS[level], values, strict=False))
 
 
+@settings(deadline=None)
 @given(st.sampled_from(LEVELS), st.text())
 def test_any_unit(level: str, unit: str) -> None:
     """A unit is told apart from every pod, whatever it is called."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.enrich.kubernetes.lines import Lines, LineTooLong
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=9).filter(lambda own: b"\n" not in own)), st.integers(1, 7))
 def test_pieces_of_any_size(wanted: list[bytes], size: int) -> None:
     """Lines are whole wherever the pieces are cut."""

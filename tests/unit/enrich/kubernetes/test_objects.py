@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.enrich.kubernetes.objects import NO_CONTROLLER, Controller, PodFacts, controller_of, decoded, pod_facts, version_of
@@ -160,6 +160,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), JSON), JSON, JSON, JSON)
 def test_any_json(found: dict[str, Any], references: object, statuses: object, annotations: object) -> None:
     """Whatever JSON a pod is, it is read or left out."""
