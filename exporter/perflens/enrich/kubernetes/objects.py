@@ -52,7 +52,7 @@ class PodFacts(NamedTuple):
     containers: Mapping[str, str]
 
 
-def decoded(text: bytes) -> Mapping[str, Any]:
+def decoded(text: bytes | bytearray) -> Mapping[str, Any]:
     """Return an object; ValueError when it is none."""
     try:
         found = json.loads(text)

@@ -49,7 +49,7 @@ class Server:
         self._place = place
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, path: str, query: Mapping[str, str], seconds: float, *, metadata: bool = False) -> bytes:
+    async def get(self, path: str, query: Mapping[str, str], seconds: float, *, metadata: bool = False) -> bytearray:
         """Return the body of an answer, of its metadata alone where the server can; AskFailed when there is none of use."""
         body = bytearray()
         async with self._answer(path, query, seconds, total=True, accept=_METADATA if metadata else _ALL) as answer:
@@ -57,7 +57,7 @@ class Server:
                 body += piece
                 if len(body) > LARGEST_ANSWER:
                     raise AskFailed("size", answer.status)
-        return bytes(body)
+        return body
 
     @asynccontextmanager
     async def stream(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from perflens.enrich.kubernetes.controllers import Controllers
+from perflens.enrich.kubernetes.lists import read_list
 from perflens.enrich.kubernetes.objects import PodFacts, decoded, metadata_of, pod_facts, version_of
 from perflens.enrich.kubernetes.place import Place
 from perflens.enrich.kubernetes.server import REASONS, AskFailed, Reason, Server
@@ -104,11 +105,7 @@ class PodWatch:
             query["resourceVersion"] = "0"
         found: list[PodFacts] = []
         for _ in range(_MOST_PAGES):
-            page = _decoded(await self._server.get(_PODS, query, _LIST_SECONDS))
-            items = page.get("items") or []
-            if not isinstance(items, list):
-                raise AskFailed("decode")
-            found += filter(None, map(self._facts, items))
+            page = self._page(await self._server.get(_PODS, query, _LIST_SECONDS), found)
             version, more = version_of(page), metadata_of(page).get("continue")
             if not version:
                 raise AskFailed("decode")
@@ -126,6 +123,20 @@ class PodWatch:
         self._store.replace(await asyncio.gather(*map(known, found)))
         self._lists += 1
         self._version = version
+
+    def _page(self, body: bytearray, found: list[PodFacts]) -> Mapping[str, Any]:
+        def take(told: object) -> None:
+            facts = self._facts(told)
+            if facts:
+                found.append(facts)
+
+        try:
+            page = read_list(body.decode(), take)
+        except ValueError:
+            raise AskFailed("decode") from None
+        if page.get("items"):
+            raise AskFailed("decode")
+        return page
 
     async def _watch(self) -> None:
         """Follow the changes since the version that is known, until the server ends it."""
