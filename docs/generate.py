@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
+from perflens.agent.cluster import NoCluster
 from perflens.analysis import AnalysisCounts, TellingCounts
 from perflens.analyzer.llm.counts import OUTCOMES
 from perflens.cli.context import Context
@@ -30,12 +31,15 @@ from perflens.config.settings import Settings
 from perflens.config.values import span, written
 from perflens.enrich.cgroups import CgroupTree
 from perflens.enrich.devices import Devices
+from perflens.enrich.kubernetes.place import Place
+from perflens.enrich.kubernetes.store import PodStore
+from perflens.enrich.kubernetes.watch import PodWatch
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
@@ -230,6 +234,23 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "the metrics `perflens_block_device_…_info` lack so many now.",
         "Nothing: operations are counted all the same. A slow one on a device that is not kept has no `devices`.",
     ),
+    "perflens_kubernetes_errors_total": (
+        "Requests to the API server that failed, and answers that could not be used. `gone` is none: the pods are listed again.",
+        "The log names the reason when the watch goes down ([names of pods](troubleshooting.md#names-of-pods)); `forbidden` of a "
+        "watch that is up is about ReplicaSets or Jobs.",
+    ),
+    "perflens_kubernetes_names_unresolved_total": (
+        "Owners whose series carry an id, because their pod, or its container, had no name within 10 s.",
+        "Few of `container` are usual: a pod's first container has no name. For `pod` look after the watch.",
+    ),
+    "perflens_kubernetes_pods_refused_total": (
+        "Times that the API server told of a pod without a proper name, or of another node's.",
+        "Nothing for single ones; else report it.",
+    ),
+    "perflens_kubernetes_pods_evicted_total": (
+        "Pods that are gone and were forgotten before their last series: more than 4,096 ended within the time.",
+        "Nothing: only operations that are seen for the first time after that lack names.",
+    ),
     "perflens_scrape_collector_success": (
         "0 when a collector failed: its families are missing or cut short on this page.",
         "The log line `a collector failed` has the error; [report it](troubleshooting.md#a-collector-failed).",
@@ -270,6 +291,13 @@ class _Devices(Devices):
         return 0, 0
 
 
+class _Cluster(NoCluster):
+    """One that was asked for nothing yet."""
+
+    def counts(self, unresolved: Mapping[str, int]) -> KubernetesCounts:  # type: ignore[override]
+        return PodWatch(Place("", "", "", ""), PodStore(0)).counts(unresolved)
+
+
 def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     """An agent whose probes are attached to nothing: those that are enabled unless the configuration says otherwise."""
     cells: dict[str, FakeCells] = {}
@@ -284,6 +312,7 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     with patch.object(running, "attach", attach):
         made.start()
     made.explainer.spans = _Spans()
+    made.cluster = _Cluster()
     missing = [state.name for state in made.states if not state.attached]
     if missing:
         raise SystemExit(f"no object of {', '.join(missing)}: run make objects")
@@ -386,7 +415,9 @@ def metrics() -> str:
             "",
             "A histogram has the buckets `le` 2^-20 to 2^12 s, one an octave, and `+Inf`. Bounds are inclusive.",
             "`unit` is the owner: a systemd unit, else the cgroup's path, `/` for the root cgroup, `other` where a limit was reached.",
-            "With `owner.level: node` there is no `unit`. A label of its own that a probe has (`fs`) names the file system's type.",
+            "With `owner.level: node` there is no `unit`; in a cluster there are `namespace` and `workload` in its place, and more with",
+            "other levels ([owners](owners.md)). The metrics `perflens_kubernetes_…` are served in a cluster only. A label of its own that",
+            "a probe has (`fs`) names the file system's type.",
             "",
             "| label | values |",
             "|---|---|",

@@ -13,6 +13,7 @@ __all__ = [
     "BUCKETS",
     "FIRST_BUCKET",
     "HISTOGRAM_WIDTH",
+    "NO_POD",
     "OCTAVES",
     "OTHER",
     "OWNER_UNKNOWN",
@@ -29,9 +30,11 @@ __all__ = [
     "EvidenceCounts",
     "Exemplar",
     "FileIdentity",
+    "KubernetesCounts",
     "LedgerReading",
     "Mount",
     "Owner",
+    "Pod",
     "ProbeState",
     "ProcessEvent",
     "ProcessKey",
@@ -104,17 +107,45 @@ class CellInfo:
     complete: bool
 
 
+class Pod(NamedTuple):
+    """The pod that an owner belongs to, and the container in it; each text is empty while it is not known.
+
+    ``uid`` and ``container_id`` are told by the cgroup's path alone, the others by the API server. ``workload`` reads ``Kind/name``.
+    """
+
+    uid: str = ""
+    container_id: str = ""
+    namespace: str = ""
+    name: str = ""
+    workload: str = ""
+    container: str = ""
+
+
+NO_POD = Pod()
+"""Of owners that are in no pod."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose operations these are: a cgroup and the name that series carry."""
+    """Whose operations these are: a cgroup, the unit it is of, and the pod.
+
+    ``label`` is what series carry at a level other than the unit's, empty at that; see owner_levels.py.
+    """
 
     cgroup_id: int
     path: str
     unit: str
+    pod: Pod = NO_POD
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What series, stacks and incidents call it."""
+        return self.label or self.unit
 
 
 class SeriesKey(NamedTuple):
-    """The labels of one series: operation, object (``fs`` of the file family) and owner, empty where a level has none.
+    """The labels of one series: operation, object (``fs`` of the file family) and owner's name, empty where a level has none.
 
     ``part`` is the metric of the family that it belongs to.
     """
@@ -399,6 +430,23 @@ class EvidenceCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesCounts:
+    """What the API server told: ``up`` while the pods of the node are watched; pods by ``state``, errors by reason, events by type.
+
+    ``unresolved`` counts the owners whose series were bound by ids, by what had no name.
+    """
+
+    up: bool
+    lists: int
+    pods: Mapping[str, int]
+    events: Mapping[str, int]
+    errors: Mapping[str, int]
+    refused: int
+    evicted: int
+    unresolved: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class AgentStatus:
     """What the agent knows of itself, for its own metrics: by probe, and by metric for the series."""
 
@@ -417,3 +465,4 @@ class AgentStatus:
     reload_succeeded: bool
     reload_succeeded_at: float
     analysis: AnalysisCounts | None = None
+    kubernetes: KubernetesCounts | None = None

@@ -13,7 +13,7 @@ from perflens import __version__
 from perflens.analysis import AnalysisCounts
 from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
-from perflens.model import AgentStatus, EvidenceCounts
+from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts
 
 __all__ = ["SelfMetrics"]
 
@@ -70,6 +70,8 @@ class _StatusCollector(Collector):
         yield from _evidence(status.evidence)
         if status.analysis:
             yield from _analysis(status.analysis)
+        if status.kubernetes:
+            yield from _kubernetes(status.kubernetes)
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
@@ -137,6 +139,34 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
             single = make(name, text)
             single.add_metric((), value)
             yield single
+
+
+def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
+    up = _gauge("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.")
+    up.add_metric((), own.up)
+    yield up
+    pods = _gauge("kubernetes_pods", "Pods of this node whose names are known, and those that are gone and remembered.", "state")
+    for state, count in own.pods.items():
+        pods.add_metric((state,), count)
+    yield pods
+    by_label: Sequence[tuple[str, str, str, Mapping[str, int]]] = (
+        ("kubernetes_events", "Changes of pods that the API server told.", "type", own.events),
+        ("kubernetes_errors", "Requests to the API server that failed, and answers that could not be used.", "reason", own.errors),
+        ("kubernetes_names_unresolved", "Owners whose series carry an id, because their name did not come in time.", "of", own.unresolved),
+    )
+    for name, text, label, counts in by_label:
+        counter = _counter(name, text, label)
+        for value, count in counts.items():
+            counter.add_metric((value,), count)
+        yield counter
+    for name, text, number in (
+        ("kubernetes_lists", "Times that all pods were listed.", own.lists),
+        ("kubernetes_pods_refused", "Pods that the API server told without a proper name, or of another node.", own.refused),
+        ("kubernetes_pods_evicted", "Pods that are gone and were forgotten before their time.", own.evicted),
+    ):
+        single = _counter(name, text)
+        single.add_metric((), number)
+        yield single
 
 
 def _build() -> Iterator[Metric]:

@@ -21,6 +21,7 @@ from perflens.export.prometheus.page import Collector, Page, Query
 from perflens.kernel import _native
 from perflens.kernel.attached import object_path, object_types
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OCTAVES, SLOW_WIDTH, CellKey, SeriesKey, octave_bounds
+from perflens.owner_levels import labels_of
 from perflens.probe import Histogram
 from perflens.probes.file import PROBE
 from tests.bench.report import Line, Result
@@ -109,8 +110,8 @@ class _Scrape:
     def __init__(self, series: int, shards: int) -> None:
         self._cells = _Cells(series, shards)
         self._family = Family(self._cells, _name, limit=100_000, has_owner=True)
-        histogram = families.histogram_family(_HISTOGRAM, self._family.histograms, "unit")
-        slow = families.slow_families({"file": self._family.slow}, "unit")
+        histogram = families.histogram_family(_HISTOGRAM, self._family.histograms, labels_of("unit"))
+        slow = families.slow_families({"file": self._family.slow}, labels_of("unit"))
         self._page = Page((Collector("file", histogram), Collector("slow_operations", slow)), self._family.harvest)
         self._peer = CollectorRegistry()
         self._peer.register(_Peer(self._family))

@@ -95,6 +95,8 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
         "perflens_analysis_impacts_total",
         "perflens_analysis_windows_total",
         "perflens_incidents_total",
+        "perflens_kubernetes_events_total",
+        "perflens_kubernetes_lists_total",
         "perflens_llm_answers_total",
         "perflens_llm_duration_seconds_total",
         "perflens_llm_tokens_total",

@@ -18,6 +18,7 @@ from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Collector, Page, Query
 from perflens.model import HISTOGRAM_WIDTH, OTHER, Exemplar, SeriesKey
+from perflens.owner_levels import labels_of
 from perflens.probe import Histogram
 from tests.unit.export.rows import row_of_durations
 
@@ -38,7 +39,7 @@ class Machine:
         self._table = SeriesTable(HISTOGRAM_WIDTH, 100, lambda key: SeriesKey(key.operation, OTHER, OTHER), clock=lambda: time.time() - 1)
         self._exemplars = Exemplars(100)
         self._lock = threading.Lock()
-        family = histogram_family(_HISTOGRAM, self._table, "unit", self._exemplars.of)
+        family = histogram_family(_HISTOGRAM, self._table, labels_of("unit"), self._exemplars.of)
         self._page = Page((Collector("disk", family),), self._work)
 
     def render(self, query: Query) -> bytes:

@@ -14,6 +14,7 @@ from perflens.export.prometheus.text import TEXT
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.model import CellKey, SeriesKey
+from perflens.owner_levels import labels_of
 from perflens.probe import Histogram
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
@@ -42,8 +43,8 @@ class Pipeline:
         self.family.harvest()
         (histogram,) = PROBE.parts
         assert isinstance(histogram, Histogram)
-        histograms = histogram_family(histogram, self.family.histograms, "unit")(lambda name: True, TEXT)
-        return b"".join((*histograms, *slow_families({"file": self.family.slow}, "unit")(lambda name: True, TEXT))).decode()
+        histograms = histogram_family(histogram, self.family.histograms, labels_of("unit"))(lambda name: True, TEXT)
+        return b"".join((*histograms, *slow_families({"file": self.family.slow}, labels_of("unit"))(lambda name: True, TEXT))).decode()
 
 
 @pytest.fixture

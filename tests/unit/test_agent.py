@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from perflens.agent import Agent, running
+from perflens.agent.cluster import NoCluster
 from perflens.agent.filters import cgroup_ids, tuning
 from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
 from perflens.config import Settings
@@ -26,7 +27,7 @@ from perflens.kernel.attach import Tuning
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.logs import LineHandler
-from perflens.model import Exemplar, Owner, ProbeState, SeriesKey
+from perflens.model import Exemplar, Owner, Pod, ProbeState, SeriesKey
 from perflens.probes.file import PROBE
 from perflens.testing import FakeCells
 from tests.evidence import evidence
@@ -478,3 +479,84 @@ def test_forks_of_parents_that_had_no_room_are_counted(make: Make) -> None:
     made.agent.intake.starts.evicted = 43
 
     assert made.page().total("perflens_evicted_total", table="starts") == 43
+
+
+UID, CONTAINER = "8f7d2c1e-5b1a-4c77-9d3e-0123456789ab", "3f4e" * 16
+OF_POD = ("kubepods", f"pod{UID}", CONTAINER)
+
+
+class FakeCluster(NoCluster):
+    """A cluster with the pods that a test puts there."""
+
+    node = "node-1"
+    tells = True
+
+    def __init__(self) -> None:
+        self.found: Pod | None = None
+
+    @property
+    def pods(self) -> FakeCluster:  # type: ignore[override]
+        return self
+
+    def find(self, uid: str, container_id: str) -> Pod | None:
+        return self.found if (uid, container_id) == (UID, CONTAINER) else None
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    own = FakeCluster()
+    monkeypatch.setattr("perflens.agent.core.cluster_of", lambda *_: own)
+    return own
+
+
+WEB = Pod(UID, CONTAINER, "shop", "web-1", "Deployment/web", "app")
+NAME = "shop/Deployment/web"
+
+
+def test_series_of_pods(make: Make, cluster: FakeCluster) -> None:
+    """In a cluster series are of workloads: those of a pod are held until it has its name, and lose nothing; units have theirs."""
+    made = make()
+    for _ in range(3):
+        made.cells.record(77, "ext4", READ, 10_000_000, path=OF_POD)
+        made.page()
+    made.cells.record(88, "ext4", READ, 1_000)
+    count = "perflens_file_operation_duration_seconds_count"
+    assert [made.page().total(count, namespace=own) for own in ("", "shop")] == [1, 0]
+    cluster.found = WEB
+    page = made.page()
+
+    assert page.total(count, operation="read", namespace="shop", workload="Deployment/web") == 3
+    assert page.total(count, operation="read", namespace="", workload="Unit/a.service") == 1
+    assert page.total("perflens_slow_operations_total", probe="file", namespace="shop", workload="Deployment/web") == 3
+    assert float(page.total("perflens_slow_operation_seconds_total", namespace="shop")) == 0.03
+    assert not any("unit" in dict(labels) or "pod" in dict(labels) for _, labels in page.samples)
+
+
+@pytest.mark.parametrize(("level", "name"), [("pod", f"{NAME}/web-1"), ("container", f"{NAME}/web-1/app")])
+def test_the_analyzer_at_each_level(make: Make, cluster: FakeCluster, level: Any, name: str) -> None:
+    """What the analyzer sees of an owner has one name: its totals, its cgroup, its processes and its evidence."""
+    cluster.found = WEB
+    made = make(Settings(owner=OwnerSettings(level)))
+    made.cells.record(77, "ext4", READ, 10_000_000, path=OF_POD)
+    totals, paths = made.agent._snapshot()
+
+    assert {key.owner for key, own in totals.operations.items() if own.number} == {name}
+    assert paths == {name: "/" + "/".join(OF_POD)}
+    assert made.agent._name_of(77) == made.agent._name_owner(77).name == name
+
+
+def test_names_that_do_not_come(make: Make, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ten seconds the series of a pod that nobody knows has its uid; the upkeep looks after it, without a scrape."""
+    made = make()
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: made.now + now, monotonic_ns=time.monotonic_ns, time=time.time)
+    monkeypatch.setattr("perflens.agent.core.time", clock)
+    monkeypatch.setattr(made.agent._owners, "_clock", lambda: made.now)
+    made.cells.record(77, "ext4", READ, 1_000, path=OF_POD)
+    made.maintain(5)
+    assert made.units() == set()
+    made.maintain(2)
+
+    assert made.units() == {f"Pod/{UID}"}
+    assert made.agent._owners.unresolved == {"pod": 1, "container": 0}
+    assert made.running.ledger.outcomes["aggregated"] == 1

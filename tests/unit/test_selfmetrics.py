@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from perflens.export.otlp.ledger import OUTCOMES
-from perflens.model import AgentStatus, EventCounts, EvidenceCounts, LedgerReading, ProbeState
+from perflens.model import AgentStatus, EventCounts, EvidenceCounts, KubernetesCounts, LedgerReading, ProbeState
 from perflens.selfmetrics import SelfMetrics
 
 DETAILS = {"overlong": 1, "no_cell": 2, "slot_collision": 3, "name_truncated": 4, "sleep_not_noted": 6}
@@ -213,3 +213,35 @@ def test_details_of_some_probes() -> None:
     assert ("perflens_probe_requeued_total", (("probe", "file"),)) not in found
     assert ("perflens_probe_overlong_total", (("probe", "disk"),)) not in found
     assert "perflens_probe_layer_not_noted" not in page()
+
+
+KUBERNETES = KubernetesCounts(
+    up=True,
+    lists=2,
+    pods={"living": 3, "dead": 5},
+    events={"added": 7, "gone": 0},
+    errors={"timeout": 11},
+    refused=13,
+    evicted=17,
+    unresolved={"pod": 19, "container": 23},
+)
+
+
+def test_kubernetes() -> None:
+    """What the API server told is on the page in a cluster, and nothing of it elsewhere."""
+    found = {key: value for key, value in samples(page(replace(STATUS, kubernetes=KUBERNETES))).items() if "kubernetes" in key[0]}
+
+    assert found == {
+        ("perflens_kubernetes_watch_up", ()): 1,
+        ("perflens_kubernetes_pods", (("state", "living"),)): 3,
+        ("perflens_kubernetes_pods", (("state", "dead"),)): 5,
+        ("perflens_kubernetes_events_total", (("type", "added"),)): 7,
+        ("perflens_kubernetes_events_total", (("type", "gone"),)): 0,
+        ("perflens_kubernetes_errors_total", (("reason", "timeout"),)): 11,
+        ("perflens_kubernetes_names_unresolved_total", (("of", "pod"),)): 19,
+        ("perflens_kubernetes_names_unresolved_total", (("of", "container"),)): 23,
+        ("perflens_kubernetes_lists_total", ()): 2,
+        ("perflens_kubernetes_pods_refused_total", ()): 13,
+        ("perflens_kubernetes_pods_evicted_total", ()): 17,
+    }
+    assert "kubernetes" not in page()

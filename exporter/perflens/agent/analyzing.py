@@ -51,8 +51,8 @@ _LOGGED_KEPT = 500
 class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
-    ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of each unit's
-    cgroup; ``unit_of`` the unit of an owner's id.
+    ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
+    cgroup behind each owner's name; ``name_of`` the name of an owner's id.
     """
 
     worker: ThreadPoolExecutor
@@ -64,7 +64,7 @@ class Parts:
     starts: Starts
     processes: Processes
     devices: Callable[[], Iterable[Device]]
-    unit_of: Callable[[int], str]
+    name_of: Callable[[int], str]
     probes: frozenset[str]
 
 
@@ -156,7 +156,7 @@ class Analyzing:
         lines = {key: tuple(own.key for own in parts.processes.parents(key)) for key in most}
         known = {key: parts.processes.get(key) for key in {*most, *(own for line in lines.values() for own in line)}}
         names = {key: f"{shown(own.comm)}[{key.pid}]" for key, own in known.items() if own}
-        programs = tuple((parts.unit_of(owner), path) for owner, path in parts.starts.new_programs())
+        programs = tuple((parts.name_of(owner), path) for owner, path in parts.starts.new_programs())
         return _Drained(slow, parents.total(), parents, programs, lines, names)
 
     def _judge(self, totals: Totals, paths: Mapping[str, str], events: Sequence[Evidence], drained: _Drained) -> list[Incident]:

@@ -12,6 +12,7 @@ from perflens.export.prometheus.families import Sample, Wide
 from perflens.export.prometheus.form import Labels, Render
 from perflens.export.prometheus.page import Collector
 from perflens.model import OTHER, SLOW_WIDTH, AgentStatus, SeriesKey
+from perflens.owner_levels import OwnerLabels
 from perflens.probe import Counter as Declared
 from perflens.probe import Histogram, Total
 from perflens.selfmetrics import SelfMetrics
@@ -20,9 +21,9 @@ __all__ = ["collectors"]
 
 
 def collectors(
-    running: Sequence[Running], owner: str, nanoseconds_an_operation: float, devices: Devices, status: Callable[[], AgentStatus]
+    running: Sequence[Running], owner: OwnerLabels, nanoseconds_an_operation: float, devices: Devices, status: Callable[[], AgentStatus]
 ) -> list[Collector]:
-    """Return every collector; ``owner`` is the label of the owner's level, empty for none."""
+    """Return every collector; ``owner`` gives the labels of an owner's name."""
     slow = [own for own in running if isinstance(own, RunningDurations)]
     return [
         *(Collector(own.name, _own(own, owner)) for own in running),
@@ -35,35 +36,35 @@ def collectors(
     ]
 
 
-def _own(own: Running, owner: str) -> Render:
+def _own(own: Running, owner: OwnerLabels) -> Render:
     parts = [_part(own, number, part, owner) for number, part in enumerate(own.probe.parts)]
     return families.together([*parts, *(_counter(own, operation, counter, owner) for operation, counter in own.probe.counters.items())])
 
 
-def _part(own: Running, number: int, part: Histogram | Total, owner: str) -> Render:
+def _part(own: Running, number: int, part: Histogram | Total, owner: OwnerLabels) -> Render:
     if isinstance(part, Total):
         return families.total_family(part, own.family.histograms, owner, number)
     exemplars = own.exemplars.of if isinstance(own, RunningDurations) else None
     return families.histogram_family(part, own.family.histograms, owner, exemplars, number)
 
 
-def _counter(own: Running, operation: str, counter: Declared, owner: str) -> Render:
+def _counter(own: Running, operation: str, counter: Declared, owner: OwnerLabels) -> Render:
     table = own.family.histograms
 
     def samples() -> Iterator[Sample]:
         for key, count in sorted(table.items()):
             if key.operation == operation and (count or key.owner != OTHER):
-                yield Sample(((owner, key.owner),), count, table.created(key))
+                yield Sample(owner(key.owner), count, table.created(key))
 
     return families.counter_family(f"perflens_{counter.name}", counter.help, samples)
 
 
-def _waits(running: Sequence[RunningDurations], owner: str) -> Render:
+def _waits(running: Sequence[RunningDurations], owner: OwnerLabels) -> Render:
     def wide(own: Running) -> Wide:
         reasons = own.kernel.wait_reasons
 
         def labels(key: SeriesKey, column: int) -> Labels:
-            return (("probe", own.name), ("operation", key.operation), ("reason", reasons[column]), (owner, key.owner))
+            return (("probe", own.name), ("operation", key.operation), ("reason", reasons[column]), *owner(key.owner))
 
         return Wide(own.family.slow, SLOW_WIDTH, len(reasons), labels)
 
@@ -71,24 +72,24 @@ def _waits(running: Sequence[RunningDurations], owner: str) -> Render:
     return families.wide_family("perflens_operation_wait_seconds_total", text, list(map(wide, running)), nanoseconds=True)
 
 
-def _in_flight(running: Sequence[RunningDurations], owner: str) -> Render:
+def _in_flight(running: Sequence[RunningDurations], owner: OwnerLabels) -> Render:
     def samples() -> Iterator[Sample]:
         for own in running:
             for key, age in own.longest().items():
-                yield Sample((("probe", own.name), ("operation", key.operation), (owner, key.owner)), age)
+                yield Sample((("probe", own.name), ("operation", key.operation), *owner(key.owner)), age)
 
     text = "Age of the oldest operation in flight, of those past their threshold."
     return families.gauge_family("perflens_oldest_in_flight_seconds", text, samples, nanoseconds=True)
 
 
-def _overhead(running: Sequence[RunningDurations], owner: str, nanoseconds_an_operation: float) -> Render:
+def _overhead(running: Sequence[RunningDurations], owner: OwnerLabels, nanoseconds_an_operation: float) -> Render:
     def samples() -> Iterator[Sample]:
         counts: Counter[str] = Counter()
         for own in running:
             counts += own.family.operations_by_owner()
         for name, count in sorted(counts.items()):
             if count:
-                yield Sample(((owner, name),), int(count * nanoseconds_an_operation))
+                yield Sample(owner(name), int(count * nanoseconds_an_operation))
 
     text = "Estimated time that measuring took: the cost of a read, measured at the start, for each operation."
     return families.counter_family("perflens_overhead_seconds_total", text, samples, nanoseconds=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from perflens import logs
 from perflens.agent import filters, overhead, running
 from perflens.agent.analyzing import Analyzing, Parts
+from perflens.agent.cluster import cluster_of, level_of
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
@@ -58,6 +59,7 @@ from perflens.model import (
     ProbeState,
     SlowEvent,
 )
+from perflens.owner_levels import labels_of
 from perflens.probe import Probe
 
 __all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
@@ -87,7 +89,9 @@ class Agent:
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
         self._loader = choose(settings.loader, host)
-        self._owners = Owners(tree)
+        self.cluster = cluster_of(settings, os.environ)
+        self._level = level_of(settings, self.cluster)
+        self._owners = Owners(tree, self._level, self.cluster.pods)
         self._reloaded = (True, time.time())
         self._harvested_at = 0.0
         self._read_cost = 0.0
@@ -99,7 +103,7 @@ class Agent:
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
-            spans.start(settings.otlp.endpoint, settings.otlp.protocol, self._exported),
+            spans.start(settings.otlp.endpoint, settings.otlp.protocol, self._exported, node=self.cluster.node),
             EvidenceStore(time.monotonic_ns),
             Stacks(),
             self._name_owner,
@@ -132,8 +136,7 @@ class Agent:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
-        owner = "" if self.settings.owner.level == "node" else self.settings.owner.level
-        self.page = Page(collectors(self.running, owner, self._read_cost, self.devices, self.status), self.harvest)
+        self.page = Page(collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self.status), self.harvest)
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
@@ -192,7 +195,7 @@ class Agent:
             self.intake.starts,
             self.intake.processes,
             self.devices.all,
-            self._unit_of,
+            self._name_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
         )
         return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host, tokens))
@@ -201,9 +204,9 @@ class Agent:
         self.harvest()
         return totals(self.running, time.monotonic_ns()), self._owners.paths(_ANALYZED_CGROUPS)
 
-    def _unit_of(self, owner_id: int) -> str:
+    def _name_of(self, owner_id: int) -> str:
         owner = self._owners.known(owner_id)
-        return owner.unit if owner else ""
+        return owner.name if owner else ""
 
     def harvest(self) -> None:
         """Bring every accumulator up to date, requests last: the owners of most are known by then."""
@@ -217,7 +220,7 @@ class Agent:
         gone = self._owners.gone()
         for own in self.running:
             own.family.kill(gone, now)
-        if now - self._harvested_at >= _HARVEST_AT_LEAST or any(own.family.is_recycling for own in self.running):
+        if now - self._harvested_at >= _HARVEST_AT_LEAST or any(own.family.is_recycling or own.family.is_holding for own in self.running):
             self.harvest()
         for own in self.running:
             own.family.recycle(now)
@@ -279,13 +282,14 @@ class Agent:
         for evidence, exemplar in pairs:
             own = by_name.get(evidence.event.probe)
             if own:
-                own.put_exemplar(evidence.event, evidence.owner.unit, exemplar)
+                own.put_exemplar(evidence.event, evidence.owner.name, exemplar)
 
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
         evidence = evidence_counts(self.running, self.intake, self.explainer)
         analysis = self.analyzing.counts() if self.analyzing else None
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis)
+        kubernetes = self.cluster.counts(self._owners.unresolved)
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis, kubernetes)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

@@ -119,18 +119,20 @@ class Running:
 
     def owner_label(self, owner_id: int) -> str:
         """Return the owner of a series."""
-        return self._owners.resolve(owner_id, (), complete=False).unit if self.has_owner else ""
+        return self._owners.resolve(owner_id, (), complete=False).name if self.has_owner else ""
 
     def _is_named(self, cell: int) -> bool:
         return self._decode(self.kernel.info(cell)).complete
 
-    def _name_cell(self, cell: int, key: CellKey) -> SeriesKey:
+    def _name_cell(self, cell: int, key: CellKey) -> SeriesKey | None:
         operation = self.operations[key.operation]
         if not key.owner:
             return SeriesKey(operation, OTHER, OTHER if self.has_owner else "", key.part)
         info = self._decode(self.kernel.info(cell))
         owner = self._owners.resolve(key.owner, info.path, complete=info.complete)
-        return SeriesKey(operation, info.object_name or "unknown", owner.unit if self.has_owner else "", key.part)
+        if not self._owners.is_settled(owner):
+            return None
+        return SeriesKey(operation, info.object_name or "unknown", owner.name if self.has_owner else "", key.part)
 
 
 class RunningDurations(Running):

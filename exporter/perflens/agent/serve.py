@@ -50,6 +50,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
 
     loop.add_signal_handler(signal.SIGHUP, reload_in_background)
     runner = await server.start(server.application(endpoints, {"/api": views}), bound)
+    names = loop.create_task(agent.cluster.run())  # they may come while the probes are attached
     try:
         await loop.run_in_executor(agent.worker, agent.start)
         trim()
@@ -65,6 +66,8 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
             await looks
             await ticker.stop()
     finally:
+        names.cancel()
+        await asyncio.wait((names,))
         await _shut_down(agent, runner)
 
 

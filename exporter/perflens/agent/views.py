@@ -107,14 +107,14 @@ class Views:
         counts = self._intake.slowest.counts(self._clock())
         nodes = islice(self._intake.processes.tree(lambda key: counts.get(key, 0)), query.limit)
         found = [
-            shapes.tree_process(own.process, own.depth, self._unit(own.process.owner_id), (counts.get(own.process.key, 0), own.weight))
+            shapes.tree_process(own.process, own.depth, self._name(own.process.owner_id), (counts.get(own.process.key, 0), own.weight))
             for own in nodes
         ]
         return {"processes": found, "total": len(self._intake.processes)}
 
-    def _unit(self, owner_id: int) -> str:
+    def _name(self, owner_id: int) -> str:
         owner = self._owner_of(owner_id)
-        return owner.unit if owner else ""
+        return owner.name if owner else ""
 
     def _timeline(self, query: Query) -> Any:
         offset = wall_offset()

@@ -42,7 +42,7 @@ class Wanted:
             and evidence.wall_start + event.duration >= self.since
             and self.probe in ("", event.probe)
             and self.operation in ("", event.operation)
-            and self.owner in ("", evidence.owner.unit)
+            and self.owner in ("", evidence.owner.name)
             and self.pid in (0, event.process.pid)
         )
 

@@ -37,7 +37,8 @@ class _Dying(NamedTuple):
 
 
 class Family:
-    """Series of one probe. ``name_cell`` gives the labels of a cell, ``has_owner`` whether series carry an owner.
+    """Series of one probe. ``name_cell`` gives the labels of a cell, None while they are not known; ``has_owner`` whether series carry
+    an owner. A cell without labels is held: the kernel keeps its counts until it is bound.
 
     ``is_named`` says whether the kernel noted whose a cell is: such cells are bound first, so that others find their owner known.
     Each of its ``parts`` is a metric of at most ``limit`` series; ``counted`` is the one that has each operation once.
@@ -46,7 +47,7 @@ class Family:
     def __init__(
         self,
         cells: Cells,
-        name_cell: Callable[[int, CellKey], SeriesKey],
+        name_cell: Callable[[int, CellKey], SeriesKey | None],
         is_named: Callable[[int], bool] = lambda _: True,
         *,
         limit: int,
@@ -64,6 +65,7 @@ class Family:
         self._bindings = array("i", [-1]) * (2 * cells.capacity)
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}
         self._by_owner: defaultdict[int, set[int]] = defaultdict(set)
+        self._held: dict[int, int] = {}  # owner by cell
         self._dying: deque[_Dying] = deque()
         self._dying_of: Counter[int] = Counter()
         self._harvests = 0
@@ -92,6 +94,11 @@ class Family:
                 self._dying_of[owner] += 1
 
     @property
+    def is_holding(self) -> bool:
+        """Whether cells wait for their labels."""
+        return bool(self._held)
+
+    @property
     def is_recycling(self) -> bool:
         """Whether cells wait to be given back."""
         return bool(self._dying)
@@ -107,8 +114,8 @@ class Family:
             self._cells.give_back(cell)
 
     def has_cells(self, owner: int) -> bool:
-        """Whether a living or a dying cell belongs to this owner."""
-        return owner in self._by_owner or owner in self._dying_of
+        """Whether a living, a dying or a held cell belongs to this owner."""
+        return owner in self._by_owner or owner in self._dying_of or owner in self._held.values()
 
     def expire(self, before: float) -> None:
         """Remove the series that have had no cell since ``before``."""
@@ -136,7 +143,12 @@ class Family:
 
     def _bind(self, cell: int) -> None:
         kernel_key = self._cells.key(cell)
-        key = self.histograms.bind(self._name_cell(cell, kernel_key))
+        labels = self._name_cell(cell, kernel_key)
+        if labels is None:
+            self._held[cell] = kernel_key.owner
+            return
+        self._held.pop(cell, None)
+        key = self.histograms.bind(labels)
         slow_key = self.slow.bind(SeriesKey(key.operation, "", key.owner))
         self._bound[cell] = key, slow_key
         self._bindings[2 * cell] = self.histograms.row(key)

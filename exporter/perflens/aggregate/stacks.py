@@ -55,7 +55,7 @@ class Stacks:
         pane = self._panes.at(event.start + event.duration)
         if pane is None:
             return
-        key = StackKey(event.probe, event.operation, evidence.owner.unit, evidence.kernel_stack, evidence.user_stack)
+        key = StackKey(event.probe, event.operation, evidence.owner.name, evidence.kernel_stack, evidence.user_stack)
         row = pane.get(key)
         if row is None:
             if len(pane) >= self._limit:

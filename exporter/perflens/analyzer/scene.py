@@ -56,7 +56,7 @@ def _over_threshold(totals: Totals, events: Iterable[Evidence]) -> tuple[int, di
     for evidence in events:
         if evidence.event.in_progress:
             operations += 1
-            seconds[owner_of(evidence.owner.unit)] += min(evidence.event.duration, totals.time) / _SECOND
+            seconds[owner_of(evidence.owner.name)] += min(evidence.event.duration, totals.time) / _SECOND
     return operations, dict(seconds)
 
 
@@ -98,7 +98,7 @@ def scene_of(
     disks: defaultdict[Subject, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     known: defaultdict[Subject, float] = defaultdict(float)
     for evidence in events:
-        victim, event = owner_of(evidence.owner.unit), evidence.event
+        victim, event = owner_of(evidence.owner.name), evidence.event
         if victim not in impact.victims:
             continue
         known[victim] += event.duration / _SECOND

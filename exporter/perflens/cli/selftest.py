@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -71,7 +72,8 @@ class Own:
     attaches = True
 
     def __init__(self, settings: Settings, host: Host, context: Context) -> None:
-        self._settings = settings
+        alone = replace(settings.kubernetes, enabled="off")  # nobody watches pods here
+        self._settings = settings = replace(settings, kubernetes=alone)
         self._agent = Agent(settings, host, context.probes, tree_of(host, settings))
         self._ended = threading.Event()
         self._upkeep = threading.Thread(target=self._keep_up, name="upkeep", daemon=True)

@@ -20,6 +20,7 @@ URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
 MODEL = r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,127}$"
 PROMPT = r"^[\s\S]{0,1000}$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
+NODE = r"^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)?$"
 PID = r"^[1-9][0-9]{0,6}$"
 COMM = r"^[\s\S]{1,15}$"
 LONGEST_PATH = 4095
@@ -113,6 +114,12 @@ RULES: dict[KeyPath, Rule] = {
     ("filter", "cgroup"): Rule(
         DIRECTORY, is_directory, "is no path of a cgroup", "write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
+    ("kubernetes", "node_name"): Rule(
+        NODE, lambda text: re.fullmatch(NODE[1:-1], text) is not None, "is no node's name", "write it as kubectl get nodes shows it"
+    ),
+    ("kubernetes", "api_server"): _url("an API server", "https://10.0.0.1:6443", "the token goes into kubernetes.token_file"),
+    ("kubernetes", "token_file"): FILE,
+    ("kubernetes", "ca_file"): FILE,
     ("analyzer", "state_file"): FILE,
     ("llm", "base_url"): _url("a model's server", "https://router.huggingface.co/v1", "the token goes into llm.token_file"),
     ("llm", "model"): Rule(MODEL, is_model, "is no model's name", "write it as its server lists it, such as Qwen/Qwen2.5-72B-Instruct"),

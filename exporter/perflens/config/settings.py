@@ -20,6 +20,7 @@ __all__ = [
     "Events",
     "Filter",
     "Grafana",
+    "Kubernetes",
     "Llm",
     "Log",
     "Otlp",
@@ -33,7 +34,7 @@ __all__ = [
     "Web",
 ]
 
-OwnerLevel = Literal["node", "unit"]
+OwnerLevel = Literal["auto", "node", "unit", "workload", "pod", "container"]
 AttachMode = NewType("AttachMode", str)
 """``auto`` or the name of one of the probe's own rungs."""
 
@@ -71,7 +72,24 @@ class Log:
 class OwnerSettings:
     """Whose operations a series tells apart."""
 
-    level: OwnerLevel = key("unit", "Owner labels of each series: node (none) or unit (systemd unit, else the cgroup's path).")
+    level: OwnerLevel = key(
+        "auto",
+        "Owner labels of each series: node (none), unit (systemd unit, else the cgroup's path), workload (and its namespace), pod or "
+        "container; auto is workload in a cluster and unit elsewhere.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """The API server of a cluster, which tells the names of this node's pods. Nothing is asked outside of a cluster."""
+
+    enabled: Literal["auto", "on", "off"] = key("auto", "Whether pods are watched; auto does where there are an API server and a token.")
+    node_name: str = key("", "Name of this node; the host's name when empty.")
+    api_server: str = key("", "URL of the API server; that of the variables KUBERNETES_SERVICE_HOST and _PORT when empty.")
+    token_file: str = key("/var/run/secrets/kubernetes.io/serviceaccount/token", "File with the token, read anew for each request.")
+    ca_file: str = key(
+        "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "File with the certificates to trust; the host's when empty."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +251,7 @@ class Settings:
     web: Web = field(default_factory=Web)
     log: Log = field(default_factory=Log)
     owner: OwnerSettings = field(default_factory=OwnerSettings)
+    kubernetes: Kubernetes = field(default_factory=Kubernetes)
     series: Series = field(default_factory=Series)
     events: Events = field(default_factory=Events)
     filter: Filter = field(default_factory=Filter)

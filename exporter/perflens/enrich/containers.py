@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Container", "container_of"]
+__all__ = ["Container", "container_of", "pods_around"]
 
 
 class Container(NamedTuple):
@@ -46,6 +46,26 @@ def container_of(path: Sequence[str]) -> Container:
         in_kubepods = in_kubepods or name == "kubepods"
         parent = name
     return found
+
+
+def pods_around(path: Sequence[str]) -> Iterator[Container]:
+    """Yield the pods around a cgroup from the outside in, each with the outermost container in it that its path tells.
+
+    Who may make cgroups in a pod may give them the names of another pod: the outer one that is known is the true one.
+    """
+    found, outer, last = Container(), "", ""
+    for depth in range(1, len(path) + 1):
+        now = container_of(path[:depth])
+        if now.pod_uid != found.pod_uid:
+            if found.pod_uid:
+                yield found
+            outer = last  # a container that the pod runs in is none of its own
+            found = now._replace(id="", runtime="") if now.id == outer else now
+        elif found.pod_uid and not found.id and now.id != outer:
+            found = now
+        last = now.id
+    if found.pod_uid:
+        yield found
 
 
 def _pod(name: str, in_kubepods: bool) -> str:

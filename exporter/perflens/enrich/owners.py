@@ -1,20 +1,24 @@
-"""Every owner that has cells: its name, kept after it is gone, and which of them are gone."""
+"""Every owner that has cells: its names, kept after it is gone, and which of them are gone."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from perflens.enrich.containers import Container, pods_around
 from perflens.enrich.symbols.bounded import Bounded
 from perflens.enrich.units import shown, unit_of
-from perflens.model import OWNER_UNKNOWN, Owner
+from perflens.model import NO_POD, OWNER_UNKNOWN, Owner, Pod
+from perflens.owner_levels import name_at
 
-__all__ = ["Owners"]
+__all__ = ["NoPods", "Owners", "Pods"]
 
 _CHECKED_AT_ONCE = 500
 _TOLD = 4_096
-_NOBODY = Owner(OWNER_UNKNOWN, "", "unknown")
+_PATIENCE = 10.0  # s
 
 
 class Tree(Protocol):
@@ -26,19 +30,49 @@ class Tree(Protocol):
     def find(self, cgroup_id: int) -> tuple[str, ...] | None: ...
 
 
-class Owners:
-    """Owners by cgroup id.
+class Pods(Protocol):
+    """What is known of pods; any thread may ask. ``tells`` says whether a name that is missing may still come."""
 
-    ``unnamed`` counts those whose path neither the kernel nor the tree could tell in full, ``cut`` those whose name was too long.
+    @property
+    def tells(self) -> bool: ...
+    def find(self, uid: str, container_id: str) -> Pod | None: ...
+
+
+class NoPods:
+    """Of hosts where nobody tells."""
+
+    tells = False
+
+    def find(self, uid: str, container_id: str) -> Pod | None:
+        """Return None."""
+        return None
+
+
+@dataclass(slots=True)
+class _Record:
+    owner: Owner
+    path: tuple[str, ...] | None
+    since: float
+    around: tuple[Container, ...]
+    is_settled: bool = False
+
+
+class Owners:
+    """Owners by cgroup id, named at a level (owner_levels.py) by what ``pods`` know of them.
+
+    ``unnamed`` counts those whose path neither the kernel nor the tree could tell in full, ``cut`` those whose name was too long,
+    ``unresolved`` those whose pod or container had no name in time. ``clock`` is in s and never goes back.
     """
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._known: dict[int, tuple[Owner, tuple[str, ...] | None]] = {}
+    def __init__(self, tree: Tree, level: str = "unit", pods: Pods | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tree, self._level, self._pods, self._clock = tree, level, pods or NoPods(), clock
+        self._nobody = Owner(OWNER_UNKNOWN, "", "unknown", label=name_at(level, "unknown", NO_POD))
+        self._known: dict[int, _Record] = {}
         self._queue: deque[int] = deque()
         self._gone: set[int] = set()
         self._told = Bounded[int, tuple[str, ...]](_TOLD)
         self.unnamed = self.cut = 0
+        self._unresolved = Counter({"pod": 0, "container": 0})
 
     def __len__(self) -> int:
         return len(self._known)
@@ -46,19 +80,62 @@ class Owners:
     def resolve(self, cgroup_id: int, path: Sequence[str], *, complete: bool) -> Owner:
         """Return the owner; a path that is not complete is looked up in the tree. OWNER_UNKNOWN is in none, and never gone."""
         if cgroup_id == OWNER_UNKNOWN:
-            return _NOBODY
+            return self._nobody
         known = self._known.get(cgroup_id)
         if known is None:
             found = tuple(path) if complete else self._told.get(cgroup_id) or self._tree.find(cgroup_id)
-            known = (_owner(cgroup_id, found, path), found)
+            owner = _owner(cgroup_id, found, path)
+            known = _Record(owner, found, self._clock(), tuple(pods_around(found or ())))
             self.unnamed += found is None
-            self.cut += found is not None and known[0].unit.startswith("…")
+            self.cut += found is not None and owner.unit.startswith("…")
+            known.owner = replace(owner, label=name_at(self._level, owner.unit, NO_POD))
             self._known[cgroup_id] = known
             self._queue.appendleft(cgroup_id)
         elif cgroup_id in self._gone:  # its last operation ended after its cells were killed
             self._gone.discard(cgroup_id)
             self._queue.append(cgroup_id)
-        return known[0]
+        return self._named(known)
+
+    def is_settled(self, owner: Owner) -> bool:
+        """Whether series may be bound to the name of an owner that was resolved: it is whole, or has been waited for long enough."""
+        known = self._known.get(owner.cgroup_id)
+        if known is None or known.is_settled:
+            return True
+        missing = self._missing(owner.pod)
+        if missing and self._pods.tells and self._clock() < known.since + _PATIENCE:
+            return False
+        known.is_settled = True
+        self._unresolved[missing] += 1
+        return True
+
+    @property
+    def unresolved(self) -> Mapping[str, int]:
+        """Return the owners whose pod, or whose container, had no name in time."""
+        return {what: count for what, count in self._unresolved.items() if what}
+
+    def _missing(self, pod: Pod) -> str:
+        """What a name at this level lacks."""
+        if self._level in ("node", "unit") or not pod.uid:
+            return ""
+        if not pod.name:
+            return "pod"
+        return "container" if self._level == "container" and pod.container_id and not pod.container else ""
+
+    def _named(self, known: _Record) -> Owner:
+        """The owner with what is known of its pod by now; it is replaced as a whole, so that any thread may ask."""
+        owner = known.owner
+        if known.around and not (owner.pod.name and (owner.pod.container or not owner.pod.container_id)):
+            pod = self._pod(known.around)
+            if pod != owner.pod:
+                owner = known.owner = replace(owner, pod=pod, label=name_at(self._level, owner.unit, pod))
+        return owner
+
+    def _pod(self, around: Sequence[Container]) -> Pod:
+        for own in around:
+            pod = self._pods.find(own.pod_uid, own.id)
+            if pod:
+                return pod
+        return Pod(around[0].pod_uid, around[0].id)
 
     def tell(self, cgroup_id: int, path: tuple[str, ...]) -> None:
         """Take in the path of a cgroup that was made; any one thread may. It is asked for when the cgroup may be gone."""
@@ -67,16 +144,16 @@ class Owners:
     def known(self, cgroup_id: int) -> Owner | None:
         """Return an owner that was resolved before; any thread may ask."""
         if cgroup_id == OWNER_UNKNOWN:
-            return _NOBODY
+            return self._nobody
         found = self._known.get(cgroup_id)
-        return found[0] if found else None
+        return self._named(found) if found else None
 
     def gone(self) -> list[int]:
         """Check the next owners, the newest and those not looked at for longest; return the ids of those that are gone."""
         dead = []
         for _ in range(min(len(self._queue), _CHECKED_AT_ONCE)):
             cgroup_id = self._queue.popleft()
-            path = self._known[cgroup_id][1]
+            path = self._known[cgroup_id].path
             if self._tree.searchable if path is None else self._tree.is_gone(path, cgroup_id):
                 dead.append(cgroup_id)
             else:
@@ -85,15 +162,22 @@ class Owners:
         return dead
 
     def paths(self, most: int) -> dict[str, str]:
-        """Return the path of the cgroup behind each unit, of those that are not gone, ``most`` of them: the newest."""
-        found: dict[str, str] = {}
-        for cgroup_id, (owner, path) in reversed(self._known.items()):
-            if path is not None and cgroup_id not in self._gone and owner.unit not in found:
-                names = path[: path.index(owner.unit) + 1] if owner.unit in path else path
-                found[owner.unit] = "/" + "/".join(names)
-                if len(found) == most:
-                    break
-        return found
+        """Return the path of the cgroup behind each name, of those that are not gone, ``most`` of them: the newest.
+
+        Of several behind one name it is the newest container that has a name, else the newest: a pod begins with one that has none.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        named: set[str] = set()
+        for cgroup_id, known in reversed(self._known.items()):
+            owner, path = known.owner, known.path
+            if path is None or cgroup_id in self._gone or (owner.name in found and (owner.name in named or not owner.pod.container)):
+                continue
+            if owner.name not in found and len(found) == most:
+                break
+            found[owner.name] = path[: path.index(owner.unit) + 1] if owner.unit in path and not owner.pod.uid else path
+            if owner.pod.container:
+                named.add(owner.name)
+        return {name: "/" + "/".join(path) for name, path in found.items()}
 
     def all_gone(self) -> list[int]:
         """Return the owners that are gone and not forgotten yet."""

@@ -111,7 +111,18 @@ def _key(key: ProcessKey) -> Json:
 
 
 def _owner(owner: Owner) -> Json:
-    return {"cgroup_id": owner.cgroup_id, "path": owner.path, "unit": owner.unit}
+    pod = owner.pod
+    return {
+        "cgroup_id": owner.cgroup_id,
+        "path": owner.path,
+        "unit": owner.unit,
+        "name": owner.name,
+        "namespace": pod.namespace,
+        "workload": pod.workload,
+        "pod": pod.name,
+        "pod_uid": pod.uid,
+        "container": pod.container,
+    }
 
 
 def _file(file: FileIdentity) -> Json:

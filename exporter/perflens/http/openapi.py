@@ -46,7 +46,17 @@ _SLOW: Mapping[str, Schema] = {
 _SCHEMAS: Mapping[str, Schema] = {
     "Error": _object(error=_noted(_TEXT, "What is wrong, and the cure.")),
     "ProcessKey": _object(pid=_INTEGER, start_ns=_noted(_INTEGER, "When it began, ns of CLOCK_BOOTTIME; 0 when only the PID is known.")),
-    "Owner": _object(cgroup_id=_INTEGER, path=_TEXT, unit=_noted(_TEXT, "The metrics' label `unit`.")),
+    "Owner": _object(
+        cgroup_id=_INTEGER,
+        path=_TEXT,
+        unit=_noted(_TEXT, "The systemd unit, else the cgroup's path."),
+        name=_noted(_TEXT, "What series and incidents call it at `owner.level`: the unit, or `namespace/Kind/name`, `/pod`, `/container`."),
+        namespace=_noted(_TEXT, "Empty outside of a pod, like those that follow, and while it is not known."),
+        workload=_noted(_TEXT, "`Kind/name`."),
+        pod=_TEXT,
+        pod_uid=_TEXT,
+        container=_TEXT,
+    ),
     "Operation": _object(probe=_TEXT, operation=_TEXT, **_SLOW),
     "Slow": _object(**_SLOW),
     "Event": _object(
@@ -132,7 +142,7 @@ _SCHEMAS: Mapping[str, Schema] = {
         depth=_noted(_INTEGER, "0 for a process whose parent is not known."),
         comm=_TEXT,
         path=_noted(_TEXT, "The program's; empty when it is not known."),
-        owner=_noted(_TEXT, "As the metrics' label `unit`; empty until something of the process was seen."),
+        owner=_noted(_TEXT, "Its `name`; empty until something of the process was seen."),
         alive=_BOOLEAN,
         slow=_noted(_INTEGER, "Its own slow operations."),
         slow_below=_noted(_INTEGER, "With those of every process below it."),

@@ -118,7 +118,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     for own in (
         Parameter("probe", _name, "write the name of a probe, such as file", _WORD, "Of this probe only."),
         Parameter("operation", _name, "write the name of an operation, such as fsync", _WORD, "Of this operation only."),
-        Parameter("owner", _text, "write an owner as the metrics' label `unit` has it", _SOME_TEXT, "Of this owner only."),
+        Parameter("owner", _text, "write the `name` of an owner", _SOME_TEXT, "Of this owner only."),
         Parameter(
             "pid",
             _number(1, 2**22),

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from perflens.model import NO_POD
+from perflens.owner_levels import name_at
 from perflens.selftest.model import Check, Family, Report
 from perflens.selftest.page import Page
 from perflens.selftest.subject import Event
@@ -61,8 +63,7 @@ class Case:
     @property
     def tells_owners(self) -> bool:
         """Whether series tell owners apart; a page without any series of ours does not say that they do not."""
-        metrics = [own for own in self._counted if self.after.has(own)]
-        return not metrics or any(self.after.values("unit", own) for own in metrics)
+        return bool(self._owner_label) or not any(map(self.after.has, self._counted))
 
     @property
     def is_exact(self) -> bool:
@@ -70,12 +71,21 @@ class Case:
         return not self.owner.shared and self.tells_owners
 
     @property
+    def _owner_label(self) -> str:
+        """The label that has the unit of what is in no pod: its own, or at another level the workload's."""
+        labels = (label for label in ("unit", "workload") if any(self.after.values(label, own) for own in self._counted))
+        return next(labels, "")
+
+    @property
     def _counted(self) -> list[str]:
         return [*(f"{own}_count" for own in self.family.histograms), *self.family.counters.values()]
 
     def labels(self, unit: str | None = None) -> dict[str, str]:
         """Return the labels of our series."""
-        return {"unit": self.owner.unit if unit is None else unit} if self.is_exact else {}
+        if not self.is_exact:
+            return {}
+        unit = self.owner.unit if unit is None else unit
+        return {"workload": name_at("workload", unit, NO_POD)} if self._owner_label == "workload" else {"unit": unit}
 
     def moved(self, metric: str, **labels: str) -> Decimal:
         """Return by how much a metric has grown, over all series with these labels."""

@@ -454,3 +454,44 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(deadline=None, max_examples=60, stateful_step_count=60)
+
+
+class Waiting(Own):
+    """A family whose owners get their names when the test says so."""
+
+    names: frozenset[int] = frozenset()
+
+    def name(self, cell: int, key: CellKey) -> SeriesKey | None:  # type: ignore[override]
+        return super().name(cell, key) if not key.owner or key.owner in self.names else None
+
+
+def test_a_cell_without_labels_is_held() -> None:
+    """What a cell counts while its labels are not known is in its series once they are."""
+    own = Waiting()
+    for _ in range(3):
+        own.cells.record(71, "ext4", 0, 1_000)
+        own.family.harvest()
+    assert (own.counts(), own.family.is_holding, own.family.has_cells(71)) == ({}, True, True)
+    own.names = frozenset({71})
+    own.family.harvest()
+
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (3, 3_000)}
+    assert (own.family.is_holding, own.family.has_cells(71), own.family.counts()) == (False, True, (3, 0))
+
+
+def test_a_held_cell_of_an_owner_that_is_gone() -> None:
+    """It is bound when the name comes, though the owner is gone, and given back after that."""
+    own = Waiting()
+    own.cells.record(71, "ext4", 0, 1_000)
+    own.family.harvest()
+    own.family.kill([71], 0.0)
+    assert own.family.has_cells(71)
+    own.names = frozenset({71})
+    own.family.harvest()
+    own.family.kill([71], 2.0)
+    for now in (4.0, 6.0, 8.0):
+        own.family.harvest()
+        own.family.recycle(now)
+
+    assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (1, 1_000)}
+    assert not own.family.has_cells(71)

@@ -10,7 +10,7 @@ import pytest
 from perflens.config import Settings
 from perflens.config.settings import Events
 
-TOP = "threshold, cells, loader, web, log, owner, series, events, filter, otlp, analyzer, llm, grafana, path, btf or probes"
+TOP = "threshold, cells, loader, web, log, owner, kubernetes, series, events, filter, otlp, analyzer, llm, grafana, path, btf or probes"
 DURATION = "write a duration from 1us to 1h8m16s, such as 5ms"
 CELLS = "write a whole number from 64 to 65536"
 ADDRESS = "is not an address to listen on; write HOST:PORT, such as :9435, 127.0.0.1:9435 or [::1]:9435"
@@ -110,7 +110,7 @@ MISTAKES = {
     "log:\n  level: verbose": "2: log.level: unknown value 'verbose'; write debug, info, warn or error",
     "log:\n  level: off": "2: log.level: unknown value 'off'; write debug, info, warn or error",
     "log:\n  format: xml": "2: log.format: unknown value 'xml'; write logfmt or json",
-    "owner:\n  level: [unit]": "2: owner.level: expected a name, found a list; write node or unit",
+    "owner:\n  level: [unit]": "2: owner.level: expected a name, found a list; write auto, node, unit, workload, pod or container",
     # probes
     "probes:\n  fiel: {}": "2: probes: unknown probe 'fiel'; did you mean file?",
     "probes:\n  nfs: {}": "2: probes: unknown probe 'nfs'; write strict, file or socket",

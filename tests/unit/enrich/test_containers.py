@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.enrich.containers import Container, container_of
+from perflens.enrich.containers import Container, container_of, pods_around
 
 A, B = "3f4e" * 16, "0a9c" * 16
 UID = "8f7d2c1e-5b1a-4c77-9d3e-0123456789ab"
@@ -112,3 +112,27 @@ def test_ids_are_ids(path: list[str]) -> None:
 
     assert re.fullmatch("(?:[0-9a-f]{64})?", found.id)
     assert re.fullmatch("[0-9a-f-]*", found.pod_uid)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("system.slice/a.service", []),
+        (f"docker/{A}", []),
+        (f"kubepods/burstable/pod{UID}", [Container("", "", UID)]),
+        (f"kubepods/burstable/pod{UID}/{A}/init.scope", [Container(A, "", UID)]),
+        (f"kubepods/burstable/pod{UID}/{A}/docker/{B}", [Container(A, "", UID)]),
+        (f"docker/{B}/kubepods/pod{UID}/{A}", [Container(A, "", UID)]),
+        (f"docker/{B}/kubepods/pod{UID}", [Container("", "", UID)]),
+        (
+            f"kubepods/pod{UID}/{A}/kubepods/pod{STATIC}/{B}",
+            [Container(A, "", UID), Container(B, "", STATIC)],
+        ),
+        (f"kubepods/pod{UID}/{A}/kubepods/pod{STATIC}", [Container(A, "", UID), Container("", "", STATIC)]),
+        (f"kubepods.slice/kubepods-pod{SLICE}.slice/cri-containerd-{A}.scope", [Container(A, "containerd", UID)]),
+        (f"kubepods.slice/kubepods-pod{SLICE}.slice:cri-containerd:{A}", [Container(A, "containerd", UID)]),
+    ],
+)
+def test_pods_around(path: str, expected: list[Container]) -> None:
+    """The pods around a cgroup, the outermost first, each with the outermost container in it."""
+    assert list(pods_around(path.split("/"))) == expected

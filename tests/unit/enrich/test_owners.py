@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from perflens.enrich.owners import Owners
-from perflens.model import OWNER_UNKNOWN, Owner
+from perflens.model import NO_POD, OWNER_UNKNOWN, Owner, Pod
 
 PATH = ("system.slice", "a.service")
 
@@ -148,3 +148,145 @@ def test_nobody(tree: FakeTree) -> None:
 
     assert owners.known(OWNER_UNKNOWN) == owners.resolve(OWNER_UNKNOWN, (), complete=False) == Owner(OWNER_UNKNOWN, "", "unknown")
     assert (len(owners), owners.unnamed, owners.gone()) == (0, 0, [])
+
+
+UID, OTHER_UID, ID, OTHER_ID = "8f7d2c1e-5b1a-4c77-9d3e-0123456789ab", "00000000-5b1a-4c77-9d3e-0123456789ab", "3f4e" * 16, "0a9c" * 16
+OF_POD = ("kubepods", "burstable", f"pod{UID}", ID)
+
+
+class FakePods:
+    """What a test says of pods, and the time."""
+
+    tells = True
+
+    def __init__(self) -> None:
+        self.known: dict[str, Pod] = {}
+        self.now = 100.0
+
+    def find(self, uid: str, container_id: str) -> Pod | None:
+        found = self.known.get(uid)
+        return found._replace(container_id=container_id, container=found.container if container_id == ID else "") if found else None
+
+    def clock(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def pods() -> FakePods:
+    return FakePods()
+
+
+WEB = Pod(UID, ID, "shop", "web-1", "Deployment/web", "app")
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("node", "/kubepods/burstable/podX/C"),
+        ("unit", "/kubepods/burstable/podX/C"),
+        ("workload", "shop/Deployment/web"),
+        ("pod", "shop/Deployment/web/web-1"),
+        ("container", "shop/Deployment/web/web-1/app"),
+    ],
+)
+def test_name_at_each_level(tree: FakeTree, pods: FakePods, level: str, expected: str) -> None:
+    """An owner in a pod has the pod's names at once when they are known, and is called by those of its level."""
+    pods.known[UID] = WEB
+    owners = Owners(tree, level, pods, pods.clock)
+    owner = owners.resolve(7, OF_POD, complete=True)
+
+    assert owner.name == expected.replace("X", UID).replace("C", ID)
+    assert (owner.pod, owner.unit, owners.is_settled(owner)) == (WEB, "/" + "/".join(OF_POD), True)
+
+
+def test_a_unit_is_no_pod(tree: FakeTree, pods: FakePods) -> None:
+    """What is in no pod is called by its unit, and is settled at once; so is nobody."""
+    owners = Owners(tree, "pod", pods, pods.clock)
+    found = [owners.resolve(7, PATH, complete=True), owners.resolve(OWNER_UNKNOWN, (), complete=False)]
+
+    assert [(own.name, own.unit, own.pod, owners.is_settled(own)) for own in found] == [
+        ("Unit/a.service", "a.service", NO_POD, True),
+        ("unknown", "unknown", NO_POD, True),
+    ]
+
+
+def test_a_name_that_comes_late(tree: FakeTree, pods: FakePods) -> None:
+    """A pod that is not known yet is waited for, and has its name once it comes, for whoever asks."""
+    owners = Owners(tree, "workload", pods, pods.clock)
+    first = owners.resolve(7, OF_POD, complete=True)
+    assert (first.name, first.pod, owners.is_settled(first)) == (f"Pod/{UID}", Pod(UID, ID), False)
+    pods.now += 9.9
+    assert not owners.is_settled(owners.resolve(7, (), complete=False))
+    pods.known[UID] = WEB
+
+    known = owners.known(7)
+    assert known
+    assert known.name == owners.resolve(7, (), complete=False).name == "shop/Deployment/web"
+    assert owners.is_settled(known)
+    assert owners.unresolved == {"pod": 0, "container": 0}
+
+
+def test_a_name_that_does_not_come(tree: FakeTree, pods: FakePods) -> None:
+    """After ten seconds an owner is called by its ids, and counted once; what comes later names what is bound later."""
+    owners = Owners(tree, "pod", pods, pods.clock)
+    owner = owners.resolve(7, OF_POD, complete=True)
+    pods.now += 10
+
+    assert owners.is_settled(owner)
+    assert owners.is_settled(owner)
+    assert owners.resolve(7, (), complete=False).name == f"Pod/{UID}/{UID}"
+    assert owners.unresolved == {"pod": 1, "container": 0}
+    pods.known[UID] = WEB
+    assert owners.resolve(7, (), complete=False).name == "shop/Deployment/web/web-1"
+
+
+def test_a_container_without_a_name(tree: FakeTree, pods: FakePods) -> None:
+    """At the level of containers the container's name is waited for too, but not where the cgroup is the pod's own."""
+    pods.known[UID] = WEB
+    owners = Owners(tree, "container", pods, pods.clock)
+    pause = owners.resolve(7, (*OF_POD[:3], OTHER_ID), complete=True)
+    own = owners.resolve(8, OF_POD[:3], complete=True)
+    assert (owners.is_settled(pause), owners.is_settled(own)) == (False, True)
+    assert own.name == "shop/Deployment/web/web-1/"
+    pods.now += 10
+
+    assert owners.is_settled(pause)
+    assert pause.name == f"shop/Deployment/web/web-1/{OTHER_ID[:12]}"
+    assert owners.unresolved == {"pod": 0, "container": 1}
+
+
+def test_without_a_cluster_nothing_is_waited_for(tree: FakeTree) -> None:
+    """Where nobody tells names pods have their ids at once."""
+    owners = Owners(tree, "workload")
+    owner = owners.resolve(7, OF_POD, complete=True)
+
+    assert (owner.name, owners.is_settled(owner)) == (f"Pod/{UID}", True)
+
+
+def test_a_pod_that_pretends_to_be_another(tree: FakeTree, pods: FakePods) -> None:
+    """Of pods within pods the outermost that is known counts; one that is not known may be what the cluster runs on."""
+    pods.known[UID] = WEB
+    pods.known[OTHER_UID] = WEB._replace(uid=OTHER_UID, name="victim", workload="Deployment/victim")
+    owners = Owners(tree, "workload", pods, pods.clock)
+    forged = owners.resolve(7, (*OF_POD, "kubepods", f"pod{OTHER_UID}", OTHER_ID), complete=True)
+    nested = owners.resolve(8, ("kubepods", f"pod{UID[::-1].translate({45: 48})[:32]}", *OF_POD), complete=True)
+
+    assert forged.name == "shop/Deployment/web"
+    assert nested.name == "shop/Deployment/web"
+
+
+def test_paths_behind_names(tree: FakeTree, pods: FakePods) -> None:
+    """Behind a name stands the newest container that has one; a pod's first one has none."""
+    pods.known = {UID: WEB, OTHER_UID: WEB._replace(uid=OTHER_UID, name="web-2")}
+    owners = Owners(tree, "workload", pods, pods.clock)
+    owners.resolve(1, ("system.slice", "a.service", "below"), complete=True)
+    owners.resolve(2, OF_POD, complete=True)
+    owners.resolve(3, (*OF_POD[:3], OTHER_ID), complete=True)
+    assert owners.paths(9) == {
+        "Unit/a.service": "/system.slice/a.service",
+        "shop/Deployment/web": "/" + "/".join(OF_POD),
+    }
+    owners.resolve(4, ("kubepods", f"pod{OTHER_UID}", ID), complete=True)
+
+    assert owners.paths(9)["shop/Deployment/web"] == f"/kubepods/pod{OTHER_UID}/{ID}"
+    assert owners.paths(1) == {"shop/Deployment/web": f"/kubepods/pod{OTHER_UID}/{ID}"}

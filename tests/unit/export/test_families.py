@@ -25,6 +25,7 @@ from perflens.export.prometheus.openmetrics import OPENMETRICS
 from perflens.export.prometheus.protobuf import PROTOBUF
 from perflens.export.prometheus.text import TEXT
 from perflens.model import BUCKETS, HISTOGRAM_WIDTH, OTHER, SLOW_WIDTH, Exemplar, SeriesKey
+from perflens.owner_levels import labels_of
 from perflens.probe import Histogram, Total
 from tests.unit.export.messages import families, labels
 
@@ -73,7 +74,7 @@ def table() -> FakeTable:
 
 def test_histogram(table: FakeTable) -> None:
     """Series are sorted, carry the family's labels, and an `other` series without an operation is left out."""
-    text = b"".join(histogram_family(HISTOGRAM, table, "unit")(everything, TEXT)).decode()
+    text = b"".join(histogram_family(HISTOGRAM, table, labels_of("unit"))(everything, TEXT)).decode()
 
     assert text.startswith("# HELP perflens_disk_seconds How long.\n# TYPE perflens_disk_seconds histogram\n")
     assert re.findall(r"_count\{(.*)\} (.*)", text) == [
@@ -91,7 +92,7 @@ def test_other_series_with_operations(table: FakeTable) -> None:
     table.add(SeriesKey("write", OTHER, OTHER), 0, 1, octaves={0: 23})
 
     assert b'perflens_disk_seconds_count{operation="write",device="other",unit="other"} 23\n' in b"".join(
-        histogram_family(HISTOGRAM, table, "unit")(everything, TEXT)
+        histogram_family(HISTOGRAM, table, labels_of("unit"))(everything, TEXT)
     )
 
 
@@ -101,13 +102,13 @@ def test_without_owner_label(table: FakeTable) -> None:
 
     assert (
         'perflens_disk_seconds_count{operation="sync",device="sda"} 1\n'
-        in b"".join(histogram_family(HISTOGRAM, table, "")(everything, TEXT)).decode()
+        in b"".join(histogram_family(HISTOGRAM, table, labels_of("node"))(everything, TEXT)).decode()
     )
 
 
 def test_histogram_that_is_not_wanted(table: FakeTable) -> None:
     """A family that is not asked for is not rendered, its header neither."""
-    assert list(histogram_family(HISTOGRAM, table, "unit")(lambda name: name != "perflens_disk_seconds", TEXT)) == []
+    assert list(histogram_family(HISTOGRAM, table, labels_of("unit"))(lambda name: name != "perflens_disk_seconds", TEXT)) == []
 
 
 def test_each_part_has_a_family_of_its_own(table: FakeTable) -> None:
@@ -116,11 +117,11 @@ def test_each_part_has_a_family_of_its_own(table: FakeTable) -> None:
     table.add(SeriesKey("read", "sda", "a.service", 2), 2, 8_192)
     table.add(SeriesKey("flush", "sda", "a.service", 2), 1, 0)
     table.add(SeriesKey("read", OTHER, OTHER, 2))
-    text = b"".join(histogram_family(HISTOGRAM, table, "unit", part=1)(everything, TEXT)).decode()
+    text = b"".join(histogram_family(HISTOGRAM, table, labels_of("unit"), part=1)(everything, TEXT)).decode()
     total = Total("disk_bytes_total", help="How much.", object_label="device")
 
     assert re.findall(r"_count\{(.*)\} (.*)", text) == [('operation="read",device="sda",unit="a.service"', "4")]
-    assert b"".join(total_family(total, table, "unit", 2)(everything, TEXT)).decode() == (
+    assert b"".join(total_family(total, table, labels_of("unit"), 2)(everything, TEXT)).decode() == (
         "# HELP perflens_disk_bytes_total How much.\n"
         "# TYPE perflens_disk_bytes_total counter\n"
         'perflens_disk_bytes_total{operation="flush",device="sda",unit="a.service"} 0\n'
@@ -130,7 +131,7 @@ def test_each_part_has_a_family_of_its_own(table: FakeTable) -> None:
 
 def test_family_without_series() -> None:
     """A family without series is its header alone."""
-    assert b"".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), "unit")(everything, TEXT)).decode().count("\n") == 2
+    assert b"".join(histogram_family(HISTOGRAM, FakeTable(HISTOGRAM_WIDTH), labels_of("unit"))(everything, TEXT)).decode().count("\n") == 2
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def slow() -> dict[str, FakeTable]:
 
 def test_slow_families(slow: dict[str, FakeTable]) -> None:
     """Counts and seconds of all probes, each family in one piece; an `other` series without an operation is left out."""
-    assert b"".join(slow_families(slow, "unit")(everything, TEXT)).decode() == (
+    assert b"".join(slow_families(slow, labels_of("unit"))(everything, TEXT)).decode() == (
         "# HELP perflens_slow_operations_total Operations that took at least the threshold.\n"
         "# TYPE perflens_slow_operations_total counter\n"
         'perflens_slow_operations_total{probe="file",operation="read",unit="a.service"} 0\n'
@@ -161,7 +162,7 @@ def test_slow_families(slow: dict[str, FakeTable]) -> None:
 
 def test_one_of_two_slow_families(slow: dict[str, FakeTable]) -> None:
     """One of the two families can be asked for alone."""
-    text = b"".join(slow_families(slow, "unit")(lambda name: name == "perflens_slow_operation_seconds_total", TEXT)).decode()
+    text = b"".join(slow_families(slow, labels_of("unit"))(lambda name: name == "perflens_slow_operation_seconds_total", TEXT)).decode()
 
     assert re.findall(r"^# TYPE (\S+)", text, re.MULTILINE) == ["perflens_slow_operation_seconds_total"]
 
@@ -173,14 +174,14 @@ def test_slow_without_owner_label() -> None:
 
     assert (
         'perflens_slow_operations_total{probe="file",operation="read"} 1\n'
-        in b"".join(slow_families({"file": own}, "")(everything, TEXT)).decode()
+        in b"".join(slow_families({"file": own}, labels_of("node"))(everything, TEXT)).decode()
     )
 
 
 def test_histogram_in_protobuf(table: FakeTable) -> None:
     """The same series in the same order, with the time since when each counts."""
     table.made = 1_700_000_000.5
-    (found,) = families(b"".join(histogram_family(HISTOGRAM, table, "unit")(everything, PROTOBUF)))
+    (found,) = families(b"".join(histogram_family(HISTOGRAM, table, labels_of("unit"))(everything, PROTOBUF)))
 
     assert (found.name, found.help, found.type) == ("perflens_disk_seconds", "How long.", 4)
     assert [(labels(own)["unit"], own.histogram.sample_count) for own in found.metric] == [
@@ -199,7 +200,7 @@ def test_exemplars_are_asked_for_by_series(table: FakeTable) -> None:
         asked.append(key)
         return {3: Exemplar("a" * 32, "b" * 16, 5_000, 1.7e9)} if key.object == "sdb" else {}
 
-    render = histogram_family(HISTOGRAM, table, "unit", exemplars)
+    render = histogram_family(HISTOGRAM, table, labels_of("unit"), exemplars)
     b"".join(render(everything, TEXT))
     assert asked == []
 
@@ -211,7 +212,7 @@ def test_exemplars_are_asked_for_by_series(table: FakeTable) -> None:
 @pytest.mark.parametrize("form", set(FORMATS.values()))
 def test_series_come_and_go(table: FakeTable, form: Format) -> None:
     """Labels are bound once, and anew when series come or go."""
-    render = histogram_family(HISTOGRAM, table, "unit")
+    render = histogram_family(HISTOGRAM, table, labels_of("unit"))
     before = b"".join(render(everything, form))
     assert b"".join(render(everything, form)) == before
 

@@ -17,7 +17,7 @@ from perflens.enrich.procfs import Procfs
 from perflens.export import json as shapes
 from perflens.http.escaped import encode
 from perflens.http.openapi import document
-from perflens.model import BlockRequest, FileIdentity, ProbeState, ProcessEvent, ProcessKey
+from perflens.model import BlockRequest, FileIdentity, Pod, ProbeState, ProcessEvent, ProcessKey
 from tests.evidence import SECOND, evidence
 from tests.openapi import problems
 
@@ -47,6 +47,28 @@ def test_event() -> None:
     assert shape["waits"] == [{"offset_ns": 0, "blocked_ns": 7_000_000, "runqueue_ns": 2_000_000, "reason": "io"}]
     time = shape["time"]
     assert time["on_cpu_ns"] + time["runqueue_ns"] + time["unattributed_ns"] + sum(time["blocked_ns"].values()) == 10_000_000
+
+
+def test_owner() -> None:
+    """An owner has its cgroup, its unit, its name, and those of its pod where there is one."""
+    one = evidence(unit="/kubepods/pod1")
+    pod = Pod("8f7d2c1e-5b1a-4c77-9d3e-0123456789ab", "3f4e" * 16, "shop", "web-1", "Deployment/web", "app")
+    shape = shapes.event(replace(one, owner=replace(one.owner, pod=pod, label="shop/Deployment/web")))
+    bare = shapes.event(one)["owner"]
+
+    assert fits(shape, "Event")
+    assert shape["owner"] == {
+        "cgroup_id": one.owner.cgroup_id,
+        "path": one.owner.path,
+        "unit": "/kubepods/pod1",
+        "name": "shop/Deployment/web",
+        "namespace": "shop",
+        "workload": "Deployment/web",
+        "pod": "web-1",
+        "pod_uid": pod.uid,
+        "container": "app",
+    }
+    assert (bare["name"], {bare[key] for key in ("namespace", "workload", "pod", "pod_uid", "container")}) == ("/kubepods/pod1", {""})
 
 
 def test_requests() -> None:

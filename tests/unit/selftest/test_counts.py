@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -106,6 +107,14 @@ def test_node_level() -> None:
     }
     assert found[0].expected == "at least 3"
     assert verdicts(found)["buckets"] == verdicts(found)["sum"] == verdicts(found)["fs"] == "skipped"
+
+
+def test_other_levels() -> None:
+    """In a cluster what is in no pod has its unit in the label `workload`; all is proven there too."""
+    page = re.sub(r'unit="([^"]+)"', r'namespace="",workload="Unit/\1"', GOOD)
+
+    assert verdicts(lines(case(page))) == dict.fromkeys(("count read", "fs", "bytes read", "buckets", "sum", "owner"), "ok")
+    assert failures(case(page.replace(f"Unit/{BESIDE}", "Unit/another")))["owner"] == "3 own, 0 beside"
 
 
 def test_owner_that_is_shared() -> None:

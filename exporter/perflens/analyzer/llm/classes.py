@@ -105,7 +105,7 @@ def program_of(name: str) -> str:
 
 
 def _class_of_program(name: str) -> str:
-    if known := _OWNERS.get(name.strip("/")):
+    if known := _OWNERS.get(name.removeprefix("Unit/").strip("/")):
         return known
     program = program_of(name)
     bare = _PID.sub("", name)

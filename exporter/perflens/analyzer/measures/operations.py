@@ -62,7 +62,7 @@ def slow_by_owner(totals: Totals) -> dict[Subject, float]:
 def _counted(events: Iterable[Evidence]) -> dict[Subject, int]:
     counts: dict[Subject, int] = {}
     for own in events:
-        subject = owner_of(own.owner.unit)
+        subject = owner_of(own.owner.name)
         counts[subject] = counts.get(subject, 0) + 1
     return counts
 

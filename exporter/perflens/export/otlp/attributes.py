@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from perflens.export.otlp.text import cleaned, stack
-from perflens.model import BlockRequest, Evidence, SlowEvent, Wait
+from perflens.model import BlockRequest, Evidence, Pod, SlowEvent, Wait
 
 __all__ = ["BootClock", "Value", "error_type", "of_operation", "of_request", "of_wait"]
 
@@ -21,6 +21,8 @@ Value = str | bool | int | float
 _LONGEST_NAME = 16
 _LONGEST_PATH = 4_096
 _DIRECTIONS = frozenset({"read", "write"})
+_WORKLOADS = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicationController"})
+"""Kinds for which the conventions have a name."""
 _STACKS_KEPT = 64
 _LAST_SECTOR = (1 << 63) - 1  # what the protocol can carry; a flush is nowhere, which the kernel says by the last number of 64 bits
 _BLOCKED: dict[str, str] = {}
@@ -53,7 +55,7 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
         "thread.name": cleaned(event.comm, _LONGEST_NAME),
         "perflens.probe": event.probe,
         "perflens.operation": event.operation,
-        "perflens.owner": cleaned(evidence.owner.unit, _LONGEST_PATH),
+        "perflens.owner": cleaned(evidence.owner.name, _LONGEST_PATH),
     }
     if not event.is_request:
         found |= _of_thread(event)
@@ -65,6 +67,7 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
         found["process.executable.path"] = cleaned(event.program, _LONGEST_PATH)
     if evidence.container_id:
         found["container.id"] = cleaned(evidence.container_id, _LONGEST_PATH)
+    found |= _of_pod(evidence.owner.pod)
     for reason, blocked in event.blocked.items():
         found[_blocked(reason)] = blocked / 1e9
     _add_object(found, event, evidence.devices)
@@ -72,6 +75,19 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
     if evidence.kernel_stack or evidence.user_stack:
         found["code.stacktrace"] = _stack(evidence.kernel_stack, evidence.user_stack)
     return found
+
+
+def _of_pod(pod: Pod) -> Mapping[str, Value]:
+    """What is known of the pod around an operation."""
+    kind, _, workload = pod.workload.partition("/")
+    found = {
+        "k8s.pod.uid": pod.uid,
+        "k8s.namespace.name": pod.namespace,
+        "k8s.pod.name": pod.name,
+        "k8s.container.name": pod.container,
+        f"k8s.{kind.lower()}.name": workload if kind in _WORKLOADS else "",
+    }
+    return {key: cleaned(value, _LONGEST_PATH) for key, value in found.items() if value}
 
 
 def _of_thread(event: SlowEvent) -> Mapping[str, Value]:

@@ -30,9 +30,9 @@ class _HashedOnce(Resource):
         return self._hash
 
 
-def agent_resource() -> Resource:
-    """Return what is known of the agent; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME stand over it."""
-    node = os.environ.get("NODE_NAME") or os.environ.get("K8S_NODE_NAME") or ""
+def agent_resource(node: str = "") -> Resource:
+    """Return what is known of the agent on this ``node`` of a cluster; OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME stand over it."""
+    node = node or os.environ.get("NODE_NAME") or os.environ.get("K8S_NODE_NAME") or ""
     machine = platform.machine()
     known = {
         "service.name": "perflens",

@@ -68,11 +68,12 @@ class NoSpans:
         """Do nothing."""
 
 
-def start(endpoint: str, protocol: str, on_exported: OnExported, environment: Mapping[str, str] = os.environ) -> Spans:
+def start(endpoint: str, protocol: str, on_exported: OnExported, environment: Mapping[str, str] = os.environ, *, node: str = "") -> Spans:
     """Return spans when the configuration or a standard variable asks for them, and the null object else or when they cannot be had.
 
-    ``endpoint`` is that of all signals, empty to leave it to the variables, ``protocol`` likewise or ``auto``. The packages of
-    OpenTelemetry are imported here, and only when they are needed. The SDK reads its own variables from the process's environment.
+    ``endpoint`` is that of all signals, empty to leave it to the variables, ``protocol`` likewise or ``auto``. ``node`` is the name of
+    this node of a cluster. The packages of OpenTelemetry are imported here, and only when they are needed. The SDK reads its own
+    variables from the process's environment.
     """
     if not is_enabled(endpoint, environment):
         return NoSpans()
@@ -80,7 +81,7 @@ def start(endpoint: str, protocol: str, on_exported: OnExported, environment: Ma
         chosen = options(endpoint, protocol, environment)
         from perflens.export.otlp.tracing import TracedSpans
 
-        spans = TracedSpans(chosen, on_exported)
+        spans = TracedSpans(chosen, on_exported, node=node)
     except UnusableSettings as error:
         return _none(str(error), error.cure)
     except ImportError as error:

@@ -38,14 +38,14 @@ class TracedSpans:
 
     reason = ""
 
-    def __init__(self, options: Options, on_exported: OnExported, sink: SpanExporter | None = None) -> None:
+    def __init__(self, options: Options, on_exported: OnExported, sink: SpanExporter | None = None, node: str = "") -> None:
         listener = listen()
         listener.listens_to = get_ident()
         answer = Answer()
         self._ledger = SpanLedger(options.queue)
         self._clock = BootClock(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._delivery = Delivery(sink or exporter(options, answer), answer, listener, self._ledger, on_exported, options.endpoint)
-        self._provider = TracerProvider(resource=agent_resource(), shutdown_on_exit=False)
+        self._provider = TracerProvider(resource=agent_resource(node), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(self._delivery, options.queue, options.delay, options.batch))
         self._tracer = self._provider.get_tracer("perflens", __version__, SCHEMA_URL)
         listener.listens_to = 0

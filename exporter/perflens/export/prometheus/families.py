@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from perflens.export.prometheus.form import Format, HistogramSeries, Kind, Labels, Render, SampleSeries, Wanted
 from perflens.export.prometheus.text import TEXT
 from perflens.model import OTHER, Exemplar, SeriesKey
+from perflens.owner_levels import OwnerLabels
 from perflens.probe import Histogram, Total
 
 __all__ = [
@@ -110,11 +111,11 @@ class _HistogramRow(NamedTuple):
 def histogram_family(
     histogram: Histogram,
     table: Table,
-    owner_label: str,
+    owner_labels: OwnerLabels,
     exemplars: Callable[[SeriesKey], Mapping[int, Exemplar]] | None = None,
     part: int = 0,
 ) -> Render:
-    """Return what renders a duration histogram, of the series of one part; ``owner_label`` is empty where series carry no owner.
+    """Return what renders a duration histogram, of the series of one part; ``owner_labels`` gives those of an owner's name.
 
     ``exemplars`` gives those of a series by the number of the classic bucket that holds them. An `other` series without an
     operation is left out.
@@ -124,7 +125,7 @@ def histogram_family(
     def bind(form: Format) -> Iterator[_HistogramRow]:
         writer = form.histogram(name)
         for key, row in _of_part(table, part):
-            labels = (("operation", key.operation), (histogram.object_label, key.object), (owner_label, key.owner))
+            labels = (("operation", key.operation), (histogram.object_label, key.object), *owner_labels(key.owner))
             yield _HistogramRow(writer(labels, table.created(key)), row * table.width, key.object == OTHER, key)
 
     bound = _Bound((table,), bind)
@@ -170,11 +171,11 @@ def column_family(name: str, text: str, columns: Sequence[Column], *, nanosecond
     return _family(name, "counter", text, series)
 
 
-def total_family(total: Total, table: Table, owner_label: str, part: int) -> Render:
-    """Return what renders the sums of the series of one part; ``owner_label`` is empty where series carry no owner."""
+def total_family(total: Total, table: Table, owner_labels: OwnerLabels, part: int) -> Render:
+    """Return what renders the sums of the series of one part; ``owner_labels`` gives those of an owner's name."""
 
     def labels(key: SeriesKey) -> Labels:
-        return (("operation", key.operation), (total.object_label, key.object), (owner_label, key.owner))
+        return (("operation", key.operation), (total.object_label, key.object), *owner_labels(key.owner))
 
     return column_family(f"perflens_{total.name}", total.help, [Column(table, _SUM, labels, part)])
 
@@ -203,11 +204,11 @@ def wide_family(name: str, text: str, wides: Sequence[Wide], *, nanoseconds: boo
     return _family(name, "counter", text, series)
 
 
-def slow_families(tables: Mapping[str, Table], owner_label: str) -> Render:
+def slow_families(tables: Mapping[str, Table], owner_labels: OwnerLabels) -> Render:
     """Return what renders the slow operations and the time they took, over all probes by name."""
 
     def column(probe: str, table: Table, position: int) -> Column:
-        return Column(table, position, lambda key: (("probe", probe), ("operation", key.operation), (owner_label, key.owner)))
+        return Column(table, position, lambda key: (("probe", probe), ("operation", key.operation), *owner_labels(key.owner)))
 
     found = [
         column_family(name, text, [column(probe, table, position) for probe, table in tables.items()], nanoseconds=nanoseconds)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from perflens.export.otlp.attributes import BootClock, of_operation, of_request, of_wait
-from perflens.model import BlockRequest, Evidence, FileIdentity, Wait
+from perflens.model import NO_POD, BlockRequest, Evidence, FileIdentity, Pod, Wait
 
 CLOCK = BootClock(1_700_000_000_000_000_000)
 MS = 1_000_000
@@ -116,3 +116,40 @@ def test_wait() -> None:
         "perflens.wait.blocked": 0.004,
         "perflens.wait.runqueue": 0.001,
     }
+
+
+UID = "8f7d2c1e-5b1a-4c77-9d3e-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (NO_POD, {}),
+        (Pod(UID, "3f4e" * 16), {"k8s.pod.uid": UID}),
+        (
+            Pod(UID, "", "shop", "web-1", "Deployment/web", "app"),
+            {
+                "k8s.pod.uid": UID,
+                "k8s.namespace.name": "shop",
+                "k8s.pod.name": "web-1",
+                "k8s.container.name": "app",
+                "k8s.deployment.name": "web",
+            },
+        ),
+        (
+            Pod(UID, "", "shop", "sync-1", "CronJob/sync"),
+            {"k8s.pod.uid": UID, "k8s.namespace.name": "shop", "k8s.pod.name": "sync-1", "k8s.cronjob.name": "sync"},
+        ),
+        (
+            Pod(UID, "", "shop", "db-1", "Cluster/db"),
+            {"k8s.pod.uid": UID, "k8s.namespace.name": "shop", "k8s.pod.name": "db-1"},
+        ),
+    ],
+)
+def test_pod(make: Callable[..., Evidence], pod: Pod, expected: dict[str, str]) -> None:
+    """What is known of the pod has the names of the conventions, and the owner that of its series."""
+    own = make()
+    found = of_operation(replace(own, owner=replace(own.owner, pod=pod, label="shop/Deployment/web")), CLOCK)
+
+    assert {key: value for key, value in found.items() if key.startswith("k8s.")} == expected
+    assert found["perflens.owner"] == "shop/Deployment/web"

@@ -147,6 +147,17 @@ def test_impossible_times(make: Callable[..., Evidence], sink: Sink) -> None:
     assert all(0 <= (span.start_time or 0) <= (span.end_time or 0) < 2**63 for span in sink.spans)
 
 
+def test_node_of_a_cluster(make: Callable[..., Evidence], sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node that the configuration names is the resource's, before what variables say."""
+    monkeypatch.setenv("NODE_NAME", "node-7")
+    spans = TracedSpans(options("http://c:1", "auto", {}), lambda _: None, sink, node="node-1")
+    spans.emit(make(waits=()))
+    spans.close()
+    found = sink.spans[0].resource.attributes
+
+    assert (found["k8s.node.name"], found["host.name"]) == ("node-1", "node-1")
+
+
 def test_resource(make: Callable[..., Evidence], sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     """The resource is the agent; the variables stand over it, and no workload is in it."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod,host.name=own")

@@ -1,0 +1,140 @@
+"""What is wanted of the API server's objects. They hold what users wrote: whatever is not as it should be is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["NO_CONTROLLER", "Controller", "PodFacts", "controller_of", "decoded", "metadata_of", "pod_facts", "version_of"]
+
+_MOST_CONTAINERS = 512
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+_GROUP = re.compile(r"(?:([a-z0-9.-]{1,253})/)?v[a-z0-9]{1,31}")
+_UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_STATIC_UID = re.compile(r"[0-9a-f]{32}")
+_CONTAINER = re.compile(r"[a-z0-9.-]{1,32}://([0-9a-f]{64})")
+_VERSION = re.compile(r"[!-~]{1,64}")
+_TEMPLATE_HASH = "pod-template-hash"
+_STATIC = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror")
+_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+
+
+class Controller(NamedTuple):
+    """What an object belongs to: ``group`` is that of its API, empty for the core's."""
+
+    group: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+
+
+NO_CONTROLLER = Controller()
+"""Of what belongs to nothing."""
+
+
+class PodFacts(NamedTuple):
+    """A pod. ``uid`` names it in cgroups; ``containers`` holds the names of containers by their ids of 64 hex digits.
+
+    A static pod is named there by the hash of its file, ``is_static``.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    node: str
+    controller: Controller
+    template_hash: str
+    is_static: bool
+    containers: Mapping[str, str]
+
+
+def decoded(text: bytes | bytearray) -> Mapping[str, Any]:
+    """Return an object; ValueError when it is none."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("too deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found
+
+
+def metadata_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the metadata of an object."""
+    return _mapping(found.get("metadata"))
+
+
+def version_of(found: Mapping[str, Any]) -> str:
+    """Return the resourceVersion of an object or a list, empty when there is none."""
+    return _fitting(_VERSION, metadata_of(found).get("resourceVersion"))
+
+
+def controller_of(metadata: Mapping[str, Any]) -> Controller:
+    """Return the owner that controls an object."""
+    for own in _mappings(metadata.get("ownerReferences")):
+        if own.get("controller") is True:
+            group = _GROUP.fullmatch(own["apiVersion"]) if isinstance(own.get("apiVersion"), str) else None
+            kind, name = _fitting(_KIND, own.get("kind")), _fitting(_NAME, own.get("name"))
+            if group and kind and name:
+                return Controller(group[1] or "", kind, name, _fitting(_UID, own.get("uid")))
+    return NO_CONTROLLER
+
+
+def pod_facts(found: Mapping[str, Any]) -> PodFacts | None:
+    """Return what is wanted of a pod, None when it lacks what names it."""
+    metadata = metadata_of(found)
+    uid, namespace, name = (
+        _fitting(pattern, metadata.get(key)) for key, pattern in (("uid", _UID), ("namespace", _LABEL), ("name", _NAME))
+    )
+    if not (uid and namespace and name):
+        return None
+    controller = controller_of(metadata)
+    static = _static_uid(metadata, controller)
+    return PodFacts(
+        static or uid,
+        namespace,
+        name,
+        _fitting(_NAME, _mapping(found.get("spec")).get("nodeName")),
+        controller,
+        _fitting(_LABEL, _mapping(metadata.get("labels")).get(_TEMPLATE_HASH)),
+        bool(static),
+        dict(_containers(_mapping(found.get("status")))),
+    )
+
+
+def _static_uid(metadata: Mapping[str, Any], controller: Controller) -> str:
+    """The uid of a static pod: what the API server has is its mirror, which belongs to the node and has an uid of its own.
+
+    No other pod's uid has this form, so that a pod with annotations like these can pass for a static one at most.
+    """
+    annotations = _mapping(metadata.get("annotations"))
+    told = {_fitting(_STATIC_UID, annotations.get(key)) for key in _STATIC}
+    return told.pop() if len(told) == 1 and controller.kind == "Node" else ""
+
+
+def _containers(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The ids of each container's present and last run."""
+    for key in _STATUSES:
+        for own in _mappings(status.get(key)):
+            name = _fitting(_LABEL, own.get("name"))
+            last = _mapping(_mapping(own.get("lastState")).get("terminated")), _mapping(_mapping(own.get("state")).get("terminated"))
+            for told in (*last, own):
+                match = _CONTAINER.fullmatch(told["containerID"]) if isinstance(told.get("containerID"), str) else None
+                if name and match:
+                    yield match[1], name
+
+
+def _fitting(pattern: re.Pattern[str], value: object) -> str:
+    return value if isinstance(value, str) and pattern.fullmatch(value) else ""
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: object) -> Sequence[Mapping[str, Any]]:
+    return [own for own in value[:_MOST_CONTAINERS] if isinstance(own, dict)] if isinstance(value, list) else []
