@@ -56,7 +56,7 @@ def _client(request: web.Request) -> Client:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
     names = {name.title() for name in request.headers}
-    return Client(address, {name: tuple(request.headers.getall(name)) for name in names}, bool(request.get(AUTHENTICATED)))
+    return Client(address, {name: tuple(request.headers.getall(name)) for name in names}, AUTHENTICATED.get())
 
 
 def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.Application:

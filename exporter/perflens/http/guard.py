@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from perflens.http.access import Access, Refusal
 from perflens.http.escaped import encode
 from perflens.http.framework import Handler, web
@@ -9,8 +11,8 @@ from perflens.http.front import Front, Visit
 
 __all__ = ["AUTHENTICATED", "protected"]
 
-AUTHENTICATED = "perflens.authenticated"
-"""Whether a request showed a password or a verified certificate."""
+AUTHENTICATED = ContextVar("authenticated", default=False)
+"""Whether the request that is being answered showed a password or a verified certificate."""
 
 _API = "/api/"
 
@@ -23,7 +25,7 @@ def protected(app: web.Application, front: Front, access: Access) -> web.Applica
         verdict = await front.judge(_visit(request, access))
         if verdict.refusal:
             return _refused(verdict.refusal, request.path.startswith(_API))
-        request[AUTHENTICATED] = verdict.authenticated
+        AUTHENTICATED.set(verdict.authenticated)
         return await handler(request)
 
     async def prepare(request: web.Request, response: web.StreamResponse) -> None:
@@ -31,6 +33,7 @@ def protected(app: web.Application, front: Front, access: Access) -> web.Applica
             response.headers.setdefault(name, value)
         if request.transport and front.is_old(request.transport.get_extra_info("ssl_object")):
             response.force_close()
+            response.headers["Connection"] = "close"  # what says so else is written before
 
     app.middlewares.insert(0, guard)
     app.on_response_prepare.append(prepare)
