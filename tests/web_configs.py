@@ -253,6 +253,15 @@ SAMPLES = [
         "2: http_server_config.http2: expected true or false, found the boolean 'yes'; write true or false",
         "yes and on",
     ),
+    *(
+        Sample(
+            name,
+            f"basic_auth_users:\n  a: {text}\n",
+            f"2: basic_auth_users.a: is no bcrypt hash; {HTPASSWD}",
+            "hashes that are not whole",
+        )
+        for name, text in (("hash cut short", HASH[:-1]), ("hash too long", HASH + "x"))
+    ),
     Sample(
         "cost of hours",
         f"basic_auth_users:\n  a: {HASH.replace('$04', '$31')}\n",

@@ -24,13 +24,13 @@ from perflens.web_config.reader import read
 from perflens.web_config.settings import WebConfig
 from perflens.web_config.tls import Changing, context
 
-__all__ = ["Guarding", "check"]
+__all__ = ["HANDSHAKES", "REASONS", "Guarding", "check"]
 
 _log = logging.getLogger("perflens")
 
 _LOOK_EVERY = 1_000_000_000  # ns
-_REASONS = ("unauthorized", "rate_limited", "busy")
-_HANDSHAKES = ("client_certificate", "protocol")
+REASONS = ("unauthorized", "rate_limited", "busy")
+HANDSHAKES = ("client_certificate", "protocol")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="PerfLens", charset="UTF-8"'}
 
 
@@ -174,8 +174,8 @@ class Guarding:
         return WebCounts(
             not self._trouble,
             self._state.loaded_at,
-            {reason: self._refused[reason] for reason in _REASONS},
-            {reason: self._failed[reason] for reason in _HANDSHAKES},
+            {reason: self._refused[reason] for reason in REASONS},
+            {reason: self._failed[reason] for reason in HANDSHAKES},
         )
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ class Kept:
         self._connection.request("GET", path, headers=dict(headers))
         answer = self._connection.getresponse()
         shown = self._connection.sock.getpeercert() if isinstance(self._connection.sock, ssl.SSLSocket) else None
-        return Answer(answer.status, answer.headers, answer.read().decode(), shown or {})
+        return Answer(answer.status, dict(answer.headers), answer.read().decode(), shown or {})
 
     def close(self) -> None:
         """End the connection."""

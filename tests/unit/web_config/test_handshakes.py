@@ -20,7 +20,7 @@ CLIENTS = TLS + "  client_ca_file: ca.pem\n  client_auth_type: RequireAndVerifyC
 IF_GIVEN = CLIENTS.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven")
 USER = f"basic_auth_users: {{a: {HASH}}}\n"
 REFUSED = (OSError, HTTPException)
-ELSEWHERE = {"Host": "agent.example"}
+ELSEWHERE = "agent.example"
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +115,10 @@ async def test_certificate_is_known_to_the_api(file: Path, authority: Authority)
     """The API answers a client under another name that showed a certificate, and not one that did not."""
     async with serving(file, IF_GIVEN) as own:
         shown, none = client(authority, authority.issue("prometheus")), client(authority)
-        assert (await own.get("/api/v1/events", tls=shown, **ELSEWHERE)).status == 200
-        assert (await own.get("/api/v1/events", tls=none, **ELSEWHERE)).status == 403
+        assert (await own.get("/api/v1/events", tls=shown, Host=ELSEWHERE)).status == 200
+        assert (await own.get("/api/v1/events", tls=none, Host=ELSEWHERE)).status == 403
         assert (await own.get("/api/v1/events", tls=none)).status == 200
-        crossing = await own.get("/api/v1/events", tls=shown, Origin="https://evil.example", **ELSEWHERE)
+        crossing = await own.get("/api/v1/events", tls=shown, Origin="https://evil.example", Host=ELSEWHERE)
         assert (crossing.status, "a page of another site" in crossing.text) == (403, True)
 
 
