@@ -299,9 +299,9 @@ class Agent:
             new = read()
             error = self._unchangeable(new)
             if not error:
-                self.access.reload()
                 if self.guarding:
                     self.guarding.reload()
+                self.access.reload()
                 self._apply(new)
         except ConfigError as problem:
             error = str(problem)
