@@ -39,10 +39,11 @@ from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, WebCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
+from perflens.web_config.front import HANDSHAKES, REASONS
 
 __all__ = ["LIMITS", "Metric", "configuration", "main", "memory", "metrics", "rendered"]
 
@@ -83,6 +84,16 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Incidents that Grafana will not show as they are: `budget` above `grafana.per_hour` or `per_day`, `expired` after a day's outage, "
         "`overflow` of the outbox. They are in the API and in `perflens_incident_active`.",
         "Raise the limits, or mend Grafana.",
+    ),
+    "perflens_web_requests_refused_total": (
+        "Requests that the [web configuration](web-config.md) turned away: `unauthorized` without the right password, `rate_limited`, "
+        "and `busy` while too many passwords were being checked.",
+        "Correct the password of who asks, raise `rate_limit`. Many of nobody's: see who can reach the port.",
+    ),
+    "perflens_web_handshakes_failed_total": (
+        "TLS handshakes that came to nothing: `client_certificate` is missing, not trusted or has no allowed name; `protocol` is anything "
+        "else, such as a client that speaks plain HTTP, or does not trust the agent.",
+        "Look at the client's error: it says what it missed.",
     ),
     'perflens_probe_operations_total{outcome="other"}': (
         "Operations that were aggregated without their owner: no histogram cell was free, or the metric had `series.limit` series.",
@@ -343,11 +354,19 @@ _ANALYSIS = AnalysisCounts(
 )
 
 
+class _Web:
+    """A web configuration, counted as one that turned nobody away."""
+
+    def counts(self) -> WebCounts:
+        return WebCounts(True, 0, dict.fromkeys(REASONS, 0), dict.fromkeys(HANDSHAKES, 0))
+
+
 def rendered() -> str:
     """Return the page of an agent that has seen one operation of each kind, with every wait, and another one in flight."""
     made, cells = _agent()
     if made.analyzing:
         made.analyzing.counts = lambda: _ANALYSIS  # type: ignore[method-assign]
+    made.guarding = _Web()  # type: ignore[assignment]
     for running_probe in made.running:
         own, probe = cells[running_probe.name], running_probe.probe
         objects = [_OBJECTS[part.object_label] for part in probe.parts] or [""]

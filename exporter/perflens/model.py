@@ -42,6 +42,7 @@ __all__ = [
     "SlowEvent",
     "UserFrame",
     "Wait",
+    "WebCounts",
     "bucket_bounds",
     "octave_bounds",
 ]
@@ -429,6 +430,15 @@ class EvidenceCounts:
     processes: int = 0
 
 
+class WebCounts(NamedTuple):
+    """The web configuration: whether it was last read with success and when it was, and whom it turned away, by reason."""
+
+    reload_succeeded: bool
+    reload_succeeded_at: float
+    refused: Mapping[str, int]
+    handshakes_failed: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class KubernetesCounts:
     """What the API server told: ``up`` while the pods of the node are watched; pods by ``state``, errors by reason, events by type.
@@ -466,3 +476,4 @@ class AgentStatus:
     reload_succeeded_at: float
     analysis: AnalysisCounts | None = None
     kubernetes: KubernetesCounts | None = None
+    web: WebCounts | None = None

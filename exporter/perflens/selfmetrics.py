@@ -13,7 +13,7 @@ from perflens import __version__
 from perflens.analysis import AnalysisCounts
 from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
-from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts
+from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts, WebCounts
 
 __all__ = ["SelfMetrics"]
 
@@ -72,12 +72,32 @@ class _StatusCollector(Collector):
             yield from _analysis(status.analysis)
         if status.kubernetes:
             yield from _kubernetes(status.kubernetes)
+        if status.web:
+            yield from _web(status.web)
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
         at = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
         at.add_metric((), status.reload_succeeded_at)
         yield at
+
+
+def _web(own: WebCounts) -> Iterator[Metric]:
+    for name, text, value in (
+        ("last_reload_successful", "Whether the web configuration could be used when it was last read.", own.reload_succeeded),
+        ("last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", own.reload_succeeded_at),
+    ):
+        gauge = _gauge(f"web_config_{name}", text)
+        gauge.add_metric((), value)
+        yield gauge
+    for name, text, counts in (
+        ("web_requests_refused", "Requests that the web configuration turned away, by reason.", own.refused),
+        ("web_handshakes_failed", "TLS handshakes that failed: for the client's certificate, or for anything else.", own.handshakes_failed),
+    ):
+        counter = _counter(name, text, "reason")
+        for reason, count in counts.items():
+            counter.add_metric((reason,), count)
+        yield counter
 
 
 def _analysis(own: AnalysisCounts) -> Iterator[Metric]:

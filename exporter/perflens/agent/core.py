@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
@@ -62,6 +63,9 @@ from perflens.model import (
 from perflens.owner_levels import labels_of
 from perflens.probe import Probe
 
+if TYPE_CHECKING:
+    from perflens.web_config.front import Guarding
+
 __all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
 
 SYMBOLS_CURE = "grant CAP_SYSLOG, and set kernel.kptr_restrict to 0 or 1 (docs/troubleshooting.md#kernel-symbols)"
@@ -86,6 +90,7 @@ class Agent:
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
+        self.guarding = _guarding(settings)
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
         self._loader = choose(settings.loader, host)
@@ -289,7 +294,8 @@ class Agent:
         evidence = evidence_counts(self.running, self.intake, self.explainer)
         analysis = self.analyzing.counts() if self.analyzing else None
         kubernetes = self.cluster.counts(self._owners.unresolved)
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis, kubernetes)
+        web = self.guarding.counts() if self.guarding else None
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis, kubernetes, web)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""
@@ -297,6 +303,8 @@ class Agent:
             new = read()
             error = self._unchangeable(new)
             if not error:
+                if self.guarding:
+                    self.guarding.reload()
                 self.access.reload()
                 self._apply(new)
         except ConfigError as problem:
@@ -325,6 +333,15 @@ class Agent:
         for own in self.running:
             own.kernel.close()
         self.running.clear()
+
+
+def _guarding(settings: Settings) -> Guarding | None:
+    """What the web configuration decides; the code for it is imported only where there is one."""
+    if not settings.web.config_file:
+        return None
+    from perflens.web_config.front import Guarding
+
+    return Guarding(settings.web.config_file)
 
 
 def tree_of(host: Host, settings: Settings) -> CgroupTree:

@@ -10,7 +10,7 @@ from perflens.agent.running import Running, RunningDurations
 from perflens.aggregate.series import Tally
 from perflens.analysis import AnalysisCounts
 from perflens.enrich.owners import Owners
-from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, KubernetesCounts, ProbeState
+from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, KubernetesCounts, ProbeState, WebCounts
 
 __all__ = ["evidence_counts", "status"]
 
@@ -23,6 +23,7 @@ def status(
     reloaded: tuple[bool, float],
     analysis: AnalysisCounts | None = None,
     kubernetes: KubernetesCounts | None = None,
+    web: WebCounts | None = None,
 ) -> AgentStatus:
     """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
     slow = [own for own in running if isinstance(own, RunningDurations)]
@@ -46,6 +47,7 @@ def status(
         reload_succeeded_at=reloaded[1],
         analysis=analysis,
         kubernetes=kubernetes,
+        web=web,
     )
 
 
