@@ -89,9 +89,11 @@ def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
     yield opened
     for name, text, value in (
         ("analysis_windows", "Windows that the analyzer looked at.", own.windows),
+        ("analysis_early_windows", "Windows that it looked at early, because tasks waited for a resource.", own.early),
         ("analysis_impacts", "Windows in which operations were slow enough to ask why.", own.impacts),
         ("analysis_failures", "Windows that the analyzer could not look at.", own.failed),
         ("analysis_duration_seconds", "Time that the analyzer took.", own.seconds),
+        ("analysis_telling_failures", "Times that what tells incidents to a model and to Grafana could not be started.", own.untold),
         ("analysis_state_write_failures", "Times that the incidents could not be written to the state file.", own.unwritten),
     ):
         counter = _counter(name, text)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from perflens.http.access import Access, Client
 from perflens.http.escaped import encode
 from perflens.http.framework import Handler, web
-from perflens.http.openapi import ENDPOINTS, document
+from perflens.http.openapi import ENDPOINTS, Endpoint, document
 from perflens.http.parameters import BadParameter, Query, parse
 
 __all__ = ["Api", "View", "application"]
@@ -58,8 +58,11 @@ def _client(request: web.Request) -> Client:
     return Client(address, {name: tuple(request.headers.getall(name)) for name in names})
 
 
-def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.Application:
-    """Return the application that is mounted at /api. Access is checked before anything else, for what does not exist too."""
+def application(api: object, access: Access, is_ready: Callable[[], bool], endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
+    """Return the application that is mounted at /api: of each endpoint the view that ``api`` has under its name.
+
+    Access is checked before anything else, for what does not exist too.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -81,12 +84,12 @@ def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.A
             return _error("the answer failed; the agent's log says why", 500)
 
     app = web.Application(middlewares=[guard])
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         view: View = getattr(api, endpoint.name)
         app.router.add_get(f"/v1/{endpoint.path}", _handler(view, endpoint.parameters, is_ready))
 
     async def openapi(_: web.Request) -> web.Response:
-        return _json(document())
+        return _json(document(endpoints))
 
     app.router.add_get("/v1/openapi.json", openapi)
     return app
