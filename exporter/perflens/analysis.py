@@ -274,8 +274,8 @@ class Incident:
     """One incident, from its onset until it is resolved; times in ns since the epoch, ``resolved`` 0 while it is open.
 
     ``id`` is of 8 hex digits and stays the same for host, first cause and subject. ``last_bad`` is the end of the last window in which
-    it showed. ``source`` says whose words ``summary`` has; ``history`` the causes that it had before, as (time, code). One of a fleet has the
-    incidents of hosts that it consists of as ``members``, and ``merged_by`` says what they have in common.
+    it showed. ``source`` says whose words ``summary`` has; ``history`` the causes that it had before, as (time, code). One of a fleet
+    has the incidents of hosts that it consists of as ``members``, and ``merged_by`` says what they have in common.
     """
 
     id: str

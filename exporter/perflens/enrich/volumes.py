@@ -76,6 +76,6 @@ def _hardware(own: Device, by_name: Mapping[str, Device]) -> str:
 
 
 def _persistent(own: Device) -> str:
-    """The name of the persistent volume that the kubelet has mounted from a device. One without a UUID may be that of a pod's own volume."""
+    """The persistent volume that the kubelet has mounted from a device. A name without a UUID may be that of a pod's own volume."""
     names = {match["name"] for point, _ in own.mounts if (match := _PERSISTENT.fullmatch(point))}
     return f"pv.{names.pop()}" if len(names) == 1 else ""

@@ -110,15 +110,15 @@ def _is_local_name(host: str) -> bool:
     return plain and (name in ("localhost", "localhost.") or is_loopback(name))
 
 
-def read_token(path: str) -> bytes:
+def read_token(path: str, key: str = _KEY) -> bytes:
     """Return the token in a file, without the space around it; ConfigError when it cannot be one or others may read it."""
-    token = read_private(path, _KEY).strip()
+    token = read_private(path, key).strip()
     if not token:
-        raise _refused(path, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
+        raise _refused(path, key, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
     if len(token) > LONGEST_TOKEN or any(not 0x21 <= byte <= 0x7E for byte in token):
-        raise _refused(path, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
+        raise _refused(path, key, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
     return token
 
 
-def _refused(path: str, message: str, cure: str) -> ConfigError:
-    return ConfigError((Problem(path, _KEY, message, cure),))
+def _refused(path: str, key: str, message: str, cure: str) -> ConfigError:
+    return ConfigError((Problem(path, key, message, cure),))

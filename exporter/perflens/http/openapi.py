@@ -225,7 +225,7 @@ _SCHEMAS: Mapping[str, Schema] = {
         gaps=_noted(_list(_TEXT), "What could not be measured."),
         recording={
             "oneOf": [_ref("Recording"), {"type": "null"}],
-            "description": "What the rules were applied to, for `perflens analyze --replay`; null of quiet windows, older ones and incidents.",
+            "description": "What the rules were applied to, for `perflens analyze --replay`; null of quiet and of older ones.",
         },
     ),
     "Member": _object(
