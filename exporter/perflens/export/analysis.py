@@ -7,7 +7,7 @@ from typing import Any
 
 from perflens.analysis import Action, Bundle, Fact, Hypothesis, Incident, Member, Recording, Signal, Subject
 
-__all__ = ["bundle", "incident"]
+__all__ = ["bundle", "cause", "incident"]
 
 Json = dict[str, Any]
 
@@ -44,20 +44,21 @@ def _action(action: Action) -> Json:
     }
 
 
-def _cause(cause: Hypothesis, actions: Mapping[str, Action]) -> Json:
+def cause(own: Hypothesis, actions: Mapping[str, Action]) -> Json:
+    """One cause, with what may help."""
     return {
-        "code": cause.code,
-        "score": cause.score,
-        "confidence": cause.confidence,
-        "subject": _subject(cause.subject),
-        "culprit": _subject(cause.culprit) if cause.culprit else None,
-        "victims": [_subject(victim) for victim in cause.victims],
-        "claim": cause.claim,
-        "supporting": list(cause.supporting),
-        "against": list(cause.against),
-        "explains": cause.explains,
-        "contributing": cause.contributing,
-        "actions": [_action(actions[own]) for own in cause.actions if own in actions],
+        "code": own.code,
+        "score": own.score,
+        "confidence": own.confidence,
+        "subject": _subject(own.subject),
+        "culprit": _subject(own.culprit) if own.culprit else None,
+        "victims": [_subject(victim) for victim in own.victims],
+        "claim": own.claim,
+        "supporting": list(own.supporting),
+        "against": list(own.against),
+        "explains": own.explains,
+        "contributing": own.contributing,
+        "actions": [_action(actions[one]) for one in own.actions if one in actions],
     }
 
 
@@ -111,7 +112,7 @@ def bundle(own: Bundle, actions: Mapping[str, Action]) -> Json:
         "slow_seconds": own.impact.seconds,
         "victims": [{"subject": _subject(victim), "seconds": seconds} for victim, seconds in own.impact.victims.items()],
         "facts": [_fact(fact) for fact in own.facts],
-        "causes": [_cause(cause, actions) for cause in own.hypotheses],
+        "causes": [cause(one, actions) for one in own.hypotheses],
         "gaps": list(own.gaps),
         "recording": _recording(own.recording) if own.recording else None,
     }
@@ -147,7 +148,7 @@ def incident(own: Incident, actions: Mapping[str, Action]) -> Json:
         "source": own.source,
         "model": own.model,
         "reopened": own.reopened,
-        "causes": [_cause(cause, actions) for cause in own.causes],
+        "causes": [cause(one, actions) for one in own.causes],
         "members": [_member(one) for one in own.members],
         "merged_by": own.merged_by,
         "history": [{"time_ns": at, "cause": code} for at, code in own.history],

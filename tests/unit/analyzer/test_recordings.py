@@ -23,7 +23,7 @@ from perflens.analyzer.shapes import bundle_of, incident_of, plain
 from perflens.analyzer.signals import Signal, Signals
 from perflens.export import analysis
 from perflens.http.escaped import encode
-from tests.unit.analyzer.scenes import DISK, OTHER, VICTIM, scene, signal
+from tests.unit.analyzer.scenes import DISK, OTHER, VICTIM, signal
 from tests.unit.analyzer.test_causes import CASES
 from tests.unit.analyzer.test_values import INCIDENT
 from tests.unit.analyzer.test_windows import _disk, _window
