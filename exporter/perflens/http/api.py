@@ -98,7 +98,7 @@ def application(api: object, access: Access, is_ready: Callable[[], bool], endpo
 def _handler(view: View, allowed: tuple[str, ...], is_ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if not is_ready():
-            return _error("not ready: the probes are being attached; ask again in a moment", 503)
+            return _error("not ready: it is starting; ask again in a moment", 503)
         return _json(await view(parse(request.query.items(), allowed)))
 
     return handle
