@@ -37,6 +37,9 @@ from perflens.enrich.kubernetes.watch import PodWatch
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
+from perflens.fleet.counts import FleetCounts
+from perflens.fleet.reader import REASONS as READ_REASONS
+from perflens.fleetmetrics import FleetMetrics
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, WebCounts
@@ -52,6 +55,38 @@ NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. 
 BEGIN, END = "<!-- tables: written by `python -m docs.generate` -->", "<!-- end of the tables -->"
 
 LIMITS: Mapping[str, tuple[str, str]] = {
+    "perflens_analysis_telling_failures_total": (
+        "Times that what tells incidents to a model and to Grafana could not be started, for a bug: they are in the API and in the metric.",
+        "Report it, with the log.",
+    ),
+    "perflens_fleet_reads_total": (
+        "Requests of `perflens analyze` to agents. All but `ok` failed, by reason; what an agent told last stands for ten minutes.",
+        "The log names the agent and the reason ([a fleet](troubleshooting.md#a-fleet)).",
+    ),
+    "perflens_fleet_resolve_failures_total": (
+        "Times that `fleet.dns` could not be resolved. The addresses that it had last are asked.",
+        "Look at the headless Service, or at DNS.",
+    ),
+    "perflens_fleet_round_failures_total": (
+        "Rounds that failed by a bug; the next one is made.",
+        "Report it, with the log.",
+    ),
+    "perflens_fleet_incidents_lost_total": (
+        "Incidents that are over because their agent was silent for ten minutes: nobody knows how they ended.",
+        "Look after the hosts that are missing from `perflens_fleet_agents_up`.",
+    ),
+    "perflens_fleet_incidents_dropped_total": (
+        "Incidents of hosts beyond 2,000, or 1,000 that are not merged, counted at each read. They are in their agents' APIs.",
+        "Split the fleet: one `perflens analyze` for each part.",
+    ),
+    "perflens_fleet_incidents_unreadable_total": (
+        "Incidents in the answers of agents that are none of this version.",
+        "Run one version everywhere.",
+    ),
+    "perflens_fleet_agents_left_out": (
+        "Agents beyond 2,000, which are not asked.",
+        "Split the fleet.",
+    ),
     "perflens_analysis_failures_total": (
         "Windows that the analyzer could not look at, for a bug of its own: the log has a traceback. The next window is looked at again.",
         "Report it, with the log.",
@@ -375,8 +410,10 @@ def rendered() -> str:
             for reason in own.wait_reasons:
                 own.wait(found[probe.counted], reason, 1_000_000)
             own.begin(os.getpid() + operation, 77, operation, time.monotonic_ns() - 10_000_000)
+    of_fleet = FleetMetrics(lambda: FleetCounts(reads=dict.fromkeys(("ok", *READ_REASONS), 0)))
     try:
-        return made.page.render(Query()).decode()
+        fleet = b"".join(of_fleet.render(lambda name: name.startswith("perflens_fleet_"))).decode()
+        return made.page.render(Query()).decode() + fleet
     finally:
         made.stop()
 
@@ -427,6 +464,8 @@ def metrics() -> str:
             "",
             "What the agent serves at `/metrics`, in the order of the page. All names begin with `perflens_`; times are in seconds.",
             "Beside them stand the `process_*` and `python_*` metrics of the Prometheus client library, with their usual meaning.",
+            "The last, `perflens_fleet_*`, are those of [`perflens analyze`](analyzer.md#beside-a-fleet), which serves them at `:9436`",
+            "with those of incidents, of a model and of Grafana.",
             "",
             "| metric | type | labels | meaning |",
             "|---|---|---|---|",

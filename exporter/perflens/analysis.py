@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,9 +16,14 @@ __all__ = [
     "Hypothesis",
     "Impact",
     "Incident",
+    "Member",
+    "MergedBy",
     "Polarity",
     "Quality",
+    "Recording",
+    "Scene",
     "Severity",
+    "Signal",
     "Source",
     "State",
     "Subject",
@@ -37,18 +42,22 @@ Verdict = Literal["incident", "benign", "insufficient_evidence"]
 Severity = Literal["warning", "critical"]
 State = Literal["open", "resolved"]
 Source = Literal["rules", "llm", "rules+llm"]
+MergedBy = Literal["", "volume", "workload", "cause"]
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What something is said of. ``name`` is escaped and bounded: a device's, an owner's unit, ``comm[pid]``, a path; empty for the host.
 
-    ``volume`` identifies a device or its hardware beyond this host (its WWN or volume handle), empty where nothing does.
+    ``volume`` identifies a device or its hardware beyond this host (its WWN or volume handle), ``workload`` what an owner is a part of in
+    the cluster (``namespace/Kind/name``); both are empty where nothing does. They tell more of the same subject, so they do not make
+    another one of it.
     """
 
     kind: SubjectKind
     name: str = ""
-    volume: str = ""
+    volume: str = field(default="", compare=False)
+    workload: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.name or self.kind
@@ -83,6 +92,58 @@ class Fact:
     def ratio(self) -> float | None:
         """How many times its baseline it is; None without one, or where it was 0."""
         return self.value / self.baseline if self.baseline else None
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One number: see ``Fact``. ``baseline`` is None until there is one.
+
+    If it ``counts``, a window without it had 0 of it; a window without a mean had none.
+    """
+
+    metric: str
+    subject: Subject
+    value: float
+    unit: str
+    text: str
+    source: str
+    samples: int = 1
+    quality: Quality = "exact"
+    baseline: float | None = None
+    detail: str = ""
+    counts: bool = True
+
+    @property
+    def key(self) -> tuple[str, Subject]:
+        """What its baseline is kept by."""
+        return self.metric, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Who is slow, and where: seconds of slow operations by owner, by disk and owner, and by owner and what it waited for.
+
+    ``culprits`` are those to blame by kind: the owners with most of each disk's time by disk (kind ``device``), the owner with most of
+    the CPU's and the parent of most new processes, by the host.
+    """
+
+    victims: Mapping[Subject, float]
+    on_device: Mapping[Subject, Mapping[Subject, float]]
+    waits: Mapping[Subject, Mapping[str, float]]
+    culprits: Mapping[tuple[str, Subject], Sequence[Subject]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a window was judged by, so that it can be judged again: the scene, the signals of those in it, and the latest changes.
+
+    One that is not ``complete`` was too much to be kept whole: judged again, it may come to something else.
+    """
+
+    scene: Scene
+    signals: tuple[Signal, ...]
+    changes: tuple[Signal, ...] = ()
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +198,8 @@ class Impact:
 class Bundle:
     """The evidence of one window, from ``start`` to ``end``; ``onset`` is when it began, 0 when nothing did. Times in ns since the epoch.
 
-    ``hypotheses`` are those that score at all, the best first; ``gaps`` says what could not be measured.
+    ``hypotheses`` are those that score at all, the best first; ``gaps`` says what could not be measured. ``recording`` is there for the
+    last minutes in which something was slow.
     """
 
     host: str
@@ -149,6 +211,7 @@ class Bundle:
     hypotheses: tuple[Hypothesis, ...]
     verdict: Verdict
     gaps: tuple[str, ...] = ()
+    recording: Recording | None = None
 
     def fact(self, identity: str) -> Fact:
         """Return a fact by its id; KeyError when there is none."""
@@ -176,7 +239,8 @@ class AnalysisCounts:
     """What the analyzer has done: ``windows`` it looked at, those with an ``impact``, those that ``failed``, and the ``seconds`` it took.
 
     ``active`` has (cause, subject, severity) of each incident that is open, ``opened`` how many there were by cause, ``unwritten`` how
-    often the state file could not be written.
+    often the state file could not be written, ``untold`` how often what tells incidents could not be started. ``early`` are those of
+    the windows that pressure asked for.
     """
 
     windows: int = 0
@@ -184,9 +248,25 @@ class AnalysisCounts:
     failed: int = 0
     seconds: float = 0.0
     unwritten: int = 0
+    untold: int = 0
+    early: int = 0
     active: tuple[tuple[str, str, str], ...] = ()
     opened: Mapping[str, int] = field(default_factory=dict)
     telling: TellingCounts = field(default_factory=TellingCounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A host's incident as a part of one of the fleet. Times in ns since the epoch."""
+
+    host: str
+    id: str
+    state: State
+    severity: Severity
+    cause: str
+    subject: Subject
+    opened: int
+    updated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +274,8 @@ class Incident:
     """One incident, from its onset until it is resolved; times in ns since the epoch, ``resolved`` 0 while it is open.
 
     ``id`` is of 8 hex digits and stays the same for host, first cause and subject. ``last_bad`` is the end of the last window in which
-    it showed. ``source`` says whose words ``summary`` has; ``history`` the causes that it had before, as (time, code).
+    it showed. ``source`` says whose words ``summary`` has; ``history`` the causes that it had before, as (time, code). One of a fleet
+    has the incidents of hosts that it consists of as ``members``, and ``merged_by`` says what they have in common.
     """
 
     id: str
@@ -212,6 +293,8 @@ class Incident:
     model: str = ""
     history: tuple[tuple[int, str], ...] = ()
     reopened: int = 0
+    members: tuple[Member, ...] = ()
+    merged_by: MergedBy = ""
 
     @property
     def cause(self) -> str:

@@ -15,7 +15,7 @@ from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
 from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts, WebCounts
 
-__all__ = ["SelfMetrics"]
+__all__ = ["OwnMetrics", "SelfMetrics", "build_info", "counter", "gauge", "incident_metrics", "telling_metrics"]
 
 _PROBE = ("probe",)
 _DETAILS = {
@@ -45,11 +45,13 @@ _Make = Callable[..., GaugeMetricFamily] | Callable[..., CounterMetricFamily]
 _Declared = Sequence[tuple[str, _Make, str, str, str]]
 
 
-def _gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
+def gauge(name: str, text: str, *label_names: str) -> GaugeMetricFamily:
+    """Return an empty family of gauges."""
     return GaugeMetricFamily(f"perflens_{name}", text, labels=label_names)
 
 
-def _counter(name: str, text: str, *label_names: str) -> CounterMetricFamily:
+def counter(name: str, text: str, *label_names: str) -> CounterMetricFamily:
+    """Return an empty family of counters."""
     return CounterMetricFamily(f"perflens_{name}", text, labels=label_names)
 
 
@@ -62,7 +64,7 @@ class _StatusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         status = self._read()
-        yield from _build()
+        yield from build_info()
         yield from _probes(status)
         yield from _ledgers(status)
         yield from _tables(status)
@@ -74,10 +76,10 @@ class _StatusCollector(Collector):
             yield from _kubernetes(status.kubernetes)
         if status.web:
             yield from _web(status.web)
-        reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
+        reloaded = gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
-        at = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
+        at = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
         at.add_metric((), status.reload_succeeded_at)
         yield at
 
@@ -87,61 +89,79 @@ def _web(own: WebCounts) -> Iterator[Metric]:
         ("last_reload_successful", "Whether the web configuration could be used when it was last read.", own.reload_succeeded),
         ("last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", own.reload_succeeded_at),
     ):
-        gauge = _gauge(f"web_config_{name}", text)
-        gauge.add_metric((), value)
-        yield gauge
+        state = gauge(f"web_config_{name}", text)
+        state.add_metric((), value)
+        yield state
     for name, text, counts in (
         ("web_requests_refused", "Requests that the web configuration turned away, by reason.", own.refused),
         ("web_handshakes_failed", "TLS handshakes that failed: for the client's certificate, or for anything else.", own.handshakes_failed),
     ):
-        counter = _counter(name, text, "reason")
+        refused = counter(name, text, "reason")
         for reason, count in counts.items():
-            counter.add_metric((reason,), count)
-        yield counter
+            refused.add_metric((reason,), count)
+        yield refused
 
 
-def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
-    active = _gauge("incident_active", "Incidents that are open: 1 each.", "cause", "subject", "severity")
+def incident_metrics(own: AnalysisCounts) -> Iterator[Metric]:
+    """Yield the incidents that are open and those that were opened, and what may hinder that they are known."""
+    active = gauge("incident_active", "Incidents that are open: 1 each.", "cause", "subject", "severity")
     for labels in dict.fromkeys(own.active):
         active.add_metric(labels, 1)
     yield active
-    opened = _counter("incidents", "Incidents that were opened, by their first cause.", "cause")
+    opened = counter("incidents", "Incidents that were opened, by their first cause.", "cause")
     for cause, count in sorted(own.opened.items()):
         opened.add_metric((cause,), count)
     yield opened
-    for name, text, value in (
-        ("analysis_windows", "Windows that the analyzer looked at.", own.windows),
-        ("analysis_impacts", "Windows in which operations were slow enough to ask why.", own.impacts),
-        ("analysis_failures", "Windows that the analyzer could not look at.", own.failed),
-        ("analysis_duration_seconds", "Time that the analyzer took.", own.seconds),
+    yield from _numbers(
         ("analysis_state_write_failures", "Times that the incidents could not be written to the state file.", own.unwritten),
-    ):
-        counter = _counter(name, text)
-        counter.add_metric((), value)
-        yield counter
+        ("analysis_telling_failures", "Times that what tells incidents to a model and to Grafana could not be started.", own.untold),
+    )
+
+
+def telling_metrics(own: AnalysisCounts) -> Iterator[Metric]:
+    """Yield what became of questions to a model and of annotations."""
     yield from _labelled(_LLM, own.telling.llm)
     yield from _labelled(_GRAFANA, own.telling.grafana)
 
 
+def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
+    yield from incident_metrics(own)
+    yield from _numbers(
+        ("analysis_windows", "Windows that the analyzer looked at.", own.windows),
+        ("analysis_early_windows", "Windows that it looked at early, because tasks waited for a resource.", own.early),
+        ("analysis_impacts", "Windows in which operations were slow enough to ask why.", own.impacts),
+        ("analysis_failures", "Windows that the analyzer could not look at.", own.failed),
+        ("analysis_duration_seconds", "Time that the analyzer took.", own.seconds),
+    )
+    yield from telling_metrics(own)
+
+
+def _numbers(*declared: tuple[str, str, float]) -> Iterator[Metric]:
+    for name, text, value in declared:
+        own = counter(name, text)
+        own.add_metric((), value)
+        yield own
+
+
 _LLM = (
-    ("requests", _counter, "llm_requests", "Questions to the model, by what became of them.", "outcome"),
-    ("claims", _counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
-    ("tokens", _counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
+    ("requests", counter, "llm_requests", "Questions to the model, by what became of them.", "outcome"),
+    ("claims", counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
+    ("tokens", counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
 )
 _GRAFANA = (
-    ("delivered", _counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
-    ("failed", _counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
-    ("dropped", _counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
+    ("delivered", counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
+    ("failed", counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
+    ("dropped", counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
 )
 _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
-    "count": (_counter, "llm_answers", "Questions that a request was sent for."),
-    "sum": (_counter, "llm_duration_seconds", "Time that they took."),
-    "usage_missing": (_counter, "llm_usage_missing", "Answers whose server told no tokens."),
-    "rule_disagreements": (_counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
-    "tokens_remaining": (_gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
-    "breaker_open": (_gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
-    "pending": (_gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
-    "up": (_gauge, "sink_up", "Whether Grafana gave a proper answer last."),
+    "count": (counter, "llm_answers", "Questions that a request was sent for."),
+    "sum": (counter, "llm_duration_seconds", "Time that they took."),
+    "usage_missing": (counter, "llm_usage_missing", "Answers whose server told no tokens."),
+    "rule_disagreements": (counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
+    "tokens_remaining": (gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
+    "breaker_open": (gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
+    "pending": (gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
+    "up": (gauge, "sink_up", "Whether Grafana gave a proper answer last."),
 }
 
 
@@ -162,10 +182,10 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
 
 
 def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
-    up = _gauge("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.")
+    up = gauge("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.")
     up.add_metric((), own.up)
     yield up
-    pods = _gauge("kubernetes_pods", "Pods of this node whose names are known, and those that are gone and remembered.", "state")
+    pods = gauge("kubernetes_pods", "Pods of this node whose names are known, and those that are gone and remembered.", "state")
     for state, count in own.pods.items():
         pods.add_metric((state,), count)
     yield pods
@@ -175,32 +195,33 @@ def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
         ("kubernetes_names_unresolved", "Owners whose series carry an id, because their name did not come in time.", "of", own.unresolved),
     )
     for name, text, label, counts in by_label:
-        counter = _counter(name, text, label)
+        counted = counter(name, text, label)
         for value, count in counts.items():
-            counter.add_metric((value,), count)
-        yield counter
+            counted.add_metric((value,), count)
+        yield counted
     for name, text, number in (
         ("kubernetes_lists", "Times that all pods were listed.", own.lists),
         ("kubernetes_pods_refused", "Pods that the API server told without a proper name, or of another node.", own.refused),
         ("kubernetes_pods_evicted", "Pods that are gone and were forgotten before their time.", own.evicted),
     ):
-        single = _counter(name, text)
+        single = counter(name, text)
         single.add_metric((), number)
         yield single
 
 
-def _build() -> Iterator[Metric]:
-    info = _gauge("build_info", "Version of the agent and of the interpreter that runs it.", "version", "python_version")
+def build_info() -> Iterator[Metric]:
+    """Yield what runs."""
+    info = gauge("build_info", "Version of the agent and of the interpreter that runs it.", "version", "python_version")
     info.add_metric((__version__, platform.python_version()), 1)
     yield info
 
 
 def _probes(status: AgentStatus) -> Iterator[Metric]:
-    attached = _gauge("probe_attached", "Whether a probe is attached.", *_PROBE)
-    waits = _gauge(
+    attached = gauge("probe_attached", "Whether a probe is attached.", *_PROBE)
+    waits = gauge(
         "probe_waits_attached", "Whether the programs are attached that split an operation's time by what it waited for.", *_PROBE
     )
-    info = _gauge("probe_info", "By which mechanism a probe is attached.", "probe", "mechanism")
+    info = gauge("probe_info", "By which mechanism a probe is attached.", "probe", "mechanism")
     for probe in status.probes:
         attached.add_metric((probe.name,), probe.attached)
         waits.add_metric((probe.name,), probe.waits)
@@ -210,15 +231,15 @@ def _probes(status: AgentStatus) -> Iterator[Metric]:
 
 
 def _ledgers(status: AgentStatus) -> Iterator[Metric]:
-    entered = _counter("probe_operations_entered", "Operations that began.", *_PROBE)
-    outcomes = _counter("probe_operations", "Operations by what became of them.", "probe", "outcome")
-    in_flight = _gauge("probe_operations_in_flight", "Operations that have not ended yet.", *_PROBE)
-    missed = _counter("probe_missed", "Runs of a program that the kernel left out, by the reason.", "probe", "program", "reason")
-    unlisted = _gauge(
+    entered = counter("probe_operations_entered", "Operations that began.", *_PROBE)
+    outcomes = counter("probe_operations", "Operations by what became of them.", "probe", "outcome")
+    in_flight = gauge("probe_operations_in_flight", "Operations that have not ended yet.", *_PROBE)
+    missed = counter("probe_missed", "Runs of a program that the kernel left out, by the reason.", "probe", "program", "reason")
+    unlisted = gauge(
         "probe_in_flight_unlisted", "Operations past their threshold of which the age was not read: there were too many.", *_PROBE
     )
-    attributed = _counter("probe_requests_attributed", "Requests by the method that found whose they are.", "probe", "method")
-    details = {name: _counter(f"probe_{name}", text, *_PROBE) for name, text in _DETAILS.items()}
+    attributed = counter("probe_requests_attributed", "Requests by the method that found whose they are.", "probe", "method")
+    details = {name: counter(f"probe_{name}", text, *_PROBE) for name, text in _DETAILS.items()}
     for probe, ledger in status.ledgers.items():
         entered.add_metric((probe,), ledger.entered)
         in_flight.add_metric((probe,), ledger.in_flight)
@@ -236,8 +257,8 @@ def _ledgers(status: AgentStatus) -> Iterator[Metric]:
 
 
 def _events(status: AgentStatus) -> Iterator[Metric]:
-    events = _counter("slow_events", "Slow operations by what became of them as events.", "probe", "outcome")
-    unattributed = _counter("unattributed_seconds", "Time of operations off the CPU of which a switch or wake-up was missed.", *_PROBE)
+    events = counter("slow_events", "Slow operations by what became of them as events.", "probe", "outcome")
+    unattributed = counter("unattributed_seconds", "Time of operations off the CPU of which a switch or wake-up was missed.", *_PROBE)
     for probe, counts in status.events.items():
         for outcome in ("emitted", "suppressed", "ring_full", "buffer_busy"):
             events.add_metric((probe, outcome), getattr(counts, outcome))
@@ -248,69 +269,69 @@ def _events(status: AgentStatus) -> Iterator[Metric]:
 
 def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
     for name, text in _EVIDENCE.items():
-        family = _counter(f"slow_events_{name}", text, *_PROBE)
+        family = counter(f"slow_events_{name}", text, *_PROBE)
         for probe, count in getattr(counts, name).items():
             family.add_metric((probe,), count)
         yield family
-    created = _counter("spans_made", "Spans that were made: exported, rejected, failed, or in the queue.")
+    created = counter("spans_made", "Spans that were made: exported, rejected, failed, or in the queue.")
     created.add_metric((), counts.spans.get("created", 0))
-    spans = _counter("spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome")
-    queued = _gauge("spans_in_queue", "Spans that wait to be sent.")
+    spans = counter("spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome")
+    queued = gauge("spans_in_queue", "Spans that wait to be sent.")
     for outcome, count in counts.spans.items():
         if outcome not in ("created", "in_queue"):
             spans.add_metric((outcome,), count)
     queued.add_metric((), counts.spans.get("in_queue", 0))
-    frames = _counter("user_frames", "Frames of user stacks with a function's name, and without.", "outcome")
+    frames = counter("user_frames", "Frames of user stacks with a function's name, and without.", "outcome")
     for outcome, count in counts.frames.items():
         frames.add_metric((outcome,), count)
-    evicted = _counter("evicted", "What a table of the last minutes had to give up before its time.", "table")
+    evicted = counter("evicted", "What a table of the last minutes had to give up before its time.", "table")
     for table, count in counts.evicted.items():
         evicted.add_metric((table,), count)
-    of_processes = _counter("process_events", "Processes and cgroups that came and went, by what became of the event.", "outcome")
+    of_processes = counter("process_events", "Processes and cgroups that came and went, by what became of the event.", "outcome")
     for outcome in ("emitted", "ring_full"):
         of_processes.add_metric((outcome,), counts.process_events.get(outcome, 0))
     yield of_processes
     for outcome, text in (("read", "Events of processes taken out of the ring."), ("undecodable", "Of these, not laid out as declared.")):
-        own = _counter(f"process_events_{outcome}", text)
+        own = counter(f"process_events_{outcome}", text)
         own.add_metric((), counts.process_events.get(outcome, 0))
         yield own
-    processes = _gauge("processes", "Processes in the table of processes.")
+    processes = gauge("processes", "Processes in the table of processes.")
     processes.add_metric((), counts.processes)
     yield from (created, spans, queued, frames, evicted, processes)
     for name, text in _SYMBOLS.items():
-        family = _counter(f"symbol_{name}", text)
+        family = counter(f"symbol_{name}", text)
         family.add_metric((), counts.symbols.get(name, 0))
         yield family
 
 
 def _tables(status: AgentStatus) -> Iterator[Metric]:
-    used = _gauge("cells_used", "Histogram cells in use in the kernel.", *_PROBE)
-    capacity = _gauge("cells_capacity", "Histogram cells that the kernel has.", *_PROBE)
+    used = gauge("cells_used", "Histogram cells in use in the kernel.", *_PROBE)
+    capacity = gauge("cells_capacity", "Histogram cells that the kernel has.", *_PROBE)
     for probe, (count, limit) in status.cells.items():
         used.add_metric((probe,), count)
         capacity.add_metric((probe,), limit)
-    series = _gauge("series", "Series of a metric, each of a histogram's counted once.", "metric")
-    dropped = _counter("series_dropped", "Cells bound to an `other` series because the metric had reached its limit.", "metric")
-    expired = _counter("series_expired", "Series removed because their owner was gone for longer than series.expiry.", "metric")
+    series = gauge("series", "Series of a metric, each of a histogram's counted once.", "metric")
+    dropped = counter("series_dropped", "Cells bound to an `other` series because the metric had reached its limit.", "metric")
+    expired = counter("series_expired", "Series removed because their owner was gone for longer than series.expiry.", "metric")
     for metric, count in status.series.items():
         series.add_metric((metric,), count)
         dropped.add_metric((metric,), status.series_dropped[metric])
         expired.add_metric((metric,), status.series_expired[metric])
-    owners = _gauge("owners", "Owners whose name is kept.")
+    owners = gauge("owners", "Owners whose name is kept.")
     owners.add_metric((), status.owners)
-    unnamed = _counter("owners_unnamed", "Owners whose cgroup path could not be read in full.")
+    unnamed = counter("owners_unnamed", "Owners whose cgroup path could not be read in full.")
     unnamed.add_metric((), status.owners_unnamed)
-    cut = _counter("owners_name_cut", "Owners whose name was longer than a label may be, and lost its beginning.")
+    cut = counter("owners_name_cut", "Owners whose name was longer than a label may be, and lost its beginning.")
     cut.add_metric((), status.owners_cut)
     yield from (used, capacity, series, dropped, expired, owners, unnamed, cut)
 
 
-class SelfMetrics:
-    """A registry of its own, with the metrics of the process and the interpreter beside the agent's."""
+class OwnMetrics:
+    """A registry of its own, with the metrics of the process and the interpreter beside those of a collector."""
 
-    def __init__(self, read: Callable[[], AgentStatus]) -> None:
+    def __init__(self, collector: Collector) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_StatusCollector(read))
+        self._registry.register(collector)
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -318,6 +339,13 @@ class SelfMetrics:
     def render(self, wanted: Callable[[str], bool], form: Format = TEXT) -> Iterator[bytes]:
         """Yield the own metrics that are wanted, in a format."""
         return form.client([metric for metric in self._registry.collect() if wanted(_exposed(metric))])
+
+
+class SelfMetrics(OwnMetrics):
+    """Those of the agent."""
+
+    def __init__(self, read: Callable[[], AgentStatus]) -> None:
+        super().__init__(_StatusCollector(read))
 
 
 def _exposed(metric: Metric) -> str:

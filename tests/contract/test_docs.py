@@ -92,7 +92,11 @@ def test_every_counter_is_explained(families: dict[str, generate.Metric]) -> Non
 
     assert counters - explained == {
         "perflens_analysis_duration_seconds_total",
+        "perflens_analysis_early_windows_total",
         "perflens_analysis_impacts_total",
+        "perflens_fleet_merges_total",
+        "perflens_fleet_round_duration_seconds_total",
+        "perflens_fleet_rounds_total",
         "perflens_analysis_windows_total",
         "perflens_incidents_total",
         "perflens_kubernetes_events_total",

@@ -39,8 +39,10 @@ FIELDS = (  # whose texts are names of fields and states: of what the API answer
     "exporter/perflens/http/parameters.py",
     "exporter/perflens/analysis.py",
     "exporter/perflens/agent/analyzing.py",
+    "exporter/perflens/agent/fleet.py",
     "exporter/perflens/analyzer/",
     "exporter/perflens/annotate/",
+    "exporter/perflens/fleet/",
 )
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")
 

@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from perflens.agent.pressure import Looks
 from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore, Wanted
 from perflens.aggregate.starts import Starts
 from perflens.aggregate.timeline import Timeline
-from perflens.analysis import AnalysisCounts, Bundle, Incident, TellingCounts
+from perflens.analysis import AnalysisCounts, Bundle, Incident, Subject, TellingCounts
 from perflens.analyzer.analyst import Analyst
 from perflens.analyzer.changes import Changes
 from perflens.analyzer.incidents import Explanation, Incidents
@@ -30,10 +31,11 @@ from perflens.analyzer.totals import Totals
 from perflens.analyzer.window import Window
 from perflens.enrich.processes import Processes
 from perflens.enrich.units import shown
+from perflens.enrich.volumes import volumes
 from perflens.logs import fields
 from perflens.model import Device, Evidence, ProcessKey
 
-__all__ = ["Analyzing", "Parts"]
+__all__ = ["Analyzing", "Parts", "this_host"]
 
 _log = logging.getLogger("perflens")
 
@@ -52,7 +54,8 @@ class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
     ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
-    cgroup behind each owner's name; ``name_of`` the name of an owner's id.
+    cgroup behind each owner's name; ``name_of`` the name of an owner's id, ``workloads`` the ``namespace/Kind/name`` of each name that
+    is part of one.
     """
 
     worker: ThreadPoolExecutor
@@ -63,9 +66,10 @@ class Parts:
     timeline: Timeline
     starts: Starts
     processes: Processes
-    devices: Callable[[], Iterable[Device]]
+    devices: Callable[[], Sequence[Device]]
     name_of: Callable[[int], str]
     probes: frozenset[str]
+    workloads: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,49 +82,69 @@ class _Sample:
 @dataclass(frozen=True, slots=True)
 class _Drained:
     slow: tuple[float, ...]
-    spawned: int
+    seconds: float
     parents: Counter[ProcessKey]
     programs: tuple[tuple[str, str], ...]
     named: Mapping[ProcessKey, tuple[ProcessKey, ...]]
     names: Mapping[ProcessKey, str]
 
 
-class Analyzing:
-    """Looks every ten seconds at the last twenty. Its thread owns the analyst, the changes and the samples.
+def this_host() -> str:
+    """Return the name under which incidents of this host are told."""
+    return shown(socket.gethostname())
 
-    ``tell`` makes, once the event loop runs, what tells the incidents of a host.
+
+class Analyzing:
+    """Looks every ten seconds at the last twenty, and between when there is pressure. Its thread owns the analyst, changes and samples.
+
+    ``tell`` makes, once the event loop runs, what tells the incidents of a host; ``procfs`` is where pressure is told, empty for nowhere.
     """
 
-    def __init__(self, parts: Parts, reader: HostReader, state: StateFile, tell: Callable[[str], Telling]) -> None:
+    def __init__(self, parts: Parts, reader: HostReader, state: StateFile, tell: Callable[[str], Telling], procfs: str = "") -> None:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyst")
-        self.host = shown(socket.gethostname())
+        self.host = this_host()
         self._parts, self._reader, self._state, self._make_telling = parts, reader, state, tell
         self._telling: Telling | None = None
+        self._procfs = procfs
         self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
         self._changes = Changes(shown)
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
         self._began = time.time_ns()
-        self._looks = self._impacts = self._failed = 0
+        self._looks = self._impacts = self._failed = self._untold = self._early = 0
+        self._drained_at = time.monotonic()
         self._seconds = 0.0
         self._opened: Counter[str] = Counter()
         self._logged = {own.id: (own.state, own.cause) for own in self._analyst.incidents.all}
 
     async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:
         """Look until ``wait`` says that it is over; a look that fails is counted, and the next one goes on."""
-        self._telling = telling = self._make_telling(self.host)
-        while not await wait(_EVERY):
-            try:
-                telling.tell(await self._look(), self._explained)
-            except Exception:
-                self._failed += 1
-                _log.exception("the analyzer could not look at a window")
+        self._telling = telling = self._start_telling()
+        looks = Looks(self._procfs, _EVERY)
+        try:
+            while (why := await looks.next(wait)) != "ended":
+                try:
+                    telling.tell(await self._look(early=why == "early"), self._explained)
+                except Exception:
+                    self._failed += 1
+                    _log.exception("the analyzer could not look at a window")
+        finally:
+            looks.close()
+
+    def _start_telling(self) -> Telling:
+        """What tells incidents; without it they are in the API, in the metric and in the log."""
+        try:
+            return self._make_telling(self.host)
+        except Exception:
+            self._untold += 1
+            _log.exception("incidents are not told to others")
+            return Telling(None, None)
 
     def counts(self) -> AnalysisCounts:
         """Return what it has done; any thread may ask."""
         active = tuple((own.cause, str(own.subject), own.severity) for own in self._analyst.incidents.open)
         done = self._looks, self._impacts, self._failed, self._seconds
         telling = self._telling.counts() if self._telling else TellingCounts()
-        return AnalysisCounts(*done, self._state.failed, active, dict(self._opened), telling)
+        return AnalysisCounts(*done, self._state.failed, self._untold, self._early, active, dict(self._opened), telling)
 
     def incidents(self) -> list[Incident]:
         """Return the incidents that are kept, the newest first; on its thread."""
@@ -134,13 +158,13 @@ class Analyzing:
         run = asyncio.get_running_loop().run_in_executor
         return await run(self.executor, self._analyst.incidents.explained, identity, told)
 
-    async def _look(self) -> list[Incident]:
+    async def _look(self, *, early: bool) -> list[Incident]:
         parts, run = self._parts, asyncio.get_running_loop().run_in_executor
         totals, paths = await run(parts.worker, parts.snapshot)
         since = self._samples[0].wall if self._samples else time.time_ns() - _WINDOW
         events = await run(parts.explainer, self._events, since)
         drained = await run(parts.drainer, self._drained)
-        return await run(self.executor, self._judge, totals, paths, events, drained)
+        return await run(self.executor, self._judge, totals, paths, events, drained, early)
 
     def _events(self, since: int) -> list[Evidence]:
         store, probes = self._parts.store, sorted(self._parts.probes)
@@ -157,19 +181,24 @@ class Analyzing:
         known = {key: parts.processes.get(key) for key in {*most, *(own for line in lines.values() for own in line)}}
         names = {key: f"{shown(own.comm)}[{key.pid}]" for key, own in known.items() if own}
         programs = tuple((parts.name_of(owner), path) for owner, path in parts.starts.new_programs())
-        return _Drained(slow, parents.total(), parents, programs, lines, names)
+        before, self._drained_at = self._drained_at, time.monotonic()
+        return _Drained(slow, self._drained_at - before, parents, programs, lines, names)
 
-    def _judge(self, totals: Totals, paths: Mapping[str, str], events: Sequence[Evidence], drained: _Drained) -> list[Incident]:
+    def _judge(
+        self, totals: Totals, paths: Mapping[str, str], events: Sequence[Evidence], drained: _Drained, early: bool
+    ) -> list[Incident]:
         """Return the incidents that are to be told: those that changed, and those that are open still."""
         began, now = time.perf_counter(), time.time_ns()
         sample = _Sample(now, totals, self._reader.read(paths))
         before = self._before(sample)
         self._note_changes(paths, drained, now)
-        self._samples.append(sample)
+        if not early:
+            self._samples.append(sample)  # those in turn are enough for the begin of a window
         changed: tuple[Incident, ...] = ()
         if before:
             self._looks += 1
-            look = self._analyst.look(self._window(before, sample, events, drained))
+            self._early += early
+            look = self._analyst.look(self._window(before, sample, events, drained), early=early)
             self._impacts += look.impact
             changed = look.changed
             for incident in changed:
@@ -192,7 +221,8 @@ class Analyzing:
 
     def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
         moved, counted = delta(before.reading, now.reading), now.totals.since(before.totals)
-        numbers = {f"{own.number[0]}:{own.number[1]}": own.name for own in self._parts.devices()}
+        devices = self._parts.devices()
+        numbers = {f"{own.number[0]}:{own.number[1]}": own.name for own in devices}
         seconds = max(1, round((now.wall - before.wall) / _SECOND))
         recent = [own for own in events if own.event.in_progress or own.wall_start + own.event.duration >= before.wall]
         return Window(
@@ -206,6 +236,7 @@ class Analyzing:
             drained.slow[-seconds:],
             drained.slow[:-seconds],
             now.reading.gaps,
+            _identities(volumes(devices), self._parts.workloads()),
         )
 
     @staticmethod
@@ -215,7 +246,7 @@ class Analyzing:
         if moved:
             yield from host_signals(moved, reading, counted, numbers)
         cpus = reading.cpu.cpus if reading.cpu else 1
-        yield from start_signals(drained.spawned, _EVERY, cpus, drained.parents, drained.named, drained.names)
+        yield from start_signals(drained.parents.total(), drained.seconds, cpus, drained.parents, drained.named, drained.names)
 
     def _log_change(self, incident: Incident) -> None:
         """Log what is new: an incident that opens, changes its cause, or ends."""
@@ -235,3 +266,10 @@ class Analyzing:
             await self._telling.close()
         await asyncio.get_running_loop().run_in_executor(self.executor, lambda: self._state.write(self._analyst.incidents.all))
         self.executor.shutdown()
+
+
+def _identities(of_devices: Mapping[str, str], of_owners: Mapping[str, str]) -> dict[Subject, Subject]:
+    """Return the subjects of which more is known than their name, as they are known."""
+    known = [Subject("device", name, volume=volume) for name, volume in of_devices.items()]
+    known += [Subject("owner", unit, workload=workload) for unit, workload in of_owners.items()]
+    return {own: own for own in known}

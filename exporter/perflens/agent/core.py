@@ -202,8 +202,10 @@ class Agent:
             self.devices.all,
             self._name_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
+            self._owners.workloads,
         )
-        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host, tokens))
+        state = StateFile(self.settings.analyzer.state_file)
+        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens), self.settings.path.procfs)
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from perflens.analyzer.llm.explainer import Model
     from perflens.annotate.sink import GrafanaSink
 
-__all__ = ["Telling", "Tokens", "telling", "tokens_of"]
+__all__ = ["Telling", "Tokens", "model_of", "telling", "tokens_of"]
 
 _log = logging.getLogger("perflens")
 
@@ -132,10 +132,11 @@ def tokens_of(settings: Settings, environment: Mapping[str, str] = os.environ) -
 
 def telling(settings: Settings, host: str, tokens: Tokens) -> Telling:
     """Return what the settings ask for. What is not asked for is not imported."""
-    return Telling(_model(settings, tokens.llm), _sink(settings, host, tokens.grafana))
+    return Telling(model_of(settings, tokens.llm), _sink(settings, host, tokens.grafana))
 
 
-def _model(settings: Settings, token: Token) -> Model | None:
+def model_of(settings: Settings, token: Token) -> Model | None:
+    """Return the model that is asked; None when there is none that can be."""
     own = settings.llm
     chosen = LlmSettings(
         base_url=own.base_url,

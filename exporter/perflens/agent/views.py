@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from perflens import __version__
-from perflens.agent.analyzing import Analyzing
+from perflens.agent.analyzing import Analyzing, this_host
 from perflens.agent.explainer import Explainer, wall_offset
 from perflens.agent.intake import Intake
 from perflens.aggregate.evidence import Wanted
@@ -51,15 +51,15 @@ class Views:
             timeline=drained(self._timeline),
             events=explained(self._events),
             stacks=explained(self._stacks),
-            incidents=self._analyzed("incidents", self._incidents),
-            analyses=self._analyzed("analyses", self._analyses),
+            incidents=self._analyzed({"host": this_host(), "incidents": []}, self._incidents),
+            analyses=self._analyzed({"analyses": []}, self._analyses),
         )
 
-    def _analyzed(self, name: str, work: Callable[[Analyzing, Query], Any]) -> View:
-        """Without the analyzer there are none."""
+    def _analyzed(self, none: Any, work: Callable[[Analyzing, Query], Any]) -> View:
+        """Without the analyzer the answer is ``none``."""
         own = self._analyzing
         if own is None:
-            return self._on(self._drainer)(lambda _: {name: []})
+            return self._on(self._drainer)(lambda _: none)
         return self._on(own.executor)(lambda query: work(own, query))
 
     @staticmethod
@@ -128,7 +128,7 @@ class Views:
     @staticmethod
     def _incidents(own: Analyzing, query: Query) -> Any:
         found = [one for one in own.incidents() if query.state in ("", one.state) and query.id in ("", one.id)]
-        return {"incidents": [analysis.incident(one, ACTIONS) for one in found[: query.limit]]}
+        return {"host": own.host, "incidents": [analysis.incident(one, ACTIONS) for one in found[: query.limit]]}
 
     @staticmethod
     def _analyses(own: Analyzing, query: Query) -> Any:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from perflens.analysis import Bundle, Impact, Incident, Verdict
+from perflens.analysis import Bundle, Impact, Incident, Scene
 from perflens.analyzer.baseline import Baseline
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.causes import discover
-from perflens.analyzer.facts import facts_of, hypotheses_of
+from perflens.analyzer.conclusion import Conclusion, conclusion, recording_of
+from perflens.analyzer.identities import identified, identified_scene
 from perflens.analyzer.incidents import Incidents, is_impact
-from perflens.analyzer.judge import Finding, Scene, judge
 from perflens.analyzer.measures.operations import operation_signals
 from perflens.analyzer.measures.requests import device_culprits, request_signals
 from perflens.analyzer.onset import onset
@@ -24,7 +24,7 @@ __all__ = ["Analyst", "Look"]
 
 _SECOND = 1_000_000_000
 _KEPT = 120
-_KNOWN_AT = 0.35
+_RECORDED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +46,40 @@ class Analyst:
         self.bundles: deque[Bundle] = deque(maxlen=_KEPT)
         self.windows = 0
 
-    def look(self, window: Window) -> Look:
-        """Judge a window. Where little is slow that is all there is to it, and what was measured becomes the usual."""
+    def look(self, window: Window, *, early: bool = False) -> Look:
+        """Judge a window. Where little is slow that is all there is to it, and what was measured becomes the usual.
+
+        One that comes ``early`` counts when it is bad, and for nothing else: what is usual and what is over is told by those in turn.
+        """
         self.windows += 1
         impact = impact_of(window.totals, window.events, self.baseline.usual_of)
-        scene = scene_of(impact, window.totals, window.events, {**device_culprits(window.totals), **window.culprits})
+        own = scene_of(impact, window.totals, window.events, {**device_culprits(window.totals), **window.culprits})
+        scene = identified_scene(own, window.identities)
         measured = _measured(window, impact, scene)
         bad = is_impact(impact, window.seconds)
-        signals = self.baseline.applied(measured)
-        findings = judge(self._causes, signals, scene) if bad else []
-        bundle = self._bundle(window, impact, signals, findings)
+        signals = Signals(identified(self.baseline.applied(measured), window.identities))
+        told = conclusion(self._causes, signals, scene if bad else None, window.changes)
+        bundle = self._bundle(window, impact, told)
+        if early and not bad:
+            return Look(bundle, bad, ())
         if not bad and not self.incidents.open:
             self.baseline.learn(measured)
         if bad or self.incidents.open:
-            self.bundles.append(bundle)
+            self._keep(replace(bundle, recording=recording_of(scene, signals, window.changes)) if bad else bundle)
         return Look(bundle, bad, tuple(self.incidents.update(bundle, impact=bad)))
 
-    def _bundle(self, window: Window, impact: Impact, signals: Signals, findings: Sequence[Finding]) -> Bundle:
-        facts = facts_of(signals, findings, window.changes if findings else ())
-        began = onset(window.slow, window.usual) if findings else None
+    def _keep(self, bundle: Bundle) -> None:
+        """What the last minutes were judged by is kept with them: it takes much more room than what they came to."""
+        self.bundles.append(bundle)
+        if len(self.bundles) > _RECORDED:
+            self.bundles[-_RECORDED - 1] = replace(self.bundles[-_RECORDED - 1], recording=None)
+
+    def _bundle(self, window: Window, impact: Impact, told: Conclusion) -> Bundle:
+        began = onset(window.slow, window.usual) if told.hypotheses else None
         at = 0 if began is None else window.end - (len(window.slow) - began) * _SECOND
-        hypotheses = hypotheses_of(findings, facts)
-        return Bundle(self._host, window.start, window.end, at, impact, facts, hypotheses, _verdict(hypotheses), window.gaps)
+        return Bundle(self._host, window.start, window.end, at, impact, told.facts, told.hypotheses, told.verdict, window.gaps)
 
 
 def _measured(window: Window, impact: Impact, scene: Scene) -> Signals:
     own = [*operation_signals(window.seconds, window.totals, impact, scene, window.events), *request_signals(window.seconds, window.totals)]
     return Signals([*own, *window.host])
-
-
-def _verdict(hypotheses: Sequence[object]) -> Verdict:
-    return "incident" if hypotheses else "benign"

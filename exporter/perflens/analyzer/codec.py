@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from math import isfinite
@@ -50,6 +50,8 @@ def _read(kind: Any, document: Any, at: str) -> Any:
         return None if document is None else _read(inner, document, at)
     if origin is tuple:
         return _sequence(arguments, document, at)
+    if origin is Sequence:
+        return _sequence((*arguments, Ellipsis), document, at)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         pairs = _sequence((tuple[arguments[0], arguments[1]], ...), document, at)  # type: ignore[valid-type]
         return dict(pairs)

@@ -193,6 +193,7 @@ def summary_of(causes: Sequence[Hypothesis], bundle: Bundle) -> str:
     seconds = (bundle.end - bundle.start) / _SECOND
     worst: Subject | None = next(iter(bundle.impact.victims), None)
     took, within = quantity(bundle.impact.seconds, "s"), quantity(seconds, "s")
-    over = f"{bundle.impact.operations} operations were over the threshold."
+    many = bundle.impact.operations
+    over = f"{many} operations were over the threshold." if many else "No operation was over the threshold."
     slow = f"{took} in {within} were slow or slower than usual, most of {who(worst)}; {over}"
     return f"{causes[0].claim} {slow}" if causes else f"{slow} None of the known causes explains it."

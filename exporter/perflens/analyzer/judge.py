@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from perflens.analysis import HOST, Subject
+from perflens.analysis import HOST, Scene, Subject
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.conditions import Case
 from perflens.analyzer.signals import Signal, Signals
@@ -15,20 +15,6 @@ __all__ = ["Finding", "Scene", "judge"]
 _LEAST = 0.2
 _SUPPRESSES_FROM = 0.5
 _MOST = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Who is slow, and where: seconds of slow operations by owner, by disk and owner, and by owner and what it waited for.
-
-    ``culprits`` are those to blame by kind: the owners with most of each disk's time by disk (kind ``device``), the owner with most of
-    the CPU's and the parent of most new processes, by the host.
-    """
-
-    victims: Mapping[Subject, float]
-    on_device: Mapping[Subject, Mapping[Subject, float]]
-    waits: Mapping[Subject, Mapping[str, float]]
-    culprits: Mapping[tuple[str, Subject], Sequence[Subject]]
 
 
 @dataclass(frozen=True, slots=True)

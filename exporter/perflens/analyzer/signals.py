@@ -3,36 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from perflens.analysis import Quality, Subject
+from perflens.analysis import Signal, Subject
 
 __all__ = ["Signal", "Signals"]
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One number: see ``Fact``. ``baseline`` is None until there is one.
-
-    If it ``counts``, a window without it had 0 of it; a window without a mean had none.
-    """
-
-    metric: str
-    subject: Subject
-    value: float
-    unit: str
-    text: str
-    source: str
-    samples: int = 1
-    quality: Quality = "exact"
-    baseline: float | None = None
-    detail: str = ""
-    counts: bool = True
-
-    @property
-    def key(self) -> tuple[str, Subject]:
-        """What its baseline is kept by."""
-        return self.metric, self.subject
 
 
 class Signals:

@@ -8,12 +8,13 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from perflens.analysis import Incident
+from perflens.analysis import Incident, State
 from perflens.analyzer.codec import BadDocument, decoded, encoded
 from perflens.logs import fields
 
-__all__ = ["StateFile"]
+__all__ = ["StateFile", "ValuesFile"]
 
 _log = logging.getLogger("perflens")
 
@@ -22,23 +23,40 @@ _LARGEST = 16 << 20
 _KEPT = 50
 
 
-class StateFile:
-    """Incidents in a file; without a path there is none. ``failed`` counts the times that it could not be written."""
+class _Lasting(Protocol):
+    """What opens, changes and ends."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def updated(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Lasting)
+
+
+class ValuesFile(Generic[T]):
+    """Values of a ``kind`` in a file; without a path there is none. ``failed`` counts the times that it could not be written.
+
+    ``schema`` is what the file says of itself, ``key`` the configuration key that names it.
+    """
+
+    def __init__(self, path: str, kind: type[T], schema: str, key: str, most: int = _KEPT) -> None:
+        self._path, self._kind, self._schema, self._key, self._most = path, kind, schema, key, most
         self.failed = 0
 
-    def read(self) -> list[Incident]:
+    def read(self) -> list[T]:
         """Return what was written last; nothing when there is no file, or when it cannot be used, which is logged."""
         if not self._path:
             return []
         try:
             with open(self._path, "rb") as file:
                 document = json.loads(file.read(_LARGEST))
-            if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
-                raise BadDocument(f"its schema is not {_SCHEMA}")
-            return list(decoded(tuple[Incident, ...], document["incidents"]))
+            if not isinstance(document, dict) or document.get("schema") != self._schema:
+                raise BadDocument(f"its schema is not {self._schema}")
+            entries = document["incidents"]
+            return [decoded(self._kind, own) for own in (entries if isinstance(entries, list) else [])]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, RecursionError) as error:
@@ -46,12 +64,12 @@ class StateFile:
             _log.warning("incidents of before cannot be read", extra=fields(path=self._path, reason=reason, cure="remove the file"))
             return []
 
-    def write(self, incidents: Sequence[Incident]) -> None:
+    def write(self, incidents: Sequence[T]) -> None:
         """Replace what was written; open ones first, so that none of them is left out."""
         if not self._path:
             return
-        kept = sorted(incidents, key=lambda own: (own.state != "open", -own.updated))[:_KEPT]
-        text = json.dumps({"schema": _SCHEMA, "incidents": encoded(kept)})
+        kept = sorted(incidents, key=lambda own: (own.state != "open", -own.updated))[: self._most]
+        text = json.dumps({"schema": self._schema, "incidents": encoded(kept)})
         beside = f"{self._path}.new"
         try:
             Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,8 +82,15 @@ class StateFile:
             if not self.failed:
                 _log.warning(
                     "incidents cannot be kept over a restart",
-                    extra=fields(path=self._path, reason=error.strerror, cure="set analyzer.state-file to where the agent may write"),
+                    extra=fields(path=self._path, reason=error.strerror, cure=f"set {self._key} to a file that can be written"),
                 )
             self.failed += 1
             with suppress(OSError):
                 os.unlink(beside)
+
+
+class StateFile(ValuesFile[Incident]):
+    """The incidents of a host."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, Incident, _SCHEMA, "analyzer.state-file")

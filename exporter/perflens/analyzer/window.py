@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from perflens.analysis import Subject
+from perflens.analyzer.identities import Identities
 from perflens.analyzer.signals import Signal
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence
@@ -21,7 +22,8 @@ class Window:
 
     ``host`` has the signals that others measured, ``changes`` what was changed before (each with a ``detail``), ``culprits`` who has
     most of the CPU's time (``cpu``) or of the new processes (``parent``). ``slow`` holds the slow seconds of each second up to ``end``,
-    ``usual`` those of the minutes before. ``gaps`` says what could not be measured.
+    ``usual`` those of the minutes before. ``gaps`` says what could not be measured,
+    ``identities`` what is known of disks and owners beyond the host.
     """
 
     start: int
@@ -34,6 +36,7 @@ class Window:
     slow: Sequence[float] = ()
     usual: Sequence[float] = ()
     gaps: tuple[str, ...] = ()
+    identities: Identities = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

@@ -90,7 +90,8 @@ def _title(incident: Incident) -> str:
 def _impact(incident: Incident) -> str:
     impact = incident.bundle.impact
     if not impact.operations:
-        return ""
+        slower = f"{quantity(impact.seconds, 's')} slower than usual, nothing over the threshold<br>"
+        return slower if impact.seconds else ""
     return f"{quantity(impact.operations, '')} slow operations, {quantity(impact.seconds, 's')} in all<br>"
 
 

@@ -6,6 +6,8 @@ import argparse
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from perflens.agent import operations_of
 from perflens.config import Catalogue, Settings, collected, load
@@ -30,9 +32,9 @@ class Context:
         probes = discover()
         return cls(probes, {name: _catalogue(name, probe) for name, probe in probes.items()}, environment)
 
-    def settings(self, arguments: argparse.Namespace) -> Settings:
-        """Return the configuration; ConfigError with every problem of it."""
-        return load(collected(arguments), self.environment, None, self.catalogue)
+    def settings(self, arguments: argparse.Namespace, defaults: Mapping[tuple[str, ...], Any] = MappingProxyType({})) -> Settings:
+        """Return the configuration, with the defaults of a command that has others; ConfigError with every problem of it."""
+        return load(collected(arguments), self.environment, None, self.catalogue, defaults)
 
 
 def operations_named(name: str, probe: Probe) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from perflens.config import environment as variables
@@ -17,18 +18,23 @@ __all__ = ["config_file", "load"]
 
 
 def load(
-    arguments: Mapping[str, list[str]], environment: Mapping[str, str], file: str | None, catalogue: Mapping[str, Catalogue]
+    arguments: Mapping[str, list[str]],
+    environment: Mapping[str, str],
+    file: str | None,
+    catalogue: Mapping[str, Catalogue],
+    defaults: Mapping[KeyPath, Any] = MappingProxyType({}),
 ) -> Settings:
     """The settings; raises ConfigError with every problem of every source.
 
-    ``arguments`` is what ``collected`` returns; ``file`` None leaves the choice to ``config_file``.
+    ``arguments`` is what ``collected`` returns; ``file`` None leaves the choice to ``config_file``. ``defaults`` are those of a command
+    that has others.
     """
     keys = tree(catalogue)
     path = config_file(arguments, environment) if file is None else file
     layers = (_of_file(path, keys), variables.from_environment(environment, keys), flags.from_flags(arguments, keys))
     if problems := [problem for layer in layers for problem in layer.problems]:
         raise ConfigError(tuple(problems))
-    values: dict[KeyPath, Any] = {}
+    values: dict[KeyPath, Any] = dict(defaults)
     for layer in layers:
         values.update(layer.values)
     return build(Settings, (), values)

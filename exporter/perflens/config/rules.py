@@ -17,6 +17,9 @@ TELEMETRY = r"^(?:/[0-9A-Za-z_~.-]+)+$"
 DIRECTORY = r"^/"
 DIRECTORY_OR_NONE = r"^(?:/|$)"
 URL_OR_NONE = r"^(?:https?://[^\s/?#@]+(?:/[^\s?#@]*)?)?$"
+AGENT = r"^https?://[^\s/?#@]+(?:/[^\s?#@]*)?$"
+ADDRESS_OR_NONE = rf"{ADDRESS}|^$"
+FLEET = r"^[0-9A-Za-z][0-9A-Za-z.-]{0,62}$"
 MODEL = r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,127}$"
 PROMPT = r"^[\s\S]{0,1000}$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
@@ -61,6 +64,19 @@ def is_url_or_none(text: str) -> bool:
         return not text
     server = match[1]
     return server[0] != ":" and is_address(server if re.search(r":[0-9]+$", server) else f"{server}:0")
+
+
+def is_agent(text: str) -> bool:
+    return bool(text) and is_url_or_none(text)
+
+
+def is_server_or_none(text: str) -> bool:
+    """Whether it is empty, or a host that can be asked for and a port."""
+    return not text or (is_address(text) and text[0] != ":" and not text.endswith(":0"))
+
+
+def is_fleet(text: str) -> bool:
+    return re.fullmatch(FLEET[1:-1], text) is not None
 
 
 def is_telemetry_path(text: str) -> bool:
@@ -131,6 +147,16 @@ RULES: dict[KeyPath, Rule] = {
     ("grafana", "token_file"): FILE,
     ("grafana", "external_url"): _url("an agent", "http://host.example:9435", "it must hold no password"),
     ("grafana", "outbox_file"): FILE,
+    ("fleet", "dns"): Rule(
+        ADDRESS_OR_NONE, is_server_or_none, "is no HOST:PORT", "write it as perflens-agents.monitoring.svc:9435, or [::1]:9435"
+    ),
+    ("fleet", "agents"): Rule(
+        AGENT, is_agent, "is not the URL of an agent", "write it as http://node1:9435; the token goes into fleet.token_file"
+    ),
+    ("fleet", "token_file"): FILE,
+    ("fleet", "ca_file"): FILE,
+    ("fleet", "name"): Rule(FLEET, is_fleet, "is no name of a fleet", "write 1 to 63 letters, digits, dots and dashes"),
+    ("fleet", "state_file"): FILE,
     ("btf", "path"): FILE,
     ("path", "procfs"): MOUNT,
     ("path", "sysfs"): MOUNT,

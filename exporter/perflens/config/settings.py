@@ -19,6 +19,7 @@ __all__ = [
     "Btf",
     "Events",
     "Filter",
+    "Fleet",
     "Grafana",
     "Kubernetes",
     "Llm",
@@ -203,6 +204,24 @@ class Grafana:
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """The agents that `perflens analyze` reads. An agent itself has no use for it."""
+
+    dns: str = key(
+        "", "HOST:PORT under which DNS has the address of every agent, such as perflens-agents.monitoring.svc:9435; empty for none."
+    )
+    agents: tuple[str, ...] = key((), "URL of an agent, such as http://node1:9435. May be repeated.")
+    scheme: Literal["http", "https"] = key(
+        "http", "How the agents behind fleet.dns are asked; with https their certificate is of its HOST."
+    )
+    token_file: str = key("", "File with the token of the agents' API (their web.api_token_file).")
+    ca_file: str = key("", "File with the authorities that the agents' certificates are of; empty for the host's.")
+    interval: int = key(15 * SECOND, "How often the agents are asked.", duration=True, limits=(SECOND, 600 * SECOND))
+    name: str = key("fleet", "What stands for a host in what is told of all of them: where two fleets share a Grafana each needs its own.")
+    state_file: str = key("/var/lib/perflens/fleet.json", "File that keeps their incidents over a restart; empty for none.")
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """Where the kernel's file systems are mounted, for agents that see the host's under another path."""
 
@@ -266,6 +285,7 @@ class Settings:
     analyzer: Analyzer = field(default_factory=Analyzer)
     llm: Llm = field(default_factory=Llm)
     grafana: Grafana = field(default_factory=Grafana)
+    fleet: Fleet = field(default_factory=Fleet)
     path: Path = field(default_factory=Path)
     btf: Btf = field(default_factory=Btf)
     probes: Probes = field(default_factory=Probes)

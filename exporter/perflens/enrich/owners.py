@@ -179,6 +179,11 @@ class Owners:
                 named.add(owner.name)
         return {name: "/" + "/".join(path) for name, path in found.items()}
 
+    def workloads(self) -> dict[str, str]:
+        """Return ``namespace/Kind/name`` of the workload by each name that is part of one; any thread may ask."""
+        pods = ((known.owner.name, known.owner.pod) for known in list(self._known.values()))
+        return {name: f"{pod.namespace}/{pod.workload}" for name, pod in pods if pod.workload}
+
     def all_gone(self) -> list[int]:
         """Return the owners that are gone and not forgotten yet."""
         return list(self._gone)

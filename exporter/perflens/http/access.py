@@ -128,6 +128,6 @@ def _is_local_name(host: str) -> bool:
     return plain and (name in ("localhost", "localhost.") or is_loopback(name))
 
 
-def read_token(path: str) -> bytes:
+def read_token(path: str, key: str = _KEY) -> bytes:
     """Return the token in a file; ConfigError when it cannot be one or others may read it."""
-    return read_word(path, _KEY)
+    return read_word(path, key)

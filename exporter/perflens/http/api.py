@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from perflens.http.access import Access, Client
 from perflens.http.escaped import encode
 from perflens.http.framework import Handler, web
 from perflens.http.guard import AUTHENTICATED
-from perflens.http.openapi import ENDPOINTS, document
+from perflens.http.openapi import ENDPOINTS, Endpoint, document
 from perflens.http.parameters import BadParameter, Query, parse
 
 __all__ = ["Api", "View", "application"]
@@ -59,8 +59,11 @@ def _client(request: web.Request) -> Client:
     return Client(address, {name: tuple(request.headers.getall(name)) for name in names}, AUTHENTICATED.get())
 
 
-def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.Application:
-    """Return the application that is mounted at /api. Access is checked before anything else, for what does not exist too."""
+def application(api: object, access: Access, is_ready: Callable[[], bool], endpoints: Sequence[Endpoint] = ENDPOINTS) -> web.Application:
+    """Return the application that is mounted at /api: of each endpoint the view that ``api`` has under its name.
+
+    Access is checked before anything else, for what does not exist too.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -82,12 +85,12 @@ def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.A
             return _error("the answer failed; the agent's log says why", 500)
 
     app = web.Application(middlewares=[guard])
-    for endpoint in ENDPOINTS:
+    for endpoint in endpoints:
         view: View = getattr(api, endpoint.name)
         app.router.add_get(f"/v1/{endpoint.path}", _handler(view, endpoint.parameters, is_ready))
 
     async def openapi(_: web.Request) -> web.Response:
-        return _json(document())
+        return _json(document(endpoints))
 
     app.router.add_get("/v1/openapi.json", openapi)
     return app
@@ -96,7 +99,7 @@ def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.A
 def _handler(view: View, allowed: tuple[str, ...], is_ready: Callable[[], bool]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
         if not is_ready():
-            return _error("not ready: the probes are being attached; ask again in a moment", 503)
+            return _error("not ready: it is starting; ask again in a moment", 503)
         return _json(await view(parse(request.query.items(), allowed)))
 
     return handle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,6 +165,33 @@ _SCHEMAS: Mapping[str, Schema] = {
     "Subject": _object(
         kind=_noted(_TEXT, "host, device, owner, process or file."),
         name=_noted(_TEXT, "A device's, an owner's unit, `comm[pid]` or a path; empty for the host."),
+        volume=_noted(_TEXT, "What identifies a device beyond its host: its WWN or the handle of its volume; empty where nothing does."),
+        workload=_noted(_TEXT, "What an owner is a part of in the cluster, `namespace/Kind/name`; empty where that is not known."),
+    ),
+    "Signal": _object(
+        metric=_TEXT,
+        subject=_ref("Subject"),
+        value=_NUMBER,
+        unit=_TEXT,
+        text=_TEXT,
+        source=_TEXT,
+        samples=_INTEGER,
+        quality=_TEXT,
+        baseline={"type": ["number", "null"]},
+        detail=_TEXT,
+    ),
+    "Recording": _object(
+        victims=_list(_object(subject=_ref("Subject"), seconds=_NUMBER)),
+        on_device=_noted(
+            _list(_object(device=_ref("Subject"), subject=_ref("Subject"), seconds=_NUMBER)), "Whose slow time was on which disk."
+        ),
+        waits=_list(_object(subject=_ref("Subject"), reason=_TEXT, seconds=_NUMBER)),
+        culprits=_noted(
+            _list(_object(kind=_TEXT, of=_ref("Subject"), subjects=_list(_ref("Subject")))), "Who may be to blame, the most likely first."
+        ),
+        signals=_noted(_list(_ref("Signal")), "What was measured of all of them, and what is usual."),
+        changes=_noted(_list(_ref("Signal")), "What was changed before, the latest first."),
+        complete=_noted(_BOOLEAN, "Whether it was kept whole: else the rules may come to something else."),
     ),
     "Fact": _object(
         id=_noted(_TEXT, "E01 to E60, within one bundle."),
@@ -206,6 +233,20 @@ _SCHEMAS: Mapping[str, Schema] = {
         facts=_list(_ref("Fact")),
         causes=_noted(_list(_ref("Cause")), "Those that score at all, the best first."),
         gaps=_noted(_list(_TEXT), "What could not be measured."),
+        recording={
+            "oneOf": [_ref("Recording"), {"type": "null"}],
+            "description": "What the rules were applied to, for `perflens analyze --replay`; null of quiet and of older ones.",
+        },
+    ),
+    "Member": _object(
+        host=_TEXT,
+        id=_noted(_TEXT, "The id at that host's agent."),
+        state=_TEXT,
+        severity=_TEXT,
+        cause=_TEXT,
+        subject=_ref("Subject"),
+        opened_time_ns=_INTEGER,
+        updated_time_ns=_INTEGER,
     ),
     "Incident": _object(
         id=_TEXT,
@@ -223,6 +264,8 @@ _SCHEMAS: Mapping[str, Schema] = {
         model=_TEXT,
         reopened=_noted(_INTEGER, "How often it came back within ten minutes."),
         causes=_noted(_list(_ref("Cause")), "At most three, independent of each other."),
+        members=_noted(_list(_ref("Member")), "Of one of a fleet the incidents of hosts that it consists of; else empty."),
+        merged_by=_noted(_TEXT, "What these have in common: volume, workload or cause; empty for a single one."),
         history=_list(_object(time_ns=_INTEGER, cause=_TEXT)),
         analysis=_ref("Analysis"),
     ),
@@ -287,7 +330,12 @@ ENDPOINTS = (
         ("probe", "operation", "owner", "limit"),
         _object(stacks=_list(_ref("Stack"))),
     ),
-    Endpoint("incidents", "Incidents, the newest first.", ("state", "id", "limit"), _object(incidents=_list(_ref("Incident")))),
+    Endpoint(
+        "incidents",
+        "Incidents, the newest first.",
+        ("state", "id", "limit"),
+        _object(host=_noted(_TEXT, "Whose they are."), incidents=_list(_ref("Incident"))),
+    ),
     Endpoint(
         "analyses",
         "The evidence of the last windows in which something was slow, the newest first.",
@@ -319,8 +367,8 @@ def _operation(endpoint: Endpoint) -> Schema:
     }
 
 
-def document() -> Schema:
-    """Return the document."""
+def document(endpoints: Sequence[Endpoint] = ENDPOINTS) -> Schema:
+    """Return the document of these endpoints."""
     parameters = {
         own.name: {"name": own.name, "in": "query", "required": False, "description": own.meaning, "schema": own.schema}
         for own in PARAMETERS.values()
@@ -335,7 +383,7 @@ def document() -> Schema:
         },
         "servers": [{"url": "/api/v1"}],
         "security": [{}, {"token": []}, {"password": []}, {"certificate": []}],
-        "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
+        "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in endpoints},
         "components": {
             "schemas": _SCHEMAS,
             "parameters": parameters,

@@ -87,7 +87,7 @@ def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = M
 
     async def metrics(request: web.Request) -> web.StreamResponse:
         if not endpoints.is_ready():
-            return _plain("not ready: the probes are being attached", 503)
+            return _plain("not ready: it is starting", 503)
         scrape = Scrape(
             ",".join(request.headers.getall("Accept", ())),
             ",".join(request.headers.getall("Accept-Encoding", ())),
@@ -110,7 +110,7 @@ def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = M
         return _plain("PerfLens is healthy.")
 
     async def ready(_: web.Request) -> web.Response:
-        return _plain("PerfLens is ready.") if endpoints.is_ready() else _plain("PerfLens is attaching its probes.", 503)
+        return _plain("PerfLens is ready.") if endpoints.is_ready() else _plain("PerfLens is starting.", 503)
 
     async def reload(_: web.Request) -> web.Response:
         if not endpoints.enable_lifecycle:

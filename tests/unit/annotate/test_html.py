@@ -10,6 +10,7 @@ from itertools import product
 import pytest
 
 from perflens.analysis import HOST as WHOLE_HOST
+from perflens.analysis import Impact
 from perflens.annotate.html import LONGEST_TEXT, brief_of, budget_text, tag, tags_of, text_of
 from perflens.annotate.wording import clean, escaped, quantity
 from tests.unit.annotate.incidents import fact, hypothesis, incident
@@ -108,6 +109,14 @@ def test_the_text_of_an_open_incident() -> None:
         "<ul><li>backup.service keeps sda busy (high; E01 device latency p99 48.2 ms, was 1.30 ms)</li></ul>"
         f'<a href="{URL}/api/v1/incidents/0badcafe">evidence</a>'
     )
+
+
+def test_what_is_slower_than_usual_is_no_slow_operation() -> None:
+    """Nothing over the threshold is not counted as none in so many seconds."""
+    own = incident()
+    own = replace(own, bundle=replace(own.bundle, impact=Impact(0, 1.4)))
+    assert "<br>1.40 s slower than usual, nothing over the threshold<br>reads of sda" in text_of(own)
+    assert "slower" not in text_of(replace(own, bundle=replace(own.bundle, impact=Impact())))
 
 
 def test_the_text_of_a_resolved_incident_says_how_long_it_lasted() -> None:

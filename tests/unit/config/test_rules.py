@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.config.rules import RULES, is_address, is_telemetry_path, is_url_or_none
+from perflens.config.rules import RULES, is_address, is_agent, is_fleet, is_server_or_none, is_telemetry_path, is_url_or_none
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,27 @@ def test_pattern_is_no_stricter(rule: object, text: str) -> None:
 def test_url(text: str, expected: bool) -> None:
     """A collector is named by a plain URL, in which nothing is secret."""
     assert is_url_or_none(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", True), ("agents.monitoring.svc:9435", True), ("[::1]:9435", True), (":9435", False), ("agents", False), ("agents:0", False)],
+)
+def test_name_of_agents(text: str, expected: bool) -> None:
+    """It has a host that DNS can be asked for, and a port that can be asked."""
+    assert is_server_or_none(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("http://node1:9435", True), ("https://[::1]:9435", True), ("", False), ("node1:9435", False)]
+)
+def test_url_of_an_agent(text: str, expected: bool) -> None:
+    assert is_agent(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("fleet", True), ("eu-1.a", True), ("", False), ("-a", False), ("a b", False), ("a" * 64, False)]
+)
+def test_name_of_a_fleet(text: str, expected: bool) -> None:
+    """It fits into a tag of Grafana."""
+    assert is_fleet(text) is expected

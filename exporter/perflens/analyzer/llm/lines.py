@@ -91,7 +91,9 @@ class Writer:
         impact = self.bundle.impact
         labels = ((self.aliases.label(victim), seconds) for victim, seconds in list(impact.victims.items())[:3])
         victims = ", ".join(f"{label} {written(seconds, 's')}" for label, seconds in labels if label)
-        total = f"impact: {impact.operations} slow operations, {written(impact.seconds, 's')} in all"
+        took = written(impact.seconds, "s")
+        slow = f"{impact.operations} slow operations, {took} in all" if impact.operations else f"no slow operations, {took} more than usual"
+        total = f"impact: {slow}"
         return f"{total}; victims {victims}" if victims else total
 
     def missing(self, text: str) -> str:

@@ -53,6 +53,12 @@ def test_whole() -> None:
     assert own.messages(shorter=True)[1]["content"].startswith(own.user)
 
 
+def test_impact_below_the_threshold() -> None:
+    """What took longer than usual without being slow is said so."""
+    own = prompt_of(replace(BUNDLE, impact=replace(BUNDLE.impact, operations=0)), VOCABULARY, "alias", "", ESTIMATE, 2_000)
+    assert "impact: no slow operations, 38.2 s more than usual; victims C1 31.0 s" in data_of(own).splitlines()
+
+
 def test_operator() -> None:
     """The operator's words stand in the system role, after ours and up to a length; nothing in them is a template."""
     own = prompt_of(BUNDLE, VOCABULARY, "alias", "{host} " + "x" * 2_000, ESTIMATE, 2_000)

@@ -1,0 +1,70 @@
+"""The metrics of the analyzer beside a fleet: its agents, what it merged, and its incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from perflens.fleet.counts import FleetCounts
+from perflens.selfmetrics import OwnMetrics, build_info, counter, gauge, incident_metrics, telling_metrics
+
+__all__ = ["FleetMetrics"]
+
+
+class _FleetCollector(Collector):
+    def __init__(self, read: Callable[[], FleetCounts]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        own = self._read()
+        yield from build_info()
+        yield from _agents(own)
+        yield from _rounds(own)
+        yield from incident_metrics(own.analysis)
+        yield from telling_metrics(own.analysis)
+
+
+def _agents(own: FleetCounts) -> Iterator[Metric]:
+    for name, text, value in (
+        ("fleet_agents", "Agents that `perflens analyze` reads.", own.agents),
+        ("fleet_agents_up", "Hosts whose agent answered when it was last asked.", own.up),
+        ("fleet_agents_left_out", "Agents that are not asked because there are too many.", own.left_out),
+    ):
+        single = gauge(name, text)
+        single.add_metric((), value)
+        yield single
+    reads = counter("fleet_reads", "Requests to agents, by what became of them.", "outcome")
+    for outcome in sorted({"ok", *own.reads}):
+        reads.add_metric((outcome,), own.reads.get(outcome, 0))
+    yield reads
+
+
+def _rounds(own: FleetCounts) -> Iterator[Metric]:
+    for name, text, value in (
+        ("fleet_rounds", "Times that the agents were asked.", own.rounds),
+        ("fleet_round_failures", "Of these, those that failed by a bug.", own.failed),
+        ("fleet_round_duration_seconds", "Time that they took.", own.seconds),
+        ("fleet_resolve_failures", "Times that the agents' name could not be resolved.", own.unresolved),
+        ("fleet_incidents_lost", "Incidents of hosts that are over because their agent was silent for ten minutes.", own.lost),
+        ("fleet_incidents_dropped", "Incidents of hosts that there was no room for, each time that they were read.", own.dropped),
+        ("fleet_incidents_unreadable", "Incidents in agents' answers that are none of this version.", own.unreadable),
+    ):
+        single = counter(name, text)
+        single.add_metric((), value)
+        yield single
+    merges = counter("fleet_merges", "Incidents that became a part of another one, by what they share.", "reason")
+    for reason in ("volume", "workload", "cause"):
+        merges.add_metric((reason,), own.merges.get(reason, 0))
+    yield merges
+
+
+class FleetMetrics(OwnMetrics):
+    """A registry of its own, with the metrics of the process and the interpreter beside the fleet's."""
+
+    def __init__(self, read: Callable[[], FleetCounts]) -> None:
+        super().__init__(_FleetCollector(read))

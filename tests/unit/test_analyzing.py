@@ -1,0 +1,126 @@
+"""agent/analyzing.py: looks go on whatever fails beside them, and what they see is known beyond the host."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perflens.agent.analyzing import Analyzing, Parts
+from perflens.agent.telling import Telling
+from perflens.aggregate.evidence import EvidenceStore
+from perflens.aggregate.starts import Starts
+from perflens.aggregate.timeline import Timeline
+from perflens.analyzer.readings.hierarchies import find_hierarchies
+from perflens.analyzer.readings.reader import HostReader
+from perflens.analyzer.state import StateFile
+from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
+from perflens.enrich.processes import Processes
+from perflens.enrich.procfs import Procfs
+from perflens.model import Device
+
+SECOND = 10**9
+WWN = "naa.600508b1001c79ade5178f0626caaa9c"
+DISK = Device("sda", (8, 0), "disk", 1 << 40, False, False, "", "", WWN, "sda")
+
+
+@dataclass
+class Host:
+    """A host whose owner ``/a`` has so many slow seconds more at each look, on sda; 20 s pass from one to the next."""
+
+    folder: Path
+    slow: int = 0
+    looks: int = 0
+    executors: list[ThreadPoolExecutor] = field(default_factory=list)
+
+    def snapshot(self) -> tuple[Totals, Mapping[str, str]]:
+        self.looks += 1
+        done = 100 * self.looks
+        operations = {OperationKey("read", "/a"): OperationTotal(done, done * 10**8, done * self.slow, done * self.slow * 10**8)}
+        requests = {RequestKey("read", "sda", "/a"): RequestTotal(done, done * 4096, 0, done * 10**8, done * 10**8)}
+        return Totals(self.looks * 20 * SECOND, operations, requests), {}
+
+    def analyzing(self, tell: Callable[[str], Telling]) -> Analyzing:
+        worker, drainer, explainer = self.executors = [ThreadPoolExecutor(1) for _ in range(3)]
+        clock = lambda: 100 * SECOND  # noqa: E731
+        processes = Processes(Procfs(""), clock)
+        store, timeline = EvidenceStore(clock), Timeline(clock)
+        parts = Parts(
+            worker,
+            drainer,
+            explainer,
+            self.snapshot,
+            store,
+            timeline,
+            Starts(),
+            processes,
+            lambda: (DISK,),
+            lambda _: "/a",
+            frozenset({"file"}),
+            lambda: {"/a": "shop/db"},
+        )
+        return Analyzing(parts, HostReader(str(self.folder), str(self.folder), find_hierarchies(b"")), StateFile(""), tell)
+
+
+def rounds(number: int) -> Callable[[float], Any]:
+    done = 0
+
+    async def wait(_: float) -> bool:
+        nonlocal done
+        done += 1
+        return done > number
+
+    return wait
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    wall = [1_700_000_000 * SECOND]
+
+    def later() -> int:
+        wall[0] += 20 * SECOND
+        return wall[0]
+
+    monkeypatch.setattr(time, "time_ns", later)
+    return Host(tmp_path)
+
+
+async def test_what_cannot_be_told_is_looked_at(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """Where what tells incidents cannot be started the analyzer goes on without; it is logged and counted."""
+
+    def broken(_: str) -> Telling:
+        raise RuntimeError("no room")
+
+    host.slow = 1
+    own = host.analyzing(broken)
+    await own.run(rounds(12))
+    await own.close()
+
+    assert (own.counts().untold, own.counts().windows, own.counts().failed) == (1, 3, 0)
+    assert [record.message for record in caplog.records if record.exc_info] == ["incidents are not told to others"]
+    for each in host.executors:
+        each.shutdown()
+
+
+async def test_a_disk_and_an_owner_are_known_beyond_the_host(host: Host) -> None:
+    """The subjects of causes carry the volume and the workload, in what is recorded as well."""
+    host.slow = 1
+    own = host.analyzing(lambda _: Telling(None, None))
+    await own.run(rounds(12))
+    (bundle, *_) = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert bundle.recording
+    found = Counter((subject.name, subject.volume) for subject in bundle.recording.scene.on_device)
+    assert found == {("sda", WWN): 1}
+    assert [(victim.name, victim.workload) for victim in bundle.recording.scene.victims] == [("/a", "shop/db")]
+    assert {signal.subject.volume for signal in bundle.recording.signals if signal.subject.kind == "device"} == {WWN}
+    for each in host.executors:
+        each.shutdown()
