@@ -417,3 +417,4 @@ class AgentStatus:
     reload_succeeded: bool
     reload_succeeded_at: float
     analysis: AnalysisCounts | None = None
+    capabilities: Mapping[str, bool] = field(default_factory=dict)

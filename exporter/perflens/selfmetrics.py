@@ -70,6 +70,10 @@ class _StatusCollector(Collector):
         yield from _evidence(status.evidence)
         if status.analysis:
             yield from _analysis(status.analysis)
+        capability = _gauge("capability_effective", "Whether the agent has a capability that it has a use for: 1, or 0.", "capability")
+        for name, has in status.capabilities.items():
+            capability.add_metric((name,), has)
+        yield capability
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded

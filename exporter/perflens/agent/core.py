@@ -17,6 +17,7 @@ from perflens.agent.analyzing import Analyzing, Parts
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
+from perflens.agent.privileges import Privileges, UnchangedPrivileges
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
 from perflens.agent.status import evidence_counts, status
 from perflens.agent.telling import telling, tokens_of
@@ -79,8 +80,16 @@ class Agent:
     may be read by any.
     """
 
-    def __init__(self, settings: Settings, host: Host, probes: Mapping[str, Probe], tree: CgroupTree) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: Host,
+        probes: Mapping[str, Probe],
+        tree: CgroupTree,
+        privileges: Privileges | None = None,
+    ) -> None:
         self.settings, self._host, self._probes, self._tree = settings, host, probes, tree
+        self._privileges = privileges or UnchangedPrivileges()
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
@@ -116,7 +125,7 @@ class Agent:
         self.views = Views(self.intake, self.explainer, self.drainer, clock, lambda: self.states, self._owners.known, self.analyzing)
 
     def start(self) -> None:
-        """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
+        """Attach every probe that is enabled, then drop privileges; one that cannot be attached is a state, unless probes.strict."""
         _log.info("loader", extra=fields(loader=self._loader.name, reason=self._loader.why))
         tuning = filters.tuning(self.settings, self._tree)
         self.devices.all()  # the first time takes longest
@@ -137,6 +146,7 @@ class Agent:
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
+        self._privileges.drop()
 
     def _attach(self, name: str, probe: Probe, tuning: Tuning) -> ProbeState:
         other = self._that_shares_with(probe)
@@ -285,7 +295,7 @@ class Agent:
         """Return what the agent knows of itself."""
         evidence = evidence_counts(self.running, self.intake, self.explainer)
         analysis = self.analyzing.counts() if self.analyzing else None
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis)
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, self._privileges.effective, analysis)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
@@ -21,6 +21,7 @@ def status(
     owners: Owners,
     evidence: EvidenceCounts,
     reloaded: tuple[bool, float],
+    capabilities: Mapping[str, bool],
     analysis: AnalysisCounts | None = None,
 ) -> AgentStatus:
     """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
@@ -43,6 +44,7 @@ def status(
         owners_cut=owners.cut,
         reload_succeeded=reloaded[0],
         reload_succeeded_at=reloaded[1],
+        capabilities=capabilities,
         analysis=analysis,
     )
 

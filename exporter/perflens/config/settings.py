@@ -17,6 +17,7 @@ __all__ = [
     "Analyzer",
     "AttachMode",
     "Btf",
+    "Capabilities",
     "Events",
     "Filter",
     "Grafana",
@@ -115,6 +116,17 @@ class Events:
     )
     kernel_frames: int = key(20, "Most frames of a kernel stack.", limits=(1, 127))
     user_frames: int = key(20, "Most frames of a user stack.", limits=(1, 127))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the agent may do when its probes are attached. It gives up the rest for good, in all its threads and programs."""
+
+    keep: tuple[str, ...] = key(
+        ("needed",),
+        "Capabilities to keep: needed, all, none, or names such as SYSLOG, several with commas. May be repeated.",
+        limits=(1, 41),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +247,7 @@ class Settings:
     owner: OwnerSettings = field(default_factory=OwnerSettings)
     series: Series = field(default_factory=Series)
     events: Events = field(default_factory=Events)
+    capabilities: Capabilities = field(default_factory=Capabilities)
     filter: Filter = field(default_factory=Filter)
     otlp: Otlp = field(default_factory=Otlp)
     analyzer: Analyzer = field(default_factory=Analyzer)
