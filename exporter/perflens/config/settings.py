@@ -247,7 +247,6 @@ class Settings:
     owner: OwnerSettings = field(default_factory=OwnerSettings)
     series: Series = field(default_factory=Series)
     events: Events = field(default_factory=Events)
-    capabilities: Capabilities = field(default_factory=Capabilities)
     filter: Filter = field(default_factory=Filter)
     otlp: Otlp = field(default_factory=Otlp)
     analyzer: Analyzer = field(default_factory=Analyzer)
@@ -256,3 +255,4 @@ class Settings:
     path: Path = field(default_factory=Path)
     btf: Btf = field(default_factory=Btf)
     probes: Probes = field(default_factory=Probes)
+    capabilities: Capabilities = field(default_factory=Capabilities)

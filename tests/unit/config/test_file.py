@@ -10,7 +10,7 @@ import pytest
 from perflens.config import Settings
 from perflens.config.settings import Events
 
-TOP = "threshold, cells, loader, web, log, owner, series, events, filter, otlp, analyzer, llm, grafana, path, btf or probes"
+TOP = "threshold, cells, loader, web, log, owner, series, events, filter, otlp, analyzer, llm, grafana, path, btf, probes or capabilities"
 DURATION = "write a duration from 1us to 1h8m16s, such as 5ms"
 CELLS = "write a whole number from 64 to 65536"
 ADDRESS = "is not an address to listen on; write HOST:PORT, such as :9435, 127.0.0.1:9435 or [::1]:9435"

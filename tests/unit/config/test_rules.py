@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.config.rules import RULES, is_address, is_telemetry_path, is_url_or_none
+from perflens.config.rules import RULES, is_address, is_capabilities, is_telemetry_path, is_url_or_none
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,29 @@ def test_pattern_is_no_stricter(rule: object, text: str) -> None:
 def test_url(text: str, expected: bool) -> None:
     """A collector is named by a plain URL, in which nothing is secret."""
     assert is_url_or_none(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("needed", True),
+        ("all", True),
+        ("none", True),
+        ("BPF", True),
+        ("CAP_BPF", True),
+        ("BPF,CAP_SYSLOG,needed", True),
+        ("CHECKPOINT_RESTORE", True),
+        ("", False),
+        ("bpf", False),
+        ("BPF,", False),
+        (",BPF", False),
+        ("BPF SYSLOG", False),
+        ("BPFS", False),
+        ("CAP_all", False),
+        ("BPF\n", False),
+    ],
+)
+def test_capabilities(text: str, expected: bool) -> None:
+    """Names as capabilities(7) has them, with or without CAP_, and three words; the schema says the same."""
+    assert is_capabilities(text) is expected
+    assert (re.search(RULES["capabilities", "keep"].pattern, text) is not None and not text.endswith("\n")) is expected
