@@ -19,8 +19,9 @@ from perflens.kernel.capabilities import Sets, exceeding, maps_need_bpf, of_thre
 from perflens.kernel.features import number
 from perflens.registry import discover
 from tests.kernel.preconditions import attached, checked, without
-from tests.kernel.slow import BLOCK, RATE, api, cold_file, functions, in_group, program, throttled, until, wait_for_events
+from tests.kernel.slow import RATE, api, cold_file, functions, in_group, program, throttled, until, wait_for_events
 from tests.kernel.support import PATIENCE, RunningAgent, agent, closed_ledger, group, scrape, wait
+from tests.throttle import BLOCK
 
 NOBODY = 65534
 BEFORE_5_11 = tuple(map(int, os.uname().release.split(".")[:2])) < (5, 11)  # which tells tables that count to the limit of locked memory
@@ -153,10 +154,10 @@ def _children(pid: int) -> list[int]:
 
 def test_what_hangs_is_shown(least: Least, tmp_path: Path) -> None:
     """An iterator is made and run for it, long after the drop."""
-    with throttled(tmp_path, reads=RATE // 16) as limited:
-        with subprocess.Popen(in_group(limited, program(tmp_path / "hangs"), cold_file(tmp_path), "direct")) as process:
-            (event,) = wait_for_events(least.running.url, 1, in_progress=True, owner=f"/{limited.name}", operation="read")
-            process.kill()
+    own, file = program(tmp_path / "hangs"), cold_file(tmp_path)
+    with throttled(tmp_path, reads=RATE // 16) as limited, subprocess.Popen(in_group(limited, own, file, "direct")) as process:
+        (event,) = wait_for_events(least.running.url, 1, in_progress=True, owner=f"/{limited.name}", operation="read")
+        process.kill()
 
     assert event["process"]["pid"] == process.pid
     assert "operations in progress cannot be shown" not in least.log

@@ -20,10 +20,11 @@ _TOLD_ELSEWHERE = ("BPF", "PERFMON", "SYS_RESOURCE", "SYSLOG")  # by a probe tha
 
 
 class Privileges(Protocol):
-    """``drop`` is called once, when the probes are attached; ``effective`` says of each capability that is needed for something whether
-    the agent has it."""
+    """What an agent may do, and the one moment at which that becomes less."""
 
-    effective: Mapping[str, bool]
+    @property
+    def effective(self) -> Mapping[str, bool]:
+        """Whether it has each of the capabilities that it has a use for."""
 
     def drop(self) -> None:
         """Give up what is not needed any more."""

@@ -21,7 +21,6 @@ __all__ = ["Sets", "drop", "exceeding", "maps_need_bpf", "of_threads", "parse"]
 _ROUNDS, _PAUSE = 100, 0.01  # a second
 _CLEAN_ROUNDS = 2  # a thread may have made another one between the look and its drop
 _VERSION = 0x20080522  # _LINUX_CAPABILITY_VERSION_3
-_FIELDS = ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")
 
 
 class Sets(NamedTuple):
@@ -43,9 +42,19 @@ class Sets(NamedTuple):
 def parse(status: str) -> Sets:
     """Return the sets that the text of /proc/PID/status tells; a line that is missing is an empty set."""
     lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-    bits = [int(lines.get(field, "0"), 16) for field in _FIELDS]
-    sets = [frozenset(name for number, name in enumerate(NAMES) if own >> number & 1) for own in bits]
-    return Sets(*sets, may_gain=lines.get("NoNewPrivs", "0") == "0")
+
+    def names(field: str) -> frozenset[str]:
+        bits = int(lines.get(field, "0"), 16)
+        return frozenset(name for number, name in enumerate(NAMES) if bits >> number & 1)
+
+    return Sets(
+        effective=names("CapEff"),
+        permitted=names("CapPrm"),
+        inheritable=names("CapInh"),
+        bounding=names("CapBnd"),
+        ambient=names("CapAmb"),
+        may_gain=lines.get("NoNewPrivs", "0") == "0",
+    )
 
 
 def of_threads(tasks: Path = Path("/proc/self/task")) -> dict[int, tuple[str, Sets]]:
