@@ -34,7 +34,7 @@ class UnchangedPrivileges:
     """Those of a process that does more than to be an agent."""
 
     def __init__(self) -> None:
-        self.effective = _of_needs(capabilities.parse(Path("/proc/thread-self/status").read_text()))
+        self.effective = _of_needs(capabilities.of_thread())
 
     def drop(self) -> None:
         """Keep everything."""
@@ -45,7 +45,7 @@ class DroppingPrivileges:
 
     def __init__(self, keep: Sequence[str], procfs: str) -> None:
         self._keep, self._procfs = keep, procfs
-        sets = capabilities.parse(Path("/proc/thread-self/status").read_text())
+        sets = capabilities.of_thread()
         self.effective = _of_needs(sets)
         _log.info("capabilities", extra=fields(has=listed(sets.effective)))
         for own in NEEDS:
@@ -55,7 +55,7 @@ class DroppingPrivileges:
 
     def drop(self) -> None:
         """Drop the others in every thread, and log what is left."""
-        before = capabilities.parse(Path("/proc/thread-self/status").read_text())
+        before = capabilities.of_thread()
         keep = kept(self._keep, before, self._procfs)
         if keep >= frozenset(NAMES):
             _log.info("capabilities kept", extra=fields(has=listed(before.effective)))

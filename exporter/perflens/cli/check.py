@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -51,7 +50,7 @@ def _report(context: Context, settings: Settings) -> _Report:
     symbols = KernelSymbols(settings.path.procfs)
     facts = conditions(host, settings.path.procfs, settings.path.sysfs)
     findings = diagnose(host, facts, len(symbols) if symbols.readable else 0, uses(context.probes, host.machine), states)
-    own = capabilities.of_threads()[os.getpid()][1]
+    own = capabilities.of_thread()
     remaining = kept(settings.capabilities.keep, own, settings.path.procfs) & own.permitted
     findings.append(Finding("capabilities kept", f"{listed(remaining)}, once the probes are attached"))
     choice = choose(settings.loader, host)

@@ -16,7 +16,7 @@ from perflens.errors import ProbeError
 from perflens.kernel import _native
 from perflens.kernel.libbpf import ANY, library
 
-__all__ = ["Sets", "drop", "exceeding", "maps_need_bpf", "of_threads", "parse"]
+__all__ = ["Sets", "drop", "exceeding", "maps_need_bpf", "of_thread", "of_threads", "parse"]
 
 _ROUNDS, _PAUSE = 100, 0.01  # a second
 _CLEAN_ROUNDS = 2  # a thread may have made another one between the look and its drop
@@ -57,13 +57,23 @@ def parse(status: str) -> Sets:
     )
 
 
+def of_thread() -> Sets:
+    """Return the sets of the calling thread; empty ones where procfs is not mounted."""
+    try:
+        return parse(Path("/proc/thread-self/status").read_text(errors="replace"))
+    except OSError:
+        return parse("")
+
+
 def of_threads(tasks: Path = Path("/proc/self/task")) -> dict[int, tuple[str, Sets]]:
-    """Return name and sets of each thread of a process, by thread id; one that ends meanwhile is left out."""
+    """Return name and sets of each thread of a process, by the thread id that it has itself; one that ends meanwhile is left out."""
     found = {}
     for folder in tasks.iterdir():
         with suppress(OSError):
             status = (folder / "status").read_text(errors="replace")
-            found[int(folder.name)] = (status.partition("\n")[0].removeprefix("Name:\t"), parse(status))
+            name = status.partition("\n")[0].removeprefix("Name:\t")
+            of_namespaces = status.partition("\nNSpid:\t")[2].partition("\n")[0].split()  # procfs may be of an outer PID namespace
+            found[int((of_namespaces or [folder.name])[-1])] = (name, parse(status))
     return found
 
 
@@ -92,7 +102,7 @@ def drop(keep: Collection[str]) -> tuple[Sets, dict[int, str]]:
             native.perflens_ask_thread(tid)
         if left:
             time.sleep(_PAUSE)
-    return parse(Path("/proc/thread-self/status").read_text()), left
+    return of_thread(), left
 
 
 def maps_need_bpf(unprivileged_bpf_disabled: int | None) -> bool:

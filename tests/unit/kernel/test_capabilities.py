@@ -52,12 +52,14 @@ def test_threads_that_have_more() -> None:
 
 
 def test_threads_are_read(tmp_path: Path) -> None:
-    """By their ids, with their names; one that ended meanwhile is left out."""
+    """By the ids that they have themselves, with their names; one that ended meanwhile is left out."""
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "status").write_text(STATUS)
     (tmp_path / "8").mkdir()
+    (tmp_path / "9").mkdir()
+    (tmp_path / "9" / "status").write_text(STATUS.replace("CapInh", "NSpid:\t9\t2\nCapInh"))
 
-    assert of_threads(tmp_path) == {7: ("worker 1", parse(STATUS))}
+    assert of_threads(tmp_path) == {2: ("worker 1", parse(STATUS)), 7: ("worker 1", parse(STATUS))}
 
 
 def test_where_anybody_may_use_bpf_the_trial_tells_nothing() -> None:
