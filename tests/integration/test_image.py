@@ -11,8 +11,10 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from perflens.capability import NEEDS
 from perflens.kernel.features import inspect
@@ -157,3 +159,18 @@ def test_the_agent_works_in_it(running: RunningAgent, tmp_path: Path) -> None:
     log = running.log.read_text()
     assert "capabilities dropped" in log
     assert [line for line in log.splitlines() if "level=info" not in line] == []
+
+
+def test_compose_asks_it_whether_it_is_ready(running: RunningAgent, root: Path) -> None:
+    """The health check of docker-compose.yml, by the image's own Python, passes while the agent is ready, and else does not."""
+    (kind, *command) = yaml.safe_load((ROOT / "deploy/compose/docker-compose.yml").read_text())["services"]["perflens"]["healthcheck"][
+        "test"
+    ]
+    port = str(urlsplit(running.url).port)
+
+    def ended(*words: str) -> int:
+        return subprocess.run(["chroot", root, *words], capture_output=True, check=False).returncode
+
+    assert kind == "CMD"
+    assert ended(*(word.replace("9435", port) for word in command)) == 0
+    assert ended(*(word.replace("9435/-/ready", f"{port}/nowhere") for word in command)) == 1
