@@ -85,7 +85,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/packages $(OBJECTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,otlp]'
 	@touch $@
 
-$(NATIVE): exporter/perflens/kernel/_native.c setup.py $(VENV)/installed
+$(NATIVE): exporter/perflens/kernel/_native.c exporter/perflens/kernel/_threads.c setup.py $(VENV)/installed
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force
 	@touch $@
 

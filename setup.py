@@ -81,7 +81,7 @@ setup(
     ext_modules=[
         Extension(
             "perflens.kernel._native",
-            [str(KERNEL / "_native.c")],
+            [str(KERNEL / "_native.c"), str(KERNEL / "_threads.c")],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             include_dirs=[str(SYSROOT / "usr/include")] if SYSROOT else [],  # pyconfig.h of its own
             extra_compile_args=["-O2", "-Wall", "-Wextra", "-Werror"],

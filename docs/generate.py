@@ -431,7 +431,7 @@ def families(page: str) -> Iterator[Metric]:
             yield Metric(name, family.type, family.documentation, labels)
 
 
-_CLOSED = ("operation", "reason", "outcome", "probe", "collector", "metric", "table")
+_CLOSED = ("operation", "reason", "outcome", "probe", "collector", "metric", "table", "capability")
 
 
 def _row(metric: Metric) -> str:

@@ -477,3 +477,4 @@ class AgentStatus:
     analysis: AnalysisCounts | None = None
     kubernetes: KubernetesCounts | None = None
     web: WebCounts | None = None
+    capabilities: Mapping[str, bool] = field(default_factory=dict)

@@ -76,6 +76,10 @@ class _StatusCollector(Collector):
             yield from _kubernetes(status.kubernetes)
         if status.web:
             yield from _web(status.web)
+        capability = gauge("capability_effective", "Whether the agent has a capability that it has a use for: 1, or 0.", "capability")
+        for name, has in status.capabilities.items():
+            capability.add_metric((name,), has)
+        yield capability
         reloaded = gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded

@@ -19,6 +19,7 @@ from perflens.agent.cluster import cluster_of, level_of
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
+from perflens.agent.privileges import Privileges, UnchangedPrivileges
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
 from perflens.agent.status import evidence_counts, status
 from perflens.agent.telling import telling, tokens_of
@@ -85,8 +86,16 @@ class Agent:
     may be read by any.
     """
 
-    def __init__(self, settings: Settings, host: Host, probes: Mapping[str, Probe], tree: CgroupTree) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        host: Host,
+        probes: Mapping[str, Probe],
+        tree: CgroupTree,
+        privileges: Privileges | None = None,
+    ) -> None:
         self.settings, self._host, self._probes, self._tree = settings, host, probes, tree
+        self._privileges = privileges or UnchangedPrivileges()
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
@@ -125,7 +134,7 @@ class Agent:
         self.views = Views(self.intake, self.explainer, self.drainer, clock, lambda: self.states, self._owners.known, self.analyzing)
 
     def start(self) -> None:
-        """Attach every probe that is enabled; one that cannot be attached is a state, not an error, unless probes.strict."""
+        """Attach every probe that is enabled, then drop privileges; one that cannot be attached is a state, unless probes.strict."""
         _log.info("loader", extra=fields(loader=self._loader.name, reason=self._loader.why))
         tuning = filters.tuning(self.settings, self._tree)
         self.devices.all()  # the first time takes longest
@@ -145,6 +154,7 @@ class Agent:
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
+        self._privileges.drop()
 
     def _attach(self, name: str, probe: Probe, tuning: Tuning) -> ProbeState:
         other = self._that_shares_with(probe)
@@ -293,11 +303,11 @@ class Agent:
 
     def status(self) -> AgentStatus:
         """Return what the agent knows of itself."""
-        evidence = evidence_counts(self.running, self.intake, self.explainer)
+        evidence, capabilities = evidence_counts(self.running, self.intake, self.explainer), self._privileges.effective
         analysis = self.analyzing.counts() if self.analyzing else None
         kubernetes = self.cluster.counts(self._owners.unresolved)
         web = self.guarding.counts() if self.guarding else None
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis, kubernetes, web)
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, capabilities, analysis, kubernetes, web)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

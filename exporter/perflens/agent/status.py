@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.intake import Intake
@@ -21,6 +21,7 @@ def status(
     owners: Owners,
     evidence: EvidenceCounts,
     reloaded: tuple[bool, float],
+    capabilities: Mapping[str, bool],
     analysis: AnalysisCounts | None = None,
     kubernetes: KubernetesCounts | None = None,
     web: WebCounts | None = None,
@@ -45,6 +46,7 @@ def status(
         owners_cut=owners.cut,
         reload_succeeded=reloaded[0],
         reload_succeeded_at=reloaded[1],
+        capabilities=capabilities,
         analysis=analysis,
         kubernetes=kubernetes,
         web=web,

@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from perflens.agent import try_rungs
+from perflens.agent import kept, try_rungs
+from perflens.capability import listed
 from perflens.cli.context import Context
 from perflens.config import Settings
 from perflens.enrich.symbols.kallsyms import KernelSymbols
+from perflens.kernel import capabilities
 from perflens.kernel.conditions import conditions
 from perflens.kernel.diagnosis import Finding, diagnose, probe_findings, taken, uses
 from perflens.kernel.features import Host, inspect
@@ -48,6 +50,9 @@ def _report(context: Context, settings: Settings) -> _Report:
     symbols = KernelSymbols(settings.path.procfs)
     facts = conditions(host, settings.path.procfs, settings.path.sysfs)
     findings = diagnose(host, facts, len(symbols) if symbols.readable else 0, uses(context.probes, host.machine), states)
+    own = capabilities.of_thread()
+    remaining = kept(settings.capabilities.keep, own, settings.path.procfs) & own.permitted
+    findings.append(Finding("capabilities kept", f"{listed(remaining)}, once the probes are attached"))
     choice = choose(settings.loader, host)
     findings.append(Finding("loader", f"{choice.name}: {choice.why}"))
     for name, probe in context.probes.items():

@@ -8,7 +8,7 @@ import logging
 import sys
 
 from perflens import __version__, logs
-from perflens.agent import Agent, serve, tree_of
+from perflens.agent import Agent, DroppingPrivileges, serve, tree_of
 from perflens.cli.context import Context
 from perflens.kernel.features import inspect
 from perflens.kernel.heap import give_back_large_blocks
@@ -29,6 +29,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     logs.configure(settings.log.level, settings.log.format, sys.stderr)
     host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
     logging.getLogger("perflens").info("starting", extra=fields(version=__version__, kernel=host.kernel, machine=host.machine))
-    agent = Agent(settings, host, context.probes, tree_of(host, settings))
+    privileges = DroppingPrivileges(settings.capabilities.keep, settings.path.procfs)
+    agent = Agent(settings, host, context.probes, tree_of(host, settings), privileges)
     asyncio.run(serve(agent, lambda: context.settings(arguments)))
     return 0

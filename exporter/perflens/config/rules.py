@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from perflens.capability import NAMES
 from perflens.config.keys import KeyPath
 
 __all__ = ["RULES", "Rule"]
@@ -26,6 +27,8 @@ LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
 NODE = r"^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)?$"
 PID = r"^[1-9][0-9]{0,6}$"
 COMM = r"^[\s\S]{1,15}$"
+CAPABILITY = rf"(?:needed|all|none|(?:CAP_)?(?:{'|'.join(NAMES)}))"
+CAPABILITIES = rf"^{CAPABILITY}(?:,{CAPABILITY})*$"
 LONGEST_PATH = 4095
 LARGEST_PID = 4_194_304
 
@@ -97,6 +100,10 @@ def is_comm(text: str) -> bool:
     return 0 < len(os.fsencode(text)) <= 15 and "\0" not in text
 
 
+def is_capabilities(text: str) -> bool:
+    return re.fullmatch(CAPABILITIES[1:-1], text) is not None
+
+
 def is_directory(text: str) -> bool:
     return text.startswith("/") and len(text) <= LONGEST_PATH
 
@@ -126,6 +133,12 @@ RULES: dict[KeyPath, Rule] = {
     ("web", "config_file"): FILE,
     ("web", "api_token_file"): FILE,
     ("otlp", "endpoint"): _url("a collector", "http://localhost:4318", "passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS"),
+    ("capabilities", "keep"): Rule(
+        CAPABILITIES,
+        is_capabilities,
+        "is no capability",
+        "write needed, all, none, or names as capabilities(7) has them, such as BPF or SYSLOG, with commas between",
+    ),
     ("filter", "pid"): Rule(PID, is_pid, "is no process id", "write a number from 1 to 4194304"),
     ("filter", "comm"): Rule(COMM, is_comm, "is no thread name", "write 1 to 15 bytes, as ps -o comm shows them"),
     ("filter", "cgroup"): Rule(

@@ -17,6 +17,7 @@ __all__ = [
     "Analyzer",
     "AttachMode",
     "Btf",
+    "Capabilities",
     "Events",
     "Filter",
     "Fleet",
@@ -141,6 +142,17 @@ class Events:
     )
     kernel_frames: int = key(20, "Most frames of a kernel stack.", limits=(1, 127))
     user_frames: int = key(20, "Most frames of a user stack.", limits=(1, 127))
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the agent may do when its probes are attached. It gives up the rest for good, in all its threads and programs."""
+
+    keep: tuple[str, ...] = key(
+        ("needed",),
+        "Capabilities to keep: needed, all, none, or names such as SYSLOG, several with commas. May be repeated.",
+        limits=(1, 41),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,3 +301,4 @@ class Settings:
     path: Path = field(default_factory=Path)
     btf: Btf = field(default_factory=Btf)
     probes: Probes = field(default_factory=Probes)
+    capabilities: Capabilities = field(default_factory=Capabilities)

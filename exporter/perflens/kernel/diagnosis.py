@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from perflens.capability import NEEDS
 from perflens.errors import LayoutError
 from perflens.kernel import elf
 from perflens.kernel.attached import object_path
@@ -26,17 +27,7 @@ _HOOKS = {
     "tracepoint": ("tp", "tracepoint"),
 }
 _OF_SECTION = {section: hook for hook, sections in _HOOKS.items() for section in sections}
-_STANDS_FOR = {  # capabilities(7)
-    "CAP_BPF": "CAP_SYS_ADMIN",
-    "CAP_PERFMON": "CAP_SYS_ADMIN",
-    "CAP_CHECKPOINT_RESTORE": "CAP_SYS_ADMIN",
-    "CAP_DAC_READ_SEARCH": "CAP_DAC_OVERRIDE",
-}
-_USER_SYMBOLS = {
-    "CAP_SYS_PTRACE": ("names of user functions of other users' processes", "paths of their programs"),
-    "CAP_DAC_READ_SEARCH": ("names of user functions of programs that only their owner may read",),
-    "CAP_CHECKPOINT_RESTORE": ("names of user functions of libraries that were replaced while they were used",),
-}
+_OF_EACH = ("BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH", "CHECKPOINT_RESTORE")  # the others have lines of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +126,9 @@ def _kernel(host: Host, facts: Conditions, lost: tuple[str, ...], any_taken: boo
 
 def _capabilities(host: Host, lost: tuple[str, ...]) -> Iterator[Finding]:
     yield Finding("capabilities", ", ".join(sorted(host.capabilities)) or "none")
-    for name, cost in {"CAP_BPF": lost, "CAP_PERFMON": lost, **_USER_SYMBOLS}.items():
-        if not host.capabilities & {name, _STANDS_FOR.get(name, name)}:
+    for own in NEEDS:
+        if own.name in _OF_EACH and not host.capabilities & {f"CAP_{own.name}", f"CAP_{own.instead}"}:
+            name, cost = f"CAP_{own.name}", lost if own.until in ("maps", "attached") else own.lost
             yield Finding(name, "missing", cost, f"run as root, or grant {name} ({_PAGE}#capabilities)")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from perflens.capability import NAMES, NEEDS
 from perflens.errors import LayoutError
 from perflens.kernel.btf import prototype_parameters
 from perflens.kernel.tryload import why_functions_cannot_be_traced
@@ -18,17 +19,7 @@ from perflens.model import Mount
 
 __all__ = ["Host", "capabilities", "inspect", "knows", "memory_hierarchy", "memory_on_v1", "mounts", "number", "possible_cpus"]
 
-_CAPABILITIES = {
-    "CAP_DAC_OVERRIDE": 1,
-    "CAP_DAC_READ_SEARCH": 2,
-    "CAP_SYS_PTRACE": 19,
-    "CAP_SYS_ADMIN": 21,
-    "CAP_SYS_RESOURCE": 24,
-    "CAP_SYSLOG": 34,
-    "CAP_PERFMON": 38,
-    "CAP_BPF": 39,
-    "CAP_CHECKPOINT_RESTORE": 40,
-}
+_CAPABILITIES = {f"CAP_{name}": NAMES.index(name) for name in ("DAC_OVERRIDE", "SYS_ADMIN", *(own.name for own in NEEDS))}
 
 
 _BTF = Path("/sys/kernel/btf/vmlinux")  # where libbpf looks, whatever --path.sysfs says

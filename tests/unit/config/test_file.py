@@ -12,7 +12,7 @@ from perflens.config.settings import Events
 
 TOP = (
     "threshold, cells, loader, web, log, owner, kubernetes, series, events, filter, otlp, analyzer, llm, grafana, "
-    "fleet, path, btf or probes"
+    "fleet, path, btf, probes or capabilities"
 )
 DURATION = "write a duration from 1us to 1h8m16s, such as 5ms"
 CELLS = "write a whole number from 64 to 65536"

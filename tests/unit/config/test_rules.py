@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.config.rules import RULES, is_address, is_agent, is_fleet, is_server_or_none, is_telemetry_path, is_url_or_none
+from perflens.config.rules import (
+    RULES,
+    is_address,
+    is_agent,
+    is_capabilities,
+    is_fleet,
+    is_server_or_none,
+    is_telemetry_path,
+    is_url_or_none,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +136,29 @@ def test_url_of_an_agent(text: str, expected: bool) -> None:
 def test_name_of_a_fleet(text: str, expected: bool) -> None:
     """It fits into a tag of Grafana."""
     assert is_fleet(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("needed", True),
+        ("all", True),
+        ("none", True),
+        ("BPF", True),
+        ("CAP_BPF", True),
+        ("BPF,CAP_SYSLOG,needed", True),
+        ("CHECKPOINT_RESTORE", True),
+        ("", False),
+        ("bpf", False),
+        ("BPF,", False),
+        (",BPF", False),
+        ("BPF SYSLOG", False),
+        ("BPFS", False),
+        ("CAP_all", False),
+        ("BPF\n", False),
+    ],
+)
+def test_capabilities(text: str, expected: bool) -> None:
+    """Names as capabilities(7) has them, with or without CAP_, and three words; the schema says the same."""
+    assert is_capabilities(text) is expected
+    assert (re.search(RULES["capabilities", "keep"].pattern, text) is not None and not text.endswith("\n")) is expected

@@ -12,6 +12,7 @@ from perflens.config import Settings, show
 from perflens.config.settings import (
     Analyzer,
     Btf,
+    Capabilities,
     Events,
     Filter,
     Fleet,
@@ -103,6 +104,7 @@ SETTINGS = st.builds(
     st.builds(Path, PATHS, PATHS, PATHS | st.just("")),
     st.builds(Btf, PATHS | st.just("")),
     st.builds(Probes, st.booleans(), BY_NAME),
+    st.builds(Capabilities, st.lists(st.sampled_from(["needed", "all", "none", "BPF,SYSLOG"]), min_size=1, unique=True).map(tuple)),
 )
 
 
@@ -119,4 +121,7 @@ def test_text() -> None:
     assert text.startswith(
         'threshold: 1s500ms\ncells: 4096\nloader: auto\nweb:\n  listen_address: [":9435"]\n  telemetry_path: "/metrics"\n'
     )
-    assert text.endswith("probes:\n  strict: false\n  file:\n    enabled: true\n    attach: auto\n    thresholds:\n      fsync: 20ms\n")
+    assert text.endswith(
+        "probes:\n  strict: false\n  file:\n    enabled: true\n    attach: auto\n    thresholds:\n      fsync: 20ms\n"
+        'capabilities:\n  keep: ["needed"]\n'
+    )
