@@ -10,12 +10,14 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from perflens.aggregate.evidence import EvidenceStore, Wanted
+from perflens.aggregate.evidence import Cursor, EvidenceStore, Wanted
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
 from perflens.analysis import Incident
 from perflens.analyzer.actions import ACTIONS
+from perflens.config import Settings, values
+from perflens.config.settings import Probes, ProbeSettings
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
 from perflens.export import analysis
@@ -64,7 +66,7 @@ class Agent:
 
             return answer
 
-        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses
+        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses, self.config
         return Api(*map(view, every))
 
     def summary(self, _: Query) -> Any:
@@ -96,8 +98,10 @@ class Agent:
 
     def events(self, query: Query) -> Any:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)
+        if query.after is not None:
+            return shapes.events(*self.store.after(Cursor(*query.after), wanted, query.limit))
         found = (self.store.in_progress if query.in_progress else self.store.recent)(wanted, query.limit)
-        return {"events": list(map(shapes.event, found))}
+        return shapes.events(found, self.store.cursor)
 
     def stack_list(self, query: Query) -> Any:
         top = self.stacks.top(NOW, query.limit, probe=query.probe, operation=query.operation, owner=query.owner)
@@ -108,6 +112,9 @@ class Agent:
 
     def analyses(self, query: Query) -> Any:
         return {"analyses": [analysis.bundle(own.bundle, ACTIONS) for own in self.told[: query.limit]]}
+
+    def config(self, _: Query) -> Any:
+        return {"config": values(Settings(probes=Probes(by_name={"file": ProbeSettings(thresholds={"fsync": 10**8})})))}
 
 
 @pytest.fixture
