@@ -13,7 +13,7 @@ from perflens.config import Parser, add_flags
 
 __all__ = ["dispatch"]
 
-_COMMANDS = ("run", "check", "selftest", "probes", "config")
+_COMMANDS = ("run", "check", "selftest", "probes", "config", "events", "timeline", "flame", "capsule")
 
 
 def _parser(context: Context, asked: str) -> Parser:
@@ -26,7 +26,8 @@ def _parser(context: Context, asked: str) -> Parser:
         summary = (module.__doc__ or "").strip().splitlines()[0]
         own = commands.add_parser(name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
         module.register(own)
-        add_flags(own, context.catalogue)
+        if getattr(module, "configurable", True):  # who asks a running agent has no configuration
+            add_flags(own, context.catalogue)
     return parser
 
 

@@ -10,4 +10,16 @@ from perflens.config.schema import schema
 from perflens.config.settings import Settings
 from perflens.config.show import show, values
 
-__all__ = ["Catalogue", "Parser", "Settings", "add_flags", "collected", "config_file", "load", "reloadable_differences", "schema", "show", "values"]
+__all__ = [
+    "Catalogue",
+    "Parser",
+    "Settings",
+    "add_flags",
+    "collected",
+    "config_file",
+    "load",
+    "reloadable_differences",
+    "schema",
+    "show",
+    "values",
+]

@@ -6,7 +6,7 @@ Every text is a name unless it is known to be a word of PerfLens or of the kerne
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 __all__ = ["Aliases", "anonymous"]
@@ -76,8 +76,14 @@ class Aliases:
         process = _MODULE.fullmatch(name)
         if kind == "process" and process:
             return f"{self.of('comm', process['name'])}[{process['pid']}]"
-        by_kind: Mapping[str, Callable[[str], str]] = {"device": self.disk, "owner": self.unit, "file": self.path}
-        return by_kind.get(kind, lambda own: self.of(kind if kind in ("host", "process") else "subject", own))(name)
+        match kind:
+            case "device":
+                return self.disk(name)
+            case "owner":
+                return self.unit(name)
+            case "file":
+                return self.path(name)
+        return self.of("comm" if kind == "process" else "host", name)
 
 
 def anonymous(members: Mapping[str, Any], aliases: Aliases | None = None, words: Collection[str] = ()) -> dict[str, Any]:
