@@ -166,6 +166,20 @@ async def test_numbers_agree(agent: Agent) -> None:
     assert [(own["count"], own["total_ns"]) for own in stacks] == [(3, 60 * 10**6)]
 
 
+async def test_events_after_a_cursor(agent: Agent) -> None:
+    """The cursor of one answer leads to the next one, in the order in which operations ended."""
+    newest = await ask(agent, "events?limit=1")
+    assert (len(newest["events"]), newest["missed"]) == (1, 0)
+    store = newest["cursor"].partition("-")[0]
+    assert newest["cursor"] == f"{store}-3"
+    assert (await ask(agent, f"events?after={newest['cursor']}"))["events"] == []
+
+    every = await ask(agent, f"events?after={store}-0&limit=2")
+    assert ([own["duration_ns"] for own in every["events"]], every["cursor"]) == ([10**7, 3 * 10**7], f"{store}-2")
+    agent.take(evidence(pid=7, end=NOW))
+    assert [own["process"]["pid"] for own in (await ask(agent, f"events?after={newest['cursor']}"))["events"]] == [7]
+
+
 async def test_limits_and_filters(agent: Agent) -> None:
     """An answer is as short as it was asked to be, and holds what was asked for."""
     assert len((await ask(agent, "events?limit=2"))["events"]) == 2

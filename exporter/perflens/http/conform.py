@@ -30,6 +30,7 @@ def problems(
     follow = {"lenient": lenient, "depth": depth + 1}
     if "$ref" in schema:
         yield from problems(value, _resolved(schema["$ref"], document), document, at, **follow)  # type: ignore[arg-type]
+        return
     if "oneOf" in schema and all(any(problems(value, own, document, at, **follow)) for own in schema["oneOf"]):  # type: ignore[arg-type]
         yield f"{at} fits none of what it may be"
     if "type" in schema and not _is(value, schema["type"]):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflens.config import Settings, show
+from perflens.config import Settings, show, values
 from perflens.config.settings import (
     Analyzer,
     Btf,
@@ -95,6 +96,12 @@ SETTINGS = st.builds(
 def test_round_trip(from_text: Callable[[str], Settings | list[str]], settings: Settings) -> None:
     """What show writes, load reads back as the same settings."""
     assert from_text(show(settings)) == settings
+
+
+@given(SETTINGS)
+def test_values(settings: Settings) -> None:
+    """The values are those of the file that show writes."""
+    assert values(settings) == yaml.safe_load(show(settings))
 
 
 def test_text() -> None:
