@@ -92,6 +92,7 @@ def packed(changed: Any) -> bytes:
     return gzip.compress(json.dumps(changed).encode())
 
 
+NEW = "make it anew with perflens capsule"
 OPEN = "open it with the perflens that made it"
 NAME = "name a file that perflens capsule has written"
 
@@ -99,7 +100,7 @@ NAME = "name a file that perflens capsule has written"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "f: is cut off; make it anew with perflens capsule"),
+        (b"", f"f: is cut off; {NEW}"),
         (b"{}", f"f: is not gzipped, or damaged; {NAME}"),
         (gzip.compress(b"{"), f"f: holds no JSON; {NAME}"),
         (gzip.compress(b'{"perflens_capsule": NaN}'), f"f: holds no JSON; {NAME}"),
@@ -108,11 +109,11 @@ NAME = "name a file that perflens capsule has written"
         (gzip.compress(b"[]"), f"f: is no capsule; {NAME}"),
         (gzip.compress(b"{}"), f"f: is no capsule; {NAME}"),
         (packed({"perflens_capsule": 2}), f"f: is of version '2', not 1; {OPEN}"),
-        (packed({"perflens_capsule": 1}), "f: lacks made_at; make it anew with perflens capsule"),
-        (packed({"perflens_capsule": 1, "made_at": ""}), "f: lacks build; make it anew with perflens capsule"),
-        (packed(dict.fromkeys(("made_at", "build", *MEMBERS), 1) | {"perflens_capsule": 1}), "f: does not say when and by what it was made; make it anew with perflens capsule"),
-        (gzip.compress(b"{}") + b"x", "f: goes on after its end; make it anew with perflens capsule"),
-        (gzip.compress(b"{}") * 2, "f: goes on after its end; make it anew with perflens capsule"),
+        (packed({"perflens_capsule": 1}), f"f: lacks made_at; {NEW}"),
+        (packed({"perflens_capsule": 1, "made_at": ""}), f"f: lacks build; {NEW}"),
+        (packed({**dict.fromkeys(("made_at", "build", *MEMBERS), 1), "perflens_capsule": 1}), f"f: does not say when and by what it was made; {NEW}"),
+        (gzip.compress(b"{}") + b"x", f"f: goes on after its end; {NEW}"),
+        (gzip.compress(b"{}") * 2, f"f: goes on after its end; {NEW}"),
     ],
 )  # fmt: skip
 def test_no_capsule(data: bytes, message: str) -> None:
