@@ -93,6 +93,7 @@ def packed(changed: Any) -> bytes:
 
 
 NEW = "make it anew with perflens capsule"
+EMPTY = {**dict.fromkeys(("made_at", "build", *MEMBERS), 1), "perflens_capsule": 1}
 OPEN = "open it with the perflens that made it"
 NAME = "name a file that perflens capsule has written"
 
@@ -111,7 +112,7 @@ NAME = "name a file that perflens capsule has written"
         (packed({"perflens_capsule": 2}), f"f: is of version '2', not 1; {OPEN}"),
         (packed({"perflens_capsule": 1}), f"f: lacks made_at; {NEW}"),
         (packed({"perflens_capsule": 1, "made_at": ""}), f"f: lacks build; {NEW}"),
-        (packed({**dict.fromkeys(("made_at", "build", *MEMBERS), 1), "perflens_capsule": 1}), f"f: does not say when and by what it was made; {NEW}"),
+        (packed(EMPTY), f"f: does not say when and by what it was made; {NEW}"),
         (gzip.compress(b"{}") + b"x", f"f: goes on after its end; {NEW}"),
         (gzip.compress(b"{}") * 2, f"f: goes on after its end; {NEW}"),
     ],
@@ -181,7 +182,7 @@ def test_damage_is_one_error(data: st.DataObject) -> None:
         if not isinstance(at[key], dict | list):
             break
         at = at[key]
-    junk = data.draw(st.sampled_from([None, True, -1, 1.5, "", "x\ud800", [], {}, [[]], {"kind": 1}]))
+    junk: Any = data.draw(st.sampled_from([None, True, -1, 1.5, "", "x\ud800", [], {}, [[]], {"kind": 1}]))
     if isinstance(at, dict) and at:
         at[data.draw(st.sampled_from(sorted(at)))] = junk
     try:

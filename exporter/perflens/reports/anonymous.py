@@ -16,7 +16,7 @@ _UNIT = re.compile(r"\.(service|scope|slice|mount|socket|swap)$")
 _FRAME = re.compile(r"(?P<name>.*?)(?P<offset>\+0x[0-9a-f]+)?(?: \[(?P<module>.*)\])?", re.DOTALL)
 _MODULE = re.compile(r"(?P<name>.*?)\[(?P<pid>[0-9]+)\]", re.DOTALL)
 _DURATION = re.compile(r"(?:[0-9]+(?:h|m|s|ms|us|ns))+")
-_VERSION = re.compile(r"[0-9A-Za-z.+]{1,32}")
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,31}")
 
 _WORDS = frozenset(
     # words of PerfLens, fields of the kernel's numbers, ids without a meaning
@@ -26,7 +26,7 @@ _WORDS = frozenset(
         *("text", "command", "risk", "verify"),  # of facts and actions: declared, with placeholders for names
     )
 )
-_PATHS = frozenset({"file.path", "path", "program"})
+_PATHS = frozenset({"path", "program"})
 
 
 class Aliases:
@@ -122,9 +122,7 @@ class _Walk:
     def _object(self, own: Mapping[str, Any], name: str) -> dict[str, Any]:
         if set(own) == {"kind", "name"}:
             return {"kind": own["kind"], "name": self._aliases.subject(str(own["kind"]), str(own["name"]))}
-        found = {key: self.value(value, "file.path" if name == "file" and key == "path" else key) for key, value in own.items()}
-        if name == "owner" and isinstance(own.get("path"), str):
-            found["path"] = self._aliases.unit(own["path"])
+        found = {key: self.value(value, "unit" if (name, key) == ("owner", "path") else key) for key, value in own.items()}
         if "object" in own and own.get("probe") != "block":
             found["object"] = own["object"]  # the type of a file system
         if isinstance(own.get("metric"), str):
