@@ -30,8 +30,11 @@ WORDS = {
     *(f"incidents.incidents.{name}" for name in ("cause", "history.cause", "id", "severity", "state", "subject.kind")),
 }
 """Where a planted text may survive, as a word of PerfLens or of the kernel."""
-SAME = (("processes.by_maximum.slowest.", "events.events."), ("processes.by_total.slowest.", "events.events."))
-SAME += (("incidents.incidents.analysis.", "analyses.analyses."),)
+SAME = (
+    ("processes.by_maximum.slowest.", "events.events."),
+    ("processes.by_total.slowest.", "events.events."),
+    ("incidents.incidents.analysis.", "analyses.analyses."),
+)
 
 
 @pytest.fixture(scope="module")
