@@ -45,7 +45,7 @@ class Key:
     @property
     def flag(self) -> str:
         """``--web.listen-address``; ``--probe.file`` for whether a probe is enabled."""
-        path = ("probe", *self.path[1:-1]) if self.path[-1] == "enabled" else self.path
+        path = ("probe", *self.path[1:-1]) if self.path[0] == "probes" and self.path[-1] == "enabled" else self.path
         return "--" + ".".join(path).replace("_", "-")
 
     @property
