@@ -42,6 +42,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         raise ConfigError((Problem("--output", "", "the standard output is a terminal", "name a file, or redirect it"),))
     agent = Agent(arguments)
     members = {name: agent.ask(path, _MOST.get(name)) for name, path in MEMBERS.items()}
+    members["events"] = _with_those_in_progress(agent, members["events"])
     build = str(members["summary"].get("version", ""))
     if arguments.incident:
         members |= _only(arguments.incident, members)
@@ -54,6 +55,13 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     capsule.write(path, whole)
     print(f"{path}: {len(members['events']['events'])} slow operations, {len(members['incidents']['incidents'])} incidents")
     return 0
+
+
+def _with_those_in_progress(agent: Agent, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """The operations that have not ended, before those that have; one that ended meanwhile comes once."""
+    known = {event["id"] for event in ended["events"]}
+    found = agent.ask("events", {"in_progress": "true", "limit": 1_000})["events"]
+    return {**ended, "events": [*(event for event in found if event["id"] not in known), *ended["events"]]}
 
 
 def _write(packed: bytes) -> None:

@@ -22,7 +22,7 @@ _WORDS = frozenset(
     # words of PerfLens, fields of the kernel's numbers, ids without a meaning
     (
         *("id", "probe", "operation", "reason", "mechanism", "device", "state", "severity", "cause", "code", "confidence", "verdict"),
-        *("kind", "quality", "polarity", "cursor", "made_at", "supporting", "against"),
+        *("merged_by", "kind", "quality", "polarity", "cursor", "made_at", "supporting", "against"),
         *("text", "command", "risk", "verify"),  # of facts and actions: declared, with placeholders for names
     )
 )
@@ -120,9 +120,14 @@ class _Walk:
         return self._text(value, name) if isinstance(value, str) else value
 
     def _object(self, own: Mapping[str, Any], name: str) -> dict[str, Any]:
-        if set(own) == {"kind", "name"}:
-            return {"kind": own["kind"], "name": self._aliases.subject(str(own["kind"]), str(own["name"]))}
-        found = {key: self.value(value, "unit" if (name, key) == ("owner", "path") else key) for key, value in own.items()}
+        kind = str(own["kind"]) if {"kind", "name"} <= set(own) else "owner" if name == "owner" else ""
+        found: dict[str, Any] = {
+            key: self.value(value, "unit" if (name, key) == ("owner", "path") else key)
+            for key, value in own.items()
+            if not (kind and key == "name")
+        }
+        if kind and "name" in own:
+            found["name"] = self._aliases.subject(kind, str(own["name"]))
         if "object" in own and own.get("probe") != "block":
             found["object"] = own["object"]  # the type of a file system
         if isinstance(own.get("metric"), str):
@@ -156,7 +161,7 @@ class _Walk:
                 return aliases.frame(text)
             case "comm" | "process_name":
                 return aliases.of("comm", text)
-            case "owner" | "unit":
+            case "owner" | "unit" | "namespace" | "workload" | "pod" | "container":
                 return aliases.unit(text)
             case "disk" | "devices" | "object":
                 return aliases.disk(text)

@@ -150,10 +150,11 @@ def test_flame_into_a_file(run: Run, url: str, tmp_path: Path) -> None:
 
 def test_capsule(run: Run, url: str, tmp_path: Path) -> None:
     """A capsule has what the API answers, and says where it is."""
-    assert run("capsule", f"--url={url}", "-o", "own") == (0, "own: 4 slow operations, 1 incidents\n", "")
+    assert run("capsule", f"--url={url}", "-o", "own") == (0, "own: 5 slow operations, 1 incidents\n", "")
     found = capsule.read(str(tmp_path / "own"))
 
     assert found.build == "1.0"
+    assert [event["in_progress"] for event in found.members["events"]["events"]] == [True, False, False, False, False]
     assert found.members["events"]["events"][0]["comm"] == "worker"
     assert found.members["config"]["config"]["probes"]["file"]["thresholds"] == {"fsync": "100ms"}
 
@@ -190,6 +191,7 @@ def test_replay(run: Run, url: str) -> None:
     commands = (
         ("events", "--min=20ms", "--csv"),
         ("events", "--pid=100", "--limit=1", "--json"),
+        ("events", "--in-progress"),
         ("events", "--unit=b.service"),
         ("events", "--since=1700001000", "--probe=block"),
         ("timeline", "--seconds=3"),

@@ -132,6 +132,29 @@ def test_a_fact_about_a_disk() -> None:
     assert (after["unit"], after["detail"]) == ("ratio", "detail-1")
 
 
+def test_names_of_a_pod() -> None:
+    """What an owner is called by in a cluster has the alias that it has in its name, and a subject may say more than its name."""
+    owner = {"cgroup_id": 7, "path": "/kubepods.slice/x.scope", "unit": "x.scope", "name": "shop/Deployment/db", "namespace": "shop"}
+    owner |= {"workload": "Deployment/db", "pod": "db-1", "pod_uid": "0-1", "container": "main"}
+    subject = {"kind": "owner", "name": "shop/Deployment/db", "volume": "", "workload": "shop/Deployment/db"}
+    after = anonymous({"events": {"owner": owner}, "stacks": {"owner": "shop/Deployment/db"}, "analyses": {"subject": subject}})
+    alias = after["events"]["owner"]
+
+    assert alias == {
+        "cgroup_id": 7,
+        "path": "/unit-1.slice/unit-2.scope",
+        "unit": "unit-2.scope",
+        "name": "unit-3/unit-4/unit-5",
+        "namespace": "unit-3",
+        "workload": "unit-4/unit-5",
+        "pod": "unit-6",
+        "pod_uid": "pod_uid-1",
+        "container": "unit-7",
+    }
+    assert after["stacks"]["owner"] == after["analyses"]["subject"]["name"] == alias["name"]
+    assert after["analyses"]["subject"]["workload"] == alias["name"]
+
+
 @pytest.mark.parametrize(
     ("unit", "alias"),
     [("", ""), ("/", "/"), ("other", "other"), ("unknown", "unknown"), ("user@1000.service/x.scope", "unit-1.service/unit-2.scope")],
