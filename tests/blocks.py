@@ -11,6 +11,7 @@ __all__ = ["PAGES", "ROOT", "Block", "blocks"]
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
+_PAGE_APART = re.compile(r"^<!-- not run, the whole page: (.+) -->$", re.MULTILINE)
 _APART = re.compile(r"<!-- not run: (.+) -->")
 
 
@@ -34,14 +35,19 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return the blocks of a page; one is set apart by a comment in the line before it: ``<!-- not run: why -->``."""
+    """Return the blocks of a page.
+
+    One is set apart by a comment in the line before it, ``<!-- not run: why -->``; all are by ``<!-- not run, the whole page: why -->``.
+    """
     found: list[Block] = []
     before, opened, lines = "", None, list[str]()
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    text = page.read_text()
+    whole = _PAGE_APART.search(text)
+    for number, line in enumerate(text.splitlines(), 1):
         fence = re.fullmatch(r"( *)```(\S*)", line)
         if fence and opened is None:
             apart = _APART.fullmatch(before.strip())
-            opened = number, fence[2], apart[1] if apart else "", len(fence[1])
+            opened = number, fence[2], apart[1] if apart else whole[1] if whole else "", len(fence[1])
             lines = []
         elif opened and fence:
             found.append(Block(page, opened[0], opened[1], "".join(f"{own[opened[3] :]}\n" for own in lines), opened[2]))
