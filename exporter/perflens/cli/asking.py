@@ -29,7 +29,7 @@ _UNAVAILABLE = 503
 _FILTERS = (
     ("--probe", "probe", "NAME", "of this probe only, such as file or block"),
     ("--operation", "operation", "NAME", "of this operation only, such as fsync"),
-    ("--unit", "owner", "NAME", "of this owner only: the label unit of the metrics"),
+    ("--unit", "owner", "NAME", "of this owner only, by the name that it has in lines and metrics"),
 )
 _MORE = (
     ("--pid", "pid", "PID", "of the process with this PID only"),
@@ -135,6 +135,8 @@ def pause(seconds: float) -> None:
 
 def ended(work: Callable[[], None]) -> int:
     """Do work that writes to the standard output; return 0, also when its reader has had enough of it."""
+    if sys.stdout is None:  # closed by whoever began us
+        raise ConfigError((Problem("standard output", "", "is closed", "open it, or write to a file"),))
     try:
         work()
         sys.stdout.flush()

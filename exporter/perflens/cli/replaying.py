@@ -11,6 +11,7 @@ from perflens.cli.asking import Agent
 from perflens.errors import ConfigError, Problem
 from perflens.http.openapi import ENDPOINTS
 from perflens.http.parameters import BadParameter, Query, parse
+from perflens.reports.events import owner_of
 
 __all__ = ["Replay", "add_replay", "source_of"]
 
@@ -55,7 +56,7 @@ def _events(events: list[dict[str, Any]], wanted: Query) -> list[dict[str, Any]]
     found = [
         own
         for own in events
-        if _fits(own, own["owner"]["unit"], wanted)
+        if _fits(own, owner_of(own), wanted)
         and wanted.pid in (0, own["process"]["pid"])
         and own["duration_ns"] >= wanted.min_duration
         and own["start_time_ns"] + own["duration_ns"] >= wanted.since

@@ -7,7 +7,7 @@ from typing import Any
 
 from perflens.reports.text import duration, moment, shortened
 
-__all__ = ["COLUMNS", "line", "longest_part", "row", "where"]
+__all__ = ["COLUMNS", "line", "longest_part", "owner_of", "row", "where"]
 
 Event = Mapping[str, Any]
 
@@ -47,6 +47,12 @@ def longest_part(event: Event) -> tuple[str, int]:
     return max(parts.items(), key=lambda part: part[1])
 
 
+def owner_of(event: Event) -> str:
+    """Return what the metrics and the filters of the API call the owner: its name where it has one besides its unit."""
+    owner = event["owner"]
+    return str(owner.get("name") or owner["unit"])
+
+
 def where(event: Event) -> str:
     """Return what an operation was done to: the file's path, else the disks, else the device's number, else its kind."""
     disks = event["devices"] or [own["disk"] for own in event["requests"] if own["disk"]]
@@ -63,7 +69,7 @@ def line(event: Event) -> str:
             f"{duration(event['duration_ns']):>7}",
             f"{shortened(event['probe'], _LONGEST_NAME)}.{shortened(event['operation'], _LONGEST_NAME)}".ljust(12),
             who,
-            shortened(event["owner"]["unit"], _LONGEST_PATH) or "-",
+            shortened(owner_of(event), _LONGEST_PATH) or "-",
             shortened(where(event), _LONGEST_PATH),
             f"{shortened(part, _LONGEST_NAME)}={duration(ns)}",
             *(["(in progress)"] if event["in_progress"] else []),
@@ -87,7 +93,7 @@ def row(event: Event) -> tuple[object, ...]:
         event["process"]["pid"],
         event["comm"],
         event["tid"],
-        event["owner"]["unit"],
+        owner_of(event),
         event["container_id"],
         file["path"],
         file["device"],

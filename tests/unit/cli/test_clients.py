@@ -355,3 +355,10 @@ def test_full_disk(url: str) -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30)
     message = "standard output: cannot be written: No space left on device; make room, or write elsewhere"
     assert (done.returncode, done.stderr) == (2, f"perflens: {message}\n")
+
+
+def test_closed_output(url: str) -> None:
+    """A command without a standard output says so."""
+    command = f"exec {sys.executable} -m perflens flame --url={url} >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (2, "perflens: standard output: is closed; open it, or write to a file\n")

@@ -8,7 +8,7 @@ import io
 import pytest
 
 from perflens.model import FileIdentity
-from perflens.reports.events import COLUMNS, line, longest_part, row, where
+from perflens.reports.events import COLUMNS, line, longest_part, owner_of, row, where
 from perflens.reports.sheet import Sheet
 from tests.unit.reports.answers import event, request
 
@@ -56,6 +56,16 @@ def test_line_is_one_line() -> None:
 def test_longest_part(time: dict[str, object], expected: tuple[str, int]) -> None:
     """Of all parts of the duration, not of the waits alone."""
     assert longest_part(event(**time)) == expected
+
+
+def test_owner() -> None:
+    """An owner that has a name besides its unit is called by that."""
+    plain = event()
+    named = {**plain, "owner": {**plain["owner"], "name": "shop/Deployment/db"}}
+
+    assert (owner_of(plain), owner_of(named)) == ("a.service", "shop/Deployment/db")
+    assert " shop/Deployment/db " in line(named)
+    assert row(named)[COLUMNS.index("unit")] == "shop/Deployment/db"
 
 
 @pytest.mark.parametrize(
