@@ -43,11 +43,14 @@ class Capsule:
 
 
 def encoded(capsule: Capsule) -> bytes:
-    """Return the bytes of its file; the same ones for the same capsule."""
+    """Return the bytes of its file; the same ones for the same capsule. ConfigError when nobody could read it."""
     head = {"perflens_capsule": VERSION, "made_at": capsule.made_at, "build": capsule.build}
     text = json.dumps({**head, **capsule.members}, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
-    return packer.compress(text.encode("ascii")) + packer.flush()
+    packed = packer.compress(text.encode("ascii")) + packer.flush()
+    if len(text) > LARGEST or len(packed) > LARGEST_FILE:
+        _refuse("the capsule", f"would be larger than {LARGEST >> 20} MiB", "leave other incidents out with --incident")
+    return packed
 
 
 def write(path: str, capsule: Capsule) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.capsule import LARGEST, LARGEST_FILE, MEMBERS, Capsule, decoded, encoded, read, write
@@ -160,6 +160,13 @@ def test_cut_off(whole: Capsule) -> None:
     assert problem(encoded(whole)[:-9]) == "f: is cut off; make it anew with perflens capsule"
 
 
+def test_too_large_to_be_read(whole: Capsule) -> None:
+    """What nobody could open is not written."""
+    members = {**whole.members, "summary": {"x": "y" * LARGEST}}
+    with pytest.raises(ConfigError, match="the capsule: would be larger than 64 MiB; leave other incidents out"):
+        encoded(Capsule("", "", members))
+
+
 def test_bombs() -> None:
     """A file that is too large, and a small one that unpacks to too much, are refused before they fill the memory."""
     assert problem(bytes(LARGEST_FILE + 1)) == "f: is larger than 16 MiB; make it anew with perflens capsule"
@@ -169,6 +176,7 @@ def test_bombs() -> None:
     assert problem(bomb) == "f: unpacks to more than 64 MiB; make it anew with perflens capsule"
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damage_is_one_error(data: st.DataObject) -> None:
     """Whatever value stands in the place of another, the file opens or is one error."""

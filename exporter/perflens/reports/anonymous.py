@@ -128,8 +128,8 @@ class _Walk:
         }
         if kind and "name" in own:
             found["name"] = self._aliases.subject(kind, str(own["name"]))
-        if "object" in own and own.get("probe") != "block":
-            found["object"] = own["object"]  # the type of a file system
+        if "object" in own and own.get("file", {}).get("inode"):
+            found["object"] = own["object"]  # the type of the file system that the file lies on; that of a request is its disk
         if isinstance(own.get("metric"), str):
             found |= self._metric(own)
         if "claim" in own:

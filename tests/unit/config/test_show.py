@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.config import Settings, show, values
@@ -92,16 +92,18 @@ SETTINGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(SETTINGS)
-def test_round_trip(from_text: Callable[[str], Settings | list[str]], settings: Settings) -> None:
+def test_round_trip(from_text: Callable[[str], Settings | list[str]], own: Settings) -> None:
     """What show writes, load reads back as the same settings."""
-    assert from_text(show(settings)) == settings
+    assert from_text(show(own)) == own
 
 
+@settings(deadline=None)
 @given(SETTINGS)
-def test_values(settings: Settings) -> None:
+def test_values(own: Settings) -> None:
     """The values are those of the file that show writes."""
-    assert values(settings) == yaml.safe_load(show(settings))
+    assert values(own) == yaml.safe_load(show(own))
 
 
 def test_text() -> None:
