@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from docs.flags import NOTICE, cli
 from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
 from perflens.agent.cluster import NoCluster
@@ -51,7 +52,6 @@ from perflens.web_config.front import HANDSHAKES, REASONS
 __all__ = ["LIMITS", "Metric", "configuration", "main", "memory", "metrics", "rendered"]
 
 DOCS = Path(__file__).parent
-NOTICE = "<!-- Written by `python -m docs.generate` from the code: do not edit. -->"
 BEGIN, END = "<!-- tables: written by `python -m docs.generate` -->", "<!-- end of the tables -->"
 
 LIMITS: Mapping[str, tuple[str, str]] = {
@@ -640,7 +640,12 @@ def _memory_page() -> str:
     return before + memory() + rest.partition(END)[2]
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"metrics.md": metrics, "configuration.md": configuration, "memory.md": _memory_page}
+PAGES: Mapping[str, Callable[[], str]] = {
+    "metrics.md": metrics,
+    "configuration.md": configuration,
+    "cli.md": cli,
+    "memory.md": _memory_page,
+}
 
 
 def stale() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import os
 import platform
@@ -20,6 +21,7 @@ import yaml
 from docs import generate
 from docs.tables import PROGRAMS, tables_of
 from perflens.agent.running import operations_of
+from perflens.cli.commands import parser
 from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
@@ -36,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(ROOT) for path in (*DOCS.rglob("*.md"), ROOT / "README.md"))
 OPENS, FAILED, FIFOS = 23, 5, 3
+NO_METRICS = {"perflens_capsule"}  # a member of a capsule
 METRIC = re.compile(r"\bperflens_[a-z_]+[a-z]\b(?!\*)")
 
 
@@ -133,7 +136,7 @@ def test_metrics_that_are_named_exist(name: Path, families: dict[str, generate.M
         f"{family}{suffix}" for family, metric in families.items() if metric.kind == "histogram" for suffix in ("_count", "_sum", "_bucket")
     }
 
-    assert set(METRIC.findall((ROOT / name).read_text())) - {*families, *samples} == set()
+    assert set(METRIC.findall((ROOT / name).read_text())) - {*families, *samples, *NO_METRICS} == set()
 
 
 def test_every_key_is_documented() -> None:
@@ -142,6 +145,54 @@ def test_every_key_is_documented() -> None:
     keys = [key.dotted for key in leaves(tree(catalogue))]
 
     assert sorted(re.findall(r"^\| `([a-z_.]+)` \| `--", page("configuration.md"), re.MULTILINE)) == sorted(keys)
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (action,) = (own for own in parser(Context.of({}), "")._actions if isinstance(own, argparse._SubParsersAction))
+    return dict(action.choices)
+
+
+def flags_of(command: argparse.ArgumentParser) -> set[str]:
+    """What a command takes, by its long flags."""
+    return {flag for action in command._actions for flag in action.option_strings if flag.startswith("--")}
+
+
+def configuration_flags() -> set[str]:
+    """The flags of the keys."""
+    keys = [key for key in leaves(tree(Context.of({}).catalogue)) if not key.entry]
+    return {"--config.file"} | {key.flag for key in keys} | {key.off_flag for key in keys if key.kind == "boolean"}
+
+
+def test_every_command_and_flag_is_documented() -> None:
+    """docs/cli.md has each command with each of its flags, and no other; those of keys are in docs/configuration.md."""
+    sections = dict(re.findall(r"^## perflens (\w+)$(.*?)(?=^## |\Z)", page("cli.md"), re.MULTILINE | re.DOTALL))
+    found = {name: set(re.findall(r"`(--[a-z.-]+)", text)) - {"--config.file"} for name, text in sections.items()}
+
+    assert found == {name: flags_of(own) - configuration_flags() - {"--help"} for name, own in parsers().items()}
+    shown = set(re.findall(r"`(--[a-z_.-]+)`", page("configuration.md"))) | {"--config.file"}
+    assert configuration_flags() <= shown
+    for name, text in sections.items():
+        assert ("for each key of the [configuration]" in text) == (configuration_flags() <= flags_of(parsers()[name]))
+
+
+@pytest.mark.parametrize("name", [path for path in PAGES if path.name != "adding-a-probe.md"], ids=str)
+def test_commands_that_are_named_exist(name: Path) -> None:
+    """No page shows a command or a flag of PerfLens that there is not."""
+    known, wrong = parsers(), []
+    for command, rest in re.findall(r"\bperflens ([a-z]+)((?: [^\n`|>#&;]*)?)", code_of((ROOT / name).read_text())):
+        if command not in known:
+            wrong.append(command)
+        else:
+            wrong += sorted(set(re.findall(r"(?<=\s)--[a-z.-]+", rest)) - flags_of(known[command]))
+
+    assert wrong == []
+
+
+def code_of(text: str) -> str:
+    """The blocks and the words of a page that are code, one a line; not what an agent prints."""
+    blocks = re.findall(r"^```(?:sh|console|bash)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "\n".join((*blocks, *re.findall(r"`(?:sudo )?(?:\S*/)?(perflens [^`\n]*)`", text)))
 
 
 def test_example_configuration_is_good(tmp_path: Path) -> None:

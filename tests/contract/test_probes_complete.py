@@ -43,6 +43,8 @@ FIELDS = (  # whose texts are names of fields and states: of what the API answer
     "exporter/perflens/analyzer/",
     "exporter/perflens/annotate/",
     "exporter/perflens/fleet/",
+    "exporter/perflens/reports/",
+    "exporter/perflens/cli/replaying.py",
 )
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")
 

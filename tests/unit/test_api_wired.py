@@ -10,12 +10,14 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
-from perflens.aggregate.evidence import EvidenceStore, Wanted
+from perflens.aggregate.evidence import Cursor, EvidenceStore, Wanted
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
 from perflens.analysis import Incident
 from perflens.analyzer.actions import ACTIONS
+from perflens.config import Settings, values
+from perflens.config.settings import Probes, ProbeSettings
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
 from perflens.export import analysis
@@ -64,7 +66,7 @@ class Agent:
 
             return answer
 
-        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses
+        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses, self.config
         return Api(*map(view, every))
 
     def summary(self, _: Query) -> Any:
@@ -96,8 +98,10 @@ class Agent:
 
     def events(self, query: Query) -> Any:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)
+        if query.after is not None:
+            return shapes.events(*self.store.after(Cursor(*query.after), wanted, query.limit))
         found = (self.store.in_progress if query.in_progress else self.store.recent)(wanted, query.limit)
-        return {"events": list(map(shapes.event, found))}
+        return shapes.events(found, self.store.cursor)
 
     def stack_list(self, query: Query) -> Any:
         top = self.stacks.top(NOW, query.limit, probe=query.probe, operation=query.operation, owner=query.owner)
@@ -108,6 +112,9 @@ class Agent:
 
     def analyses(self, query: Query) -> Any:
         return {"analyses": [analysis.bundle(own.bundle, ACTIONS) for own in self.told[: query.limit]]}
+
+    def config(self, _: Query) -> Any:
+        return {"config": values(Settings(probes=Probes(by_name={"file": ProbeSettings(thresholds={"fsync": 10**8})})))}
 
 
 @pytest.fixture
@@ -157,6 +164,20 @@ async def test_numbers_agree(agent: Agent) -> None:
     assert sum(own["slow"]["count"] for own in seconds) == 3
     stacks = (await ask(agent, "stacks"))["stacks"]
     assert [(own["count"], own["total_ns"]) for own in stacks] == [(3, 60 * 10**6)]
+
+
+async def test_events_after_a_cursor(agent: Agent) -> None:
+    """The cursor of one answer leads to the next one, in the order in which operations ended."""
+    newest = await ask(agent, "events?limit=1")
+    assert (len(newest["events"]), newest["missed"]) == (1, 0)
+    store = newest["cursor"].partition("-")[0]
+    assert newest["cursor"] == f"{store}-3"
+    assert (await ask(agent, f"events?after={newest['cursor']}"))["events"] == []
+
+    every = await ask(agent, f"events?after={store}-0&limit=2")
+    assert ([own["duration_ns"] for own in every["events"]], every["cursor"]) == ([10**7, 3 * 10**7], f"{store}-2")
+    agent.take(evidence(pid=7, end=NOW))
+    assert [own["process"]["pid"] for own in (await ask(agent, f"events?after={newest['cursor']}"))["events"]] == [7]
 
 
 async def test_limits_and_filters(agent: Agent) -> None:

@@ -131,7 +131,16 @@ class Agent:
         self.explainer.note = self.intake.note
         self.analyzing = self._analyzing() if settings.analyzer.enabled else None
         clock = time.monotonic_ns
-        self.views = Views(self.intake, self.explainer, self.drainer, clock, lambda: self.states, self._owners.known, self.analyzing)
+        self.views = Views(
+            self.intake,
+            self.explainer,
+            self.drainer,
+            clock,
+            lambda: self.states,
+            self._owners.known,
+            self.analyzing,
+            lambda: self.settings,
+        )
 
     def start(self) -> None:
         """Attach every probe that is enabled, then drop privileges; one that cannot be attached is a state, unless probes.strict."""

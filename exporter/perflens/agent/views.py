@@ -12,8 +12,9 @@ from perflens import __version__
 from perflens.agent.analyzing import Analyzing, this_host
 from perflens.agent.explainer import Explainer, wall_offset
 from perflens.agent.intake import Intake
-from perflens.aggregate.evidence import Wanted
+from perflens.aggregate.evidence import Cursor, Wanted
 from perflens.analyzer.actions import ACTIONS
+from perflens.config import Settings, values
 from perflens.export import analysis
 from perflens.export import json as shapes
 from perflens.http.api import Api, View
@@ -37,9 +38,11 @@ class Views:
         states: Callable[[], list[ProbeState]],
         owner_of: Callable[[int], Owner | None],
         analyzing: Analyzing | None = None,
+        settings: Callable[[], Settings] = Settings,
     ) -> None:
         self._intake, self._explainer, self._drainer = intake, explainer, drainer
         self._clock, self._states, self._owner_of, self._analyzing = clock, states, owner_of, analyzing
+        self._settings = settings
 
     def api(self) -> Api:
         """Return the views as the API takes them, each on the thread that owns what it shows."""
@@ -53,6 +56,7 @@ class Views:
             stacks=explained(self._stacks),
             incidents=self._analyzed({"host": this_host(), "incidents": []}, self._incidents),
             analyses=self._analyzed({"analyses": []}, self._analyses),
+            config=self._config,
         )
 
     def _analyzed(self, none: Any, work: Callable[[Analyzing, Query], Any]) -> View:
@@ -71,6 +75,9 @@ class Views:
             return view
 
         return on
+
+    async def _config(self, _: Query) -> Any:
+        return {"config": values(self._settings())}
 
     async def _summary(self, _: Query) -> Any:
         loop = asyncio.get_running_loop()
@@ -122,8 +129,12 @@ class Views:
 
     def _events(self, query: Query) -> Any:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)
-        found = self._explainer.store.in_progress if query.in_progress else self._explainer.store.recent
-        return {"events": [shapes.event(own) for own in found(wanted, query.limit)]}
+        store = self._explainer.store
+        if query.in_progress:
+            return shapes.events(store.in_progress(wanted, query.limit), store.cursor)
+        if query.after is not None:
+            return shapes.events(*store.after(Cursor(*query.after), wanted, query.limit))
+        return shapes.events(store.recent(wanted, query.limit), store.cursor)
 
     @staticmethod
     def _incidents(own: Analyzing, query: Query) -> Any:

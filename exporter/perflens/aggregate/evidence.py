@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from perflens.model import Evidence
 
-__all__ = ["EvidenceStore", "OperationKey", "Wanted", "estimated_bytes", "key_of"]
+__all__ = ["Cursor", "EvidenceStore", "News", "OperationKey", "Wanted", "estimated_bytes", "key_of"]
 
 _SECOND = 1_000_000_000
 _STALE = 60 * _SECOND  # an operation in progress that no scan has seen for so long has ended unseen
@@ -21,6 +23,24 @@ class OperationKey(NamedTuple):
     probe: str
     tid: int
     start: int
+
+
+class Cursor(NamedTuple):
+    """A place in what a store kept: ``number`` counts the operations that ended since it began, ``store`` tells one store from another."""
+
+    store: int
+    number: int
+
+
+class News(NamedTuple):
+    """What ended after a cursor, in the order in which it was told, the cursor after the last of it, and how many were ``missed``.
+
+    Those are gone from the store already; nobody knows which of them would have fitted.
+    """
+
+    evidence: list[Evidence]
+    cursor: Cursor
+    missed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +70,7 @@ class Wanted:
 class _Kept(NamedTuple):
     evidence: Evidence
     size: int
+    number: int
 
 
 class _Seen(NamedTuple):
@@ -60,15 +81,19 @@ class _Seen(NamedTuple):
 class EvidenceStore:
     """The newest evidence, bounded by number, age and bytes. ``clock`` gives ns of CLOCK_MONOTONIC.
 
-    ``evicted`` counts what had to go before its time, ``bytes`` estimates what is kept.
+    ``evicted`` counts what had to go before its time, ``bytes`` estimates what is kept. ``identity`` tells it from every other store,
+    of an agent that ran before as well.
     """
 
-    def __init__(self, clock: Callable[[], int], *, limit: int = 1_000, seconds: int = 300, max_bytes: int = 4 << 20) -> None:
+    def __init__(
+        self, clock: Callable[[], int], *, limit: int = 1_000, seconds: int = 300, max_bytes: int = 4 << 20, identity: int | None = None
+    ) -> None:
         self._clock, self._limit, self._window, self._max_bytes = clock, limit, seconds * _SECOND, max_bytes
         self._kept: deque[_Kept] = deque()
         self._ended: set[OperationKey] = set()
         self._in_progress: dict[OperationKey, _Seen] = {}
-        self.evicted = self.bytes = 0
+        self._identity = time.time_ns() if identity is None else identity
+        self.evicted = self.bytes = self._number = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -80,7 +105,8 @@ class EvidenceStore:
             self._update(key, evidence)
             return
         self.ended(key)
-        self._kept.append(_Kept(evidence, estimated_bytes(evidence)))
+        self._number += 1
+        self._kept.append(_Kept(evidence, estimated_bytes(evidence), self._number))
         self._ended.add(key)
         self.bytes += self._kept[-1].size
         self._expire()
@@ -101,6 +127,28 @@ class EvidenceStore:
         """Return what fits of the operations that ended, the newest first."""
         self._expire()
         return _first((kept.evidence for kept in reversed(self._kept)), wanted, limit)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place after everything that ended so far."""
+        return Cursor(self._identity, self._number)
+
+    def after(self, cursor: Cursor, wanted: Wanted, limit: int) -> News:
+        """Return what fits of what ended after a cursor, the oldest first; after one of another store everything that is kept."""
+        self._expire()
+        seen = min(cursor.number, self._number) if cursor.store == self._identity else 0
+        oldest = self._kept[0].number if self._kept else self._number + 1
+        missed = max(oldest - 1 - seen, 0)
+        found: list[Evidence] = []
+        for kept in islice(self._kept, max(seen + 1 - oldest, 0), None):
+            if len(found) == limit:
+                break
+            seen = kept.number
+            if wanted.fits(kept.evidence):
+                found.append(kept.evidence)
+        else:
+            seen = self._number
+        return News(found, Cursor(self._identity, seen), missed)
 
     def in_progress(self, wanted: Wanted, limit: int) -> list[Evidence]:
         """Return what fits of the operations in progress, the longest first."""
@@ -125,7 +173,7 @@ class EvidenceStore:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        evidence, size = self._kept.popleft()
+        evidence, size, _ = self._kept.popleft()
         self._ended.discard(key_of(evidence))
         self.bytes -= size
 

@@ -8,6 +8,18 @@ from perflens.config.keys import Catalogue
 from perflens.config.load import config_file, load
 from perflens.config.schema import schema
 from perflens.config.settings import Settings
-from perflens.config.show import show
+from perflens.config.show import show, values
 
-__all__ = ["Catalogue", "Parser", "Settings", "add_flags", "collected", "config_file", "load", "reloadable_differences", "schema", "show"]
+__all__ = [
+    "Catalogue",
+    "Parser",
+    "Settings",
+    "add_flags",
+    "collected",
+    "config_file",
+    "load",
+    "reloadable_differences",
+    "schema",
+    "show",
+    "values",
+]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from perflens.model import BlockRequest, Evidence, FileIdentity, Owner, ProbeState, ProcessKey, SlowEvent, Wait
 
-__all__ = ["event", "probe_state", "second", "slow", "slow_process", "stack", "summary", "tree_process"]
+__all__ = ["event", "events", "probe_state", "second", "slow", "slow_process", "stack", "summary", "tree_process"]
 
 Json = dict[str, Any]
 
@@ -202,6 +202,11 @@ def event(evidence: Evidence) -> Json:
         "trace_id": evidence.trace_id,
         "span_id": evidence.span_id,
     }
+
+
+def events(found: Iterable[Evidence], cursor: tuple[int, int], missed: int = 0) -> Json:
+    """Slow operations, and where to go on after them; ``cursor`` is (store, number)."""
+    return {"events": [event(own) for own in found], "cursor": f"{cursor[0]:x}-{cursor[1]}", "missed": missed}
 
 
 def slow(counts: Slow) -> Json:

@@ -41,6 +41,7 @@ class Api:
     stacks: View
     incidents: View
     analyses: View
+    config: View
 
 
 def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

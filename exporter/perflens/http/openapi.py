@@ -17,7 +17,7 @@ _TEXT: Schema = {"type": "string"}
 _INTEGER: Schema = {"type": "integer"}
 _NUMBER: Schema = {"type": "number"}
 _BOOLEAN: Schema = {"type": "boolean"}
-_FILTERS = ("probe", "operation", "owner", "pid", "min_duration", "since", "limit", "in_progress")
+_FILTERS = ("probe", "operation", "owner", "pid", "min_duration", "since", "after", "limit", "in_progress")
 
 
 def _ref(name: str) -> Schema:
@@ -269,6 +269,11 @@ _SCHEMAS: Mapping[str, Schema] = {
         history=_list(_object(time_ns=_INTEGER, cause=_TEXT)),
         analysis=_ref("Analysis"),
     ),
+    "Config": _noted({"type": "object", "additionalProperties": _ref("Setting")}, "Sections and keys, as in the configuration file."),
+    "Setting": {
+        "oneOf": [_ref("Config"), _TEXT, _BOOLEAN, _INTEGER, _list(_TEXT)],
+        "description": "A section, or the value of a key; durations are text, such as 5ms.",
+    },
     "Summary": _object(
         version=_TEXT,
         window_seconds=_noted(_INTEGER, "What the counts below are of."),
@@ -323,7 +328,16 @@ ENDPOINTS = (
         ("seconds",),
         _object(seconds=_list(_ref("Second"))),
     ),
-    Endpoint("events", "Slow operations, the newest first.", _FILTERS, _object(events=_list(_ref("Event")))),
+    Endpoint(
+        "events",
+        "Slow operations, the newest first; after a cursor the oldest first.",
+        _FILTERS,
+        _object(
+            events=_list(_ref("Event")),
+            cursor=_noted(_TEXT, "The place after this answer, for `after`; one of an agent that was restarted begins otherwise."),
+            missed=_noted(_INTEGER, "After a cursor: operations that were told after it and are kept no more, whether they fit or not."),
+        ),
+    ),
     Endpoint(
         "stacks",
         "Identical stacks of the last five minutes, the one with the most slow time first.",
@@ -342,6 +356,7 @@ ENDPOINTS = (
         ("limit",),
         _object(analyses=_list(_ref("Analysis"))),
     ),
+    Endpoint("config", "The configuration that is in force, defaults included. It holds no secret.", (), _object(config=_ref("Config"))),
 )
 
 _ERRORS = {

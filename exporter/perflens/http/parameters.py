@@ -17,12 +17,16 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ns|us|ms|s|m|h)?", re.ASC
 _UNIX = re.compile(r"[0-9]{1,11}(?:\.[0-9]{1,9})?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
+_CURSOR = re.compile(r"([0-9a-f]{1,16})-([0-9]{1,18})", re.ASCII)
 _NAME = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked for; what is empty or 0 asks for nothing. Durations in ns, ``since`` in ns since the epoch."""
+    """What is asked for; what is empty or 0 asks for nothing. Durations in ns, ``since`` in ns since the epoch.
+
+    ``after`` is (store, number) of a cursor.
+    """
 
     probe: str = ""
     operation: str = ""
@@ -35,6 +39,7 @@ class Query:
     seconds: int = 300
     state: str = ""
     id: str = ""
+    after: tuple[int, int] | None = None
 
 
 class BadParameter(ValueError):
@@ -65,6 +70,11 @@ def _name(text: str) -> str:
 
 def _id(text: str) -> str:
     return _matched(_ID, text)[0]
+
+
+def _cursor(text: str) -> tuple[int, int]:
+    store, number = _matched(_CURSOR, text).groups()
+    return int(store, 16), int(number)
 
 
 def _state(text: str) -> str:
@@ -139,6 +149,13 @@ PARAMETERS: Mapping[str, Parameter] = {
             "write a time such as 2026-01-31T12:00:00Z, or seconds since 1970",
             {"type": "string"},
             "Operations that ended at this time or later: RFC 3339, or seconds since 1970.",
+        ),
+        Parameter(
+            "after",
+            _cursor,
+            "write the cursor of an answer before",
+            {"type": "string", "pattern": "^[0-9a-f]{1,16}-[0-9]{1,18}$"},
+            "Operations that were told after this cursor, the oldest first.",
         ),
         Parameter("limit", _number(1, 1_000), "write a number from 1 to 1000", _whole(1, 1_000, 100), "Most entries of the answer."),
         Parameter(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from perflens.aggregate.evidence import EvidenceStore, Wanted, estimated_bytes, key_of
+from perflens.aggregate.evidence import Cursor, EvidenceStore, Wanted, estimated_bytes, key_of
 from perflens.model import Evidence
 from tests.evidence import SECOND, evidence
 
@@ -146,3 +146,59 @@ def test_in_progress_is_bounded(clock: Clock) -> None:
 
     assert len(store.in_progress(Wanted(), 100)) == 10
     assert store.evicted == 40
+
+
+def test_after_a_cursor(clock: Clock) -> None:
+    """What ended after a cursor comes once, in the order in which it was told, however the answers are cut."""
+    store = EvidenceStore(clock, identity=5)
+    for number in (3, 1, 2):
+        store.add(evidence(end=NOW + number))
+    first = store.after(Cursor(5, 0), Wanted(), 2)
+    second = store.after(first.cursor, Wanted(), 2)
+
+    assert (ends(first.evidence), first.cursor, first.missed) == ([3, 1], (5, 2), 0)
+    assert (ends(second.evidence), second.cursor, second.missed) == ([2], (5, 3), 0)
+    assert store.after(second.cursor, Wanted(), 2) == ([], (5, 3), 0)
+    assert store.cursor == (5, 3)
+
+
+def test_after_a_cursor_with_a_filter(clock: Clock) -> None:
+    """What does not fit is passed over, and not looked at again; a full answer goes on where it ended."""
+    store = EvidenceStore(clock, identity=5)
+    for number, operation in enumerate(("read", "write", "read", "write")):
+        store.add(evidence(end=NOW + number, operation=operation))
+
+    assert store.after(Cursor(5, 0), Wanted(operation="read"), 9).cursor == (5, 4)
+    cut = store.after(Cursor(5, 0), Wanted(operation="write"), 1)
+    assert (ends(cut.evidence), cut.cursor) == ([1], (5, 2))
+    assert ends(store.after(cut.cursor, Wanted(operation="write"), 1).evidence) == [3]
+
+
+def test_missed_after_a_cursor(clock: Clock) -> None:
+    """What was evicted or has expired since is counted, once."""
+    store = EvidenceStore(clock, limit=3, identity=5)
+    for number in range(10):
+        store.add(evidence(end=NOW + number))
+    late = store.after(Cursor(5, 2), Wanted(), 9)
+    assert (ends(late.evidence), late.cursor, late.missed) == ([7, 8, 9], (5, 10), 5)
+    assert store.after(late.cursor, Wanted(), 9).missed == 0
+    assert store.after(Cursor(5, 7), Wanted(), 9).missed == 0
+
+    clock.ns += 301 * SECOND
+    assert store.after(Cursor(5, 9), Wanted(), 9) == ([], (5, 10), 1)
+
+
+@pytest.mark.parametrize(("cursor", "found"), [(Cursor(6, 2), [0, 1, 2]), (Cursor(5, 99), [])])
+def test_cursor_of_another_store(clock: Clock, cursor: Cursor, found: list[int]) -> None:
+    """After a restart everything is new; a number that was never given is the end."""
+    store = EvidenceStore(clock, identity=5)
+    for number in range(3):
+        store.add(evidence(end=NOW + number))
+
+    news = store.after(cursor, Wanted(), 9)
+    assert (ends(news.evidence), news.cursor, news.missed) == (found, (5, 3), 0)
+
+
+def test_stores_are_told_apart(clock: Clock) -> None:
+    """Two stores give cursors of their own."""
+    assert EvidenceStore(clock).cursor.store != EvidenceStore(clock).cursor.store

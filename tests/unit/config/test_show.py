@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-from hypothesis import given
+import yaml
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perflens.config import Settings, show
+from perflens.config import Settings, show, values
 from perflens.config.settings import (
     Analyzer,
     Btf,
@@ -108,10 +109,18 @@ SETTINGS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(SETTINGS)
-def test_round_trip(from_text: Callable[[str], Settings | list[str]], settings: Settings) -> None:
+def test_round_trip(from_text: Callable[[str], Settings | list[str]], own: Settings) -> None:
     """What show writes, load reads back as the same settings."""
-    assert from_text(show(settings)) == settings
+    assert from_text(show(own)) == own
+
+
+@settings(deadline=None)
+@given(SETTINGS)
+def test_values(own: Settings) -> None:
+    """The values are those of the file that show writes."""
+    assert values(own) == yaml.safe_load(show(own))
 
 
 def test_text() -> None:
