@@ -238,8 +238,8 @@ def test_token(tmp_path: Path) -> None:
         file.chmod(0o400)
     with agent(tmp_path, f"--web.api-token-file={good}") as running:
         flags = (f"--dir={tmp_path}", f"--url={running.url}")
-        right, _ = report(*flags, f"--token-file={good}")
-        wrong, checks = report(*flags, f"--token-file={bad}")
+        right, _ = report(*flags, f"--client.token-file={good}")
+        wrong, checks = report(*flags, f"--client.token-file={bad}")
 
     assert (right, wrong) == (0, 0)
     assert not_ok(checks, "skipped") == {"block event", "file cost", "file event", "file stack"}

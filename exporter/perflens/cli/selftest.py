@@ -16,10 +16,10 @@ from types import TracebackType
 from perflens import logs
 from perflens.agent import Agent, tree_of
 from perflens.cli.context import Context
+from perflens.client import add_flags, target_of
 from perflens.config import Settings
 from perflens.errors import ConfigError, Problem
 from perflens.export.prometheus.page import Query as Whole
-from perflens.http.access import read_token
 from perflens.http.parameters import Query
 from perflens.kernel.features import Host, inspect, mounts
 from perflens.kernel.loaders import btf_file
@@ -35,7 +35,6 @@ from perflens.selftest import (
     choose,
     disk_of,
     ended_by_signals,
-    is_usable,
     prove,
     show,
     stand,
@@ -54,10 +53,7 @@ _DRAIN, _MAINTENANCE = 0.25, 2.0  # s
 
 def register(parser: argparse.ArgumentParser) -> None:
     """Add what is proven, where, and the output's form."""
-    parser.add_argument(
-        "--url", metavar="URL", help="prove the agent that runs there, such as http://localhost:9435 (default: its own parts)"
-    )
-    parser.add_argument("--token-file", metavar="PATH", help="file with the token of that agent's API")
+    add_flags(parser, "prove the agent that runs there, such as http://localhost:9435 (default: its own parts)")
     parser.add_argument("--dir", metavar="PATH", help="where the scratch files go (default: a temporary folder on a disk)")
     parser.add_argument(
         "--timeout", metavar="SECONDS", default=f"{_SECONDS:g}", help="the most time that it may take (default: %(default)s)"
@@ -131,7 +127,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the report; return 1 when a check failed."""
     began = time.monotonic()
     settings = context.settings(arguments)
-    disk, seconds, token = _disk(arguments.dir), _seconds(arguments.timeout), _token(arguments)
+    disk, seconds, target = _disk(arguments.dir), _seconds(arguments.timeout), target_of(arguments)
     logs.configure("error" if settings.log.level == "info" else settings.log.level, settings.log.format, sys.stderr)
     host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
     tree = tree_of(host, settings)
@@ -140,8 +136,8 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         for name in sweep_all(disk, tree, throttles):
             print(f"perflens: removed {name}, which a selftest that was killed has left", file=sys.stderr)
         with stand(disk, tree, throttles, began + seconds) as own:
-            if arguments.url:
-                return _report(Remote(arguments.url, token), own, context, arguments, seconds)
+            if target:
+                return _report(Remote(target), own, context, arguments, seconds)
             with Own(settings, host, context) as subject:
                 return _report(subject, own, context, arguments, seconds)
 
@@ -181,13 +177,3 @@ def _seconds(text: str) -> float:
     if not 1 <= seconds <= _LONGEST:
         raise _refused("--timeout", "is not a time", f"write seconds, 1 to {_LONGEST:g}")
     return seconds
-
-
-def _token(arguments: argparse.Namespace) -> str:
-    if arguments.url is not None and not is_usable(arguments.url):
-        raise _refused("--url", "is not the URL of an agent", "write it as http://localhost:9435")
-    if not arguments.token_file:
-        return ""
-    if arguments.url is None:
-        raise _refused("--token-file", "is given without --url", "leave it out, or name the agent with --url")
-    return read_token(arguments.token_file).decode("ascii")

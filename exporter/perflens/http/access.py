@@ -9,8 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from perflens.errors import ConfigError, Problem
-from perflens.private import LONGEST_TOKEN, read_private
+from perflens.private import read_word
 
 __all__ = ["Access", "Client", "Refusal", "is_loopback", "read_token"]
 
@@ -111,14 +110,5 @@ def _is_local_name(host: str) -> bool:
 
 
 def read_token(path: str) -> bytes:
-    """Return the token in a file, without the space around it; ConfigError when it cannot be one or others may read it."""
-    token = read_private(path, _KEY).strip()
-    if not token:
-        raise _refused(path, "is empty", "write a token into it: head -c 32 /dev/urandom | base64 -w0")
-    if len(token) > LONGEST_TOKEN or any(not 0x21 <= byte <= 0x7E for byte in token):
-        raise _refused(path, "holds no token", "write one word of at most 4096 letters, digits and signs into it")
-    return token
-
-
-def _refused(path: str, message: str, cure: str) -> ConfigError:
-    return ConfigError((Problem(path, _KEY, message, cure),))
+    """Return the token in a file; ConfigError when it cannot be one or others may read it."""
+    return read_word(path, _KEY)

@@ -9,7 +9,7 @@ from perflens.selftest.ground import ended_by_signals, stand, sweep_all
 from perflens.selftest.model import Check, Disk
 from perflens.selftest.page import Page
 from perflens.selftest.proof import Ground, prove
-from perflens.selftest.remote import Remote, is_usable
+from perflens.selftest.remote import Remote
 from perflens.selftest.subject import Event, Subject
 from perflens.selftest.throttle import throttle_tree
 
@@ -24,7 +24,6 @@ __all__ = [
     "choose",
     "disk_of",
     "ended_by_signals",
-    "is_usable",
     "prove",
     "show",
     "stand",

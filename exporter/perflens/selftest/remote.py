@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from perflens.client import Target
 from perflens.errors import PerfLensError, StartError
 from perflens.model import ProbeState
 from perflens.selftest.page import Page
 from perflens.selftest.subject import Event
 
-__all__ = ["Remote", "is_usable"]
+__all__ = ["Remote"]
 
 _TIMEOUT = 5.0  # s
 _LARGEST = 256 << 20
 _MOST_EVENTS = 1_000
 
 
-def is_usable(url: str) -> bool:
-    """Whether a text is the URL of an agent: of HTTP, with a host, and no more than a path."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    plain = not (parts.query or parts.fragment or parts.username) and url.isprintable() and " " not in url
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
 class Remote:
-    """The agent at ``url``: its address, or the whole URL of its metrics. ``token`` is sent to the API, empty for none."""
+    """An agent that runs."""
 
     attaches = False
 
-    def __init__(self, url: str, token: str = "") -> None:
-        parts = urlsplit(url)
-        self._base = f"{parts.scheme}://{parts.netloc}"
-        self._metrics = f"{self._base}{parts.path.rstrip('/') or '/metrics'}"
-        self._token = token
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this host asks itself, whatever the proxy
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._opener = target.opener()
 
     def start(self) -> None:
         """See that it can be asked; StartError when not."""
         if not self.page().has("perflens_probe_attached"):
-            raise StartError(f"{self._metrics} is no page of PerfLens; give the URL of the agent's metrics: --url")
+            raise StartError(
+                f"{self._target.base}{self._target.metrics} is no page of PerfLens; give the URL of the agent's metrics: --url"
+            )
 
     def states(self) -> Mapping[str, ProbeState]:
         """Return how each probe stands; the reason of one that is not attached is the API's, if that answers."""
@@ -72,7 +61,7 @@ class Remote:
 
     def page(self) -> Page:
         """Return its metrics now; StartError when it does not answer."""
-        return Page(self._get(self._metrics).decode(errors="replace"))
+        return Page(self._get(self._target.metrics).decode(errors="replace"))
 
     def events(self, probe: str, min_duration: int) -> Sequence[Event]:
         """Return its slow operations; StartError when the API does not answer us."""
@@ -85,22 +74,39 @@ class Remote:
 
     def _api(self, view: str, **query: object) -> dict[str, Any]:
         try:
-            found = json.loads(self._get(f"{self._base}/api/v1/{view}{'?' if query else ''}{urlencode(query)}"))
+            found = json.loads(self._get(f"/api/v1/{view}{'?' if query else ''}{urlencode(query)}"))
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {}
 
-    def _get(self, url: str) -> bytes:
-        # The scheme was looked at: it is no file.
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._token}"} if self._token else {})  # noqa: S310
+    def _get(self, path: str) -> bytes:
+        url = f"{self._target.base}{path}"
         try:
-            with self._opener.open(request, timeout=_TIMEOUT) as answer:
+            with self._opener.open(self._target.request(path), timeout=_TIMEOUT) as answer:
                 return bytes(answer.read(_LARGEST))
         except urllib.error.HTTPError as error:
-            cure = "send the token of its --web.api-token-file: --token-file" if error.code in (401, 403) else "look at its log"
-            raise StartError(f"{url} answers {error.code}; {cure}") from error
+            raise StartError(f"{url} answers {error.code}; {_cure(error.code, path)}") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise StartError(
-                f"{url} does not answer: {getattr(reason, 'strerror', None) or reason}; start the agent there, or correct --url"
-            ) from error
+            raise StartError(f"{url} does not answer: {_why(reason)}; {_cure_of(reason)}") from error
+
+
+def _cure(status: int, path: str) -> str:
+    if status in (401, 403):
+        token = "send the token of its --web.api-token-file: --client.token-file, or " if path.startswith("/api/") else ""
+        return f"{token}say who asks: --client.user and --client.password-file"
+    return "look at its log"
+
+
+def _why(reason: object) -> str:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {reason.verify_message}"
+    return str(getattr(reason, "strerror", None) or reason)
+
+
+def _cure_of(reason: object) -> str:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "name the authority that made it with --client.ca-file, and the host as the certificate does"
+    if isinstance(reason, ssl.SSLError):
+        return "show a certificate with --client.cert-file if the agent asks for one, and write --url as it listens: http or https"
+    return "start the agent there, or correct --url"

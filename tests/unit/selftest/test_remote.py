@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from perflens.client import Identity, Target
 from perflens.errors import StartError
 from perflens.model import ProbeState
-from perflens.selftest.remote import Remote, is_usable
+from perflens.selftest.remote import Remote
 
 PAGE = """\
 perflens_probe_attached{probe="disk"} 1.0
@@ -57,7 +58,7 @@ def url() -> Iterator[str]:
 def test_an_agent(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The states of the probes with the reasons of the API; a proxy of the environment is not asked."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    agent = Remote(url + path, "word")
+    agent = Remote(Target.of(url + path, Identity(token="word")))  # noqa: S106
     agent.start()
 
     assert agent.states() == {
@@ -72,7 +73,7 @@ def test_an_agent(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_api_that_refuses(url: str) -> None:
     """Without the API the probes have no reasons, and events cannot be told: the cure is the token."""
     Handler.answers = {"/metrics": PAGE, "/api/v1/summary": 403, "/api/v1/events": 403}
-    agent = Remote(url)
+    agent = Remote(Target.of(url))
 
     assert agent.states()["net"] == ProbeState("net", attached=False)
     with pytest.raises(StartError, match="answers 403; send the token"):
@@ -85,16 +86,16 @@ def test_answers_that_are_none(url: str, answer: Any) -> None:
     """Something else that answers is no agent, and has no events."""
     Handler.answers = {"/metrics": "up 1\n", "/api/v1/events": answer, "/api/v1/summary": answer}
 
-    assert Remote(url).events("disk", 5) == []
-    assert Remote(url).states() == {}
+    assert Remote(Target.of(url)).events("disk", 5) == []
+    assert Remote(Target.of(url)).states() == {}
     with pytest.raises(StartError, match="is no page of PerfLens"):
-        Remote(url).start()
+        Remote(Target.of(url)).start()
 
 
 def test_nobody_answers() -> None:
     """One line with the cure."""
     with pytest.raises(StartError, match="does not answer: Connection refused; start the agent there"):
-        Remote("http://127.0.0.1:1").start()
+        Remote(Target.of("http://127.0.0.1:1")).start()
 
 
 def test_error_of_the_server(url: str) -> None:
@@ -102,31 +103,4 @@ def test_error_of_the_server(url: str) -> None:
     Handler.answers = {"/metrics": 500}
 
     with pytest.raises(StartError, match="answers 500; look at its log"):
-        Remote(url).page()
-
-
-@pytest.mark.parametrize("text", ["http://localhost:9435", "https://[::1]:9435/metrics", "http://node1"])
-def test_urls(text: str) -> None:
-    """An address, with or without a path."""
-    assert is_usable(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "localhost:9435",
-        "ftp://x",
-        "file:///etc/passwd",
-        "http://",
-        "http://x:99999999",
-        "http://x/?q",
-        "http://a@b",
-        "http://[",
-        "http://x y",
-        "http://x\n",
-    ],
-)
-def test_no_urls(text: str) -> None:
-    """Anything else is refused before it is asked."""
-    assert not is_usable(text)
+        Remote(Target.of(url)).page()
