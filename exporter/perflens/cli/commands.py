@@ -13,7 +13,7 @@ from perflens.config import Parser, add_flags
 
 __all__ = ["dispatch"]
 
-_COMMANDS = ("run", "check", "selftest", "probes", "config")
+_COMMANDS = ("run", "check", "selftest", "probes", "top", "config")
 
 
 def _parser(context: Context, asked: str) -> Parser:
