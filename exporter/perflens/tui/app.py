@@ -101,10 +101,11 @@ class Top(App[int]):
         age, reason = self.feed.stale()
         source = self.feed.source
         status = screen.Status(source.name, data.now, source.recorded, age, reason, self._note)
-        room = max(height - 2, 0)
+        top = [screen.header(self.view, self.state, status, width), *screen.notice(status, width)]
+        room = max(height - len(top) - 1, 0)
         self._shown = self.view.page(data, self.state, Size(width, room))
         body = screen.body(self._shown, self.state.cursor, width, room)
-        return [screen.header(self.view, self.state, status, width), *body, screen.footer(width)][:height]
+        return [*top, *body, screen.footer(width)][:height]
 
     def draw(self) -> None:
         """Draw what changed."""

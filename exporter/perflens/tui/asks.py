@@ -75,7 +75,7 @@ def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> 
 
 SUMMARY = Ask("summary", model.summary)
 PROCESSES = Ask("processes", model.processes)
-TREE = Ask("process-tree", model.tree, (("limit", "1000"),), every=2.0)
+TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
 TIMELINE = Ask("timeline", model.seconds, (("seconds", "300"),))
 EVENTS = Ask("events", model.events, (("limit", "500"),), merge=_more_events, since=_events_since)
 IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))

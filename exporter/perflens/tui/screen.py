@@ -9,10 +9,12 @@ from perflens.tui.keys import hints
 from perflens.tui.lines import Line, Span, cells, cut, line, padded, restyled
 from perflens.tui.page import Page, View
 from perflens.tui.state import Cursor, State
+from perflens.tui.text import wrap
 
-__all__ = ["Status", "body", "footer", "header", "move", "placed", "rows_room"]
+__all__ = ["Status", "body", "footer", "header", "move", "notice", "placed", "rows_room"]
 
 _LEAST_ROWS = 3
+_MOST_REASON = 2  # lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,17 @@ def _warnings(state: State, status: Status) -> list[Span]:
     if state.paused:
         found.append((" PAUSED ", "warn"))
     elif status.stale:
-        found.append((f" stale for {int(status.stale)} s: {status.reason} ", "bad"))
+        found.append((f" stale for {int(status.stale)} s ", "bad"))
     if status.note:
         found.append((f" {status.note} ", "note"))
     if state.filter:
         found.append((f" filter: {state.filter} ", "note"))
     return found
+
+
+def notice(status: Status, width: int) -> list[Line]:
+    """Return why there is nothing newer, below the header; nothing when there is."""
+    return [line((f" {text}", "bad")) for text in wrap(status.reason, width - 2, _MOST_REASON)] if status.stale else []
 
 
 def footer(width: int) -> Line:
@@ -68,14 +75,17 @@ def footer(width: int) -> Line:
 
 def placed(page: Page, cursor: Cursor, room: int) -> None:
     """Have the cursor stand on a row that is there, the one it stood on before if it still is, and be seen in ``room`` rows."""
-    last = max(len(page.keys) - 1, 0)
+    last = len(page.keys) - 1
     if not page.selectable:
         cursor.first = cursor.index = max(min(cursor.first, len(page.keys) - room), 0)
+        return
+    if not page.keys:
+        cursor.index = cursor.first = 0
         return
     if cursor.key is not None and (cursor.index > last or page.keys[cursor.index] != cursor.key):
         cursor.index = page.keys.index(cursor.key) if cursor.key in page.keys else cursor.index
     cursor.index = min(cursor.index, last)
-    cursor.key = page.keys[cursor.index] if page.keys else cursor.key
+    cursor.key = page.keys[cursor.index]
     cursor.first = max(min(cursor.first, cursor.index, len(page.keys) - room), cursor.index - room + 1, 0)
 
 

@@ -8,8 +8,20 @@ __all__ = ["clean", "fit", "fit_left", "width", "wrap"]
 
 _LONGEST = 512
 _ELLIPSIS = "…"
-# Printable, but terminals disagree on their width, or join them to their neighbours: Hangul medials, flags, skin tones.
-_UNSETTLED = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF), (0x1F1E6, 0x1F1FF), (0x1F3FB, 0x1F3FF))
+# Printable, but terminals disagree on their width, or join them to their neighbours: Hangul medials and fillers, flags, skin tones,
+# and signs that newer versions of Unicode made wide.
+_UNSETTLED = (
+    (0x1160, 0x11FF),
+    (0x2630, 0x2637),
+    (0x268A, 0x268F),
+    (0x3164, 0x3164),
+    (0x4DC0, 0x4DFF),
+    (0xD7B0, 0xD7FF),
+    (0xFFA0, 0xFFA0),
+    (0x1D300, 0x1D376),
+    (0x1F1E6, 0x1F1FF),
+    (0x1F3FB, 0x1F3FF),
+)
 
 
 def clean(text: str, longest: int = _LONGEST) -> str:
@@ -79,7 +91,7 @@ def wrap(text: str, cells: int, most: int = 100) -> list[str]:
     rest = text
     while rest and len(lines) < most:
         head = _head(rest, max(cells, 2))
-        at = head.rfind(" ") if len(head) < len(rest) else -1
+        at = head.rfind(" ") if rest[len(head) : len(head) + 1] not in ("", " ") else -1
         head = head[:at] if at > 0 else head
         lines.append(head)
         rest = rest[len(head) :].lstrip(" ")

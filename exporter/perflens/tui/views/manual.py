@@ -24,7 +24,8 @@ def page(_data: Data, _state: State, size: Size) -> Page:
     for key in KEYS:
         for more, text in enumerate(wrap(key.meaning, max(size.width - _KEY - 1, 8))):
             lines.append(line((f"{'' if more else key.written:<{_KEY}} ", "key"), text))
-    lines += [line(), line("A slow operation is one that took its threshold or longer, 5 ms unless configured.")]
+    about = "A slow operation is one that took its threshold or longer, 5 ms unless configured."
+    lines += [line(), *(line(text) for text in wrap(about, max(size.width, 8)))]
     return of_lines(lines)
 
 
