@@ -1,4 +1,4 @@
-"""`python -m docs.screenshots`: pictures of `perflens top` from a real agent on this host, before a writer that the kernel throttles. Root."""
+"""`python -m docs.screenshots`: pictures of `perflens top` before a real agent and a writer that is throttled. Root."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
+import io
 import os
 import shutil
 import sys
@@ -131,6 +132,8 @@ def _once(source: Source, state: State) -> int:
     from perflens.tui.snapshot import snapshot
 
     width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a locale may know no bars
     try:
         print(asyncio.run(snapshot(source, state, width)))
     except (Unavailable, Unreadable) as error:

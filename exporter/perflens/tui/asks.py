@@ -20,8 +20,10 @@ __all__ = [
     "TREE",
     "Ask",
     "Data",
+    "agent_now",
     "in_progress_of",
     "of_process",
+    "of_window",
 ]
 
 T = TypeVar("T")
@@ -65,6 +67,22 @@ class Data:
         return found
 
 
+def agent_now(data: Data) -> float:
+    """Return the time by the agent's clock, where it has told it: the end of the last second of its timeline."""
+    seconds = data.of(TIMELINE)
+    return seconds[-1].time + 1.0 if seconds else data.now
+
+
+def of_window(data: Data, seconds: int) -> tuple[model.Event, ...]:
+    """Return the events that ended within the last seconds, by the agent's clock; none of a time to come."""
+    now = agent_now(data)
+    return tuple(own for own in data.of(EVENTS) or () if now - seconds < own.end <= now + 1)
+
+
+def _events(own: Reader) -> tuple[model.Event, ...]:
+    return model.merged((), model.events(own), _MOST_EVENTS)
+
+
 def _events_since(known: tuple[model.Event, ...]) -> float:
     return known[0].end - _OVERLAP if known else 0.0
 
@@ -77,7 +95,7 @@ SUMMARY = Ask("summary", model.summary)
 PROCESSES = Ask("processes", model.processes)
 TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
 TIMELINE = Ask("timeline", model.seconds, (("seconds", "300"),))
-EVENTS = Ask("events", model.events, (("limit", "500"),), merge=_more_events, since=_events_since)
+EVENTS = Ask("events", _events, (("limit", "500"),), merge=_more_events, since=_events_since)
 IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))
 INCIDENTS = Ask("incidents", diagnoses.incidents, (("limit", "20"),), every=5.0)
 ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", "20"),), every=5.0)

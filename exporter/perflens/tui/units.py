@@ -44,8 +44,11 @@ def span(seconds: int) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return the time of the day here, of a time since 1970."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
+    """Return the time of the day here, of a time since 1970; dashes for one that no calendar has."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "--:--:--"
 
 
 def precise_clock(seconds: float) -> str:

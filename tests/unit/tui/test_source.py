@@ -33,7 +33,8 @@ async def answering(answer: web.Response | None) -> AsyncIterator[tuple[TestServ
 
     app = web.Application()
     app.router.add_get("/{path:.*}", handle)
-    async with TestServer(app, host="127.0.0.1") as server:
+    server = TestServer(app, host="127.0.0.1")
+    async with server:
         yield server, asked
 
 

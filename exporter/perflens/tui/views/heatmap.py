@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from perflens.tui import heat, units
-from perflens.tui.asks import EVENTS, Ask, Data
+from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data, agent_now, of_window
 from perflens.tui.lines import Line, line
-from perflens.tui.model import Event
 from perflens.tui.page import Page, Size, View, of_lines
 from perflens.tui.state import State
 from perflens.tui.views.timeline import is_wanted
@@ -18,7 +17,7 @@ _AROUND = 5  # lines beside the map
 
 
 def _asks(_: State) -> tuple[Ask[object], ...]:
-    return (EVENTS,)  # type: ignore[return-value]
+    return EVENTS, TIMELINE  # type: ignore[return-value]
 
 
 def page(data: Data, state: State, size: Size) -> Page:
@@ -26,35 +25,37 @@ def page(data: Data, state: State, size: Size) -> Page:
     found = data.of(EVENTS)
     if found is None:
         return of_lines([line(("waiting for the agent", "dim"))])
-    events = [own for own in found if own.end > data.now - state.window and is_wanted(own, state)]
+    events = [own for own in of_window(data, state.window) if is_wanted(own, state)]
     title = line(
         ("Latency of slow operations ", "bold"),
         (f"of the last {units.span(state.window)}: {units.count(len(events))} that were explained", "dim"),
     )
-    if not events:
+    end, width = int(agent_now(data)) + 1, max(min(size.width - _LABEL - 1, state.window * 2), 1)
+    counts = heat.counted(((own.end, own.duration) for own in events), end, state.window, width)
+    if not counts:
         return of_lines([title, line(), line(("nothing to show in this window", "dim"))])
-    return of_lines([title, line(), *_map(events, int(data.now) + 1, state.window, size), *_legend()])
+    return of_lines([title, line(), *_map(counts, width, size.height), _axis(end, state.window, width), _legend()])
 
 
-def _map(events: list[Event], now: int, window: int, size: Size) -> list[Line]:
-    width = max(min(size.width - _LABEL - 1, window * 2), 1)
-    counts = heat.counted(((own.end, own.duration) for own in events), now, window, width)
+def _map(counts: dict[tuple[int, int], int], width: int, height: int) -> list[Line]:
     lowest, highest = min(octave for _, octave in counts), max(octave for _, octave in counts)
-    octaves = range(highest, max(lowest, highest - max(size.height - _AROUND, 1) + 1) - 1, -1)
+    octaves = range(highest, max(lowest, highest - max(height - _AROUND, 1) + 1) - 1, -1)
     drawn = heat.rows(counts, octaves, width)
-    lines: list[Line] = [line((f"{_label(own):>{_LABEL - 1}} ", "dim"), *cells) for own, cells in zip(octaves, drawn, strict=True)]
-    first, last = units.clock(now - window), units.clock(now)
-    lines.append(line((" " * _LABEL + first + last.rjust(max(width - len(first), len(last) + 1)), "dim")))
-    return lines
+    return [line((f"{_label(own):>{_LABEL - 1}} ", "dim"), *cells) for own, cells in zip(octaves, drawn, strict=True)]
+
+
+def _axis(end: int, window: int, width: int) -> Line:
+    first, last = units.clock(end - window), units.clock(end)
+    return line((" " * _LABEL + first + last.rjust(max(width - len(first), len(last) + 1)), "dim"))
 
 
 def _label(octave: int) -> str:
     return "< 1 ms" if octave < 0 else f"≥ {units.duration(_MILLISECOND << octave)}"
 
 
-def _legend() -> list[Line]:
+def _legend() -> Line:
     shades = [(f" {shade}{shade}", f"heat{level}") for level, shade in enumerate(heat.SHADES) if level]
-    return [line((" " * _LABEL + "few", "dim"), *shades, (" many", "dim"))]
+    return line((" " * _LABEL + "few", "dim"), *shades, (" many", "dim"))
 
 
 VIEW = View("heatmap", "heat map", _asks, page)

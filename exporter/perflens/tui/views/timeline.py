@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from perflens.tui import units
-from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data
+from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data, of_window
 from perflens.tui.bars import columns, resampled
 from perflens.tui.lines import Column, Line, header, line, row, widths
 from perflens.tui.model import Event, Second
@@ -38,7 +38,7 @@ def page(data: Data, state: State, size: Size) -> Page:
     """Return the timeline."""
     seconds, found = data.of(TIMELINE), data.of(EVENTS)
     shown = widths(event_columns, size.width)
-    rows = [own for own in found or () if own.end > data.now - state.window - 1 and is_wanted(own, state)]
+    rows = [own for own in of_window(data, state.window) if is_wanted(own, state)]
     if state.order(_ORDERS) == "longest":
         rows.sort(key=lambda own: (-own.duration, own.id))
     titles = (header(event_columns, shown),)

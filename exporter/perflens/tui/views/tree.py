@@ -51,7 +51,7 @@ def page(data: Data, state: State, size: Size) -> Page:
 
 
 def _cells(own: TreeProcess, flat: bool) -> list[str | tuple[str, str]]:
-    indent = "" if flat else "  " * min(own.depth, _DEEPEST)
+    indent = "" if flat else "  " * max(min(own.depth, _DEEPEST), 0)
     name = f"{indent}{own.comm}"
     return [
         str(own.process.pid),
