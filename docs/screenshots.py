@@ -47,7 +47,8 @@ async def pictures(url: str, folder: Path) -> str:
 def with_screen(page: str, text: str) -> str:
     """Return the page with this screen in its place."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n```\n{text}\n```\n\n{END}{rest.partition(END)[2]}"
+    screen = re.sub(r"\n{3,}", "\n\n", text)
+    return f"{before}{BEGIN}\n\n```\n{screen}\n```\n\n{END}{rest.partition(END)[2]}"
 
 
 def main() -> int:

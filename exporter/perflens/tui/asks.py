@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,7 @@ __all__ = [
 
 T = TypeVar("T")
 _MOST_EVENTS = 2_000
+_AHEAD = 86_400.0  # s: by how much the clock of an agent may be before ours
 _OVERLAP = 2.0  # s: an event is told a moment after its operation ended
 
 
@@ -84,7 +86,9 @@ def _events(own: Reader) -> tuple[model.Event, ...]:
 
 
 def _events_since(known: tuple[model.Event, ...]) -> float:
-    return known[0].end - _OVERLAP if known else 0.0
+    """From shortly before the newest on; one of a time to come, which no agent means, must not hide all others."""
+    ends = [own.end for own in known if own.end < time.time() + _AHEAD]
+    return max(ends[0] - _OVERLAP, 0.0) if ends else 0.0
 
 
 def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> tuple[model.Event, ...]:

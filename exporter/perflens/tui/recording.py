@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,8 @@ from perflens.tui.text import clean
 __all__ = ["Recording", "opened"]
 
 _FLAG = "--replay"
-_LARGEST = 256 << 20
+_LARGEST = 64 << 20
 _VERSION = 1
-_LISTS = {
-    "events": "events",
-    "stacks": "stacks",
-    "incidents": "incidents",
-    "analyses": "analyses",
-    "timeline": "seconds",
-    "process_tree": "processes",
-}
-_MOMENTS = ("recorded_time_seconds", "time_seconds", "created_time_seconds", "recorded_at", "created_at", "time")
 
 
 class Recording:
@@ -42,9 +35,6 @@ class Recording:
         own = self._parts.get(part)
         if own is None:
             raise Unavailable(f"the recording has no {part}")
-        field = _LISTS.get(part)
-        if field and isinstance(own, list):
-            own = {field: own}
         if part == "events" and isinstance(own, dict):
             own = {"events": [event for event in own.get("events") or () if _is_wanted(event, query)]}
         return own
@@ -63,38 +53,21 @@ def _is_wanted(event: Any, query: Mapping[str, str]) -> bool:
 
 
 def _moment(parts: Mapping[str, Any]) -> float:
-    """When it was recorded: as it says, else the last second of its timeline."""
-    build = parts.get("build")
-    for holder in (parts, build if isinstance(build, dict) else {}):
-        for name in _MOMENTS:
-            own = holder.get(name)
-            if isinstance(own, int | float) and 0 < own < 1 << 40:
-                return float(own)
-            if isinstance(own, str) and (read := _iso(own)):
-                return read
-    timeline = parts.get("timeline")
-    seconds = timeline.get("seconds") if isinstance(timeline, dict) else timeline
-    last = seconds[-1] if isinstance(seconds, list) and seconds else {}
-    own = last.get("time_seconds") if isinstance(last, dict) else 0
-    return float(own) if isinstance(own, int | float) and 0 < own < 1 << 40 else 1.0
-
-
-def _iso(text: str) -> float:
-    from datetime import datetime
-
+    """When it was recorded, in seconds since 1970; 1 when it does not say."""
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return 0.0
+        return datetime.fromisoformat(parts["made_at"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 1.0
 
 
 def opened(path: str) -> Recording:
     """Return the recording in a file, gzip or not; ConfigError when it is none."""
     try:
-        raw = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            raw = file.read(_LARGEST + 1)
         if raw[:2] == b"\x1f\x8b":
-            with gzip.open(path) as file:
-                raw = file.read(_LARGEST + 1)
+            with gzip.open(io.BytesIO(raw)) as unpacked:
+                raw = unpacked.read(_LARGEST + 1)
         if len(raw) > _LARGEST:
             raise _refused(path, "is too large", f"record less than {_LARGEST >> 20} MiB")
         parts = json.loads(raw)

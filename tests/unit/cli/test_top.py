@@ -28,7 +28,11 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def capsule(folder: Path) -> str:
     file = folder / "capsule.json"
-    file.write_text(json.dumps({"perflens_capsule": 1, **{name.replace("-", "_"): own for name, own in example().items()}}))
+    file.write_text(
+        json.dumps(
+            {"perflens_capsule": 1, "made_at": "2027-01-15T08:00:00Z", **{name.replace("-", "_"): own for name, own in example().items()}}
+        )
+    )
     return str(file)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from textual.pilot import Pilot
 from perflens.tui import theme
 from perflens.tui.app import Top
 from perflens.tui.keys import KEYS
+from perflens.tui.recording import opened
 from perflens.tui.state import State
 from perflens.tui.text import width
 from perflens.tui.views import VIEWS
@@ -422,6 +425,25 @@ async def test_a_bug_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: py
 
     assert isinstance(app.failure, ZeroDivisionError)
     assert "Traceback" not in "".join(capsys.readouterr())
+
+
+async def test_a_recording(tmp_path: Path) -> None:
+    """A recording is shown in every view with when it was made, and never stale."""
+    file = tmp_path / "c.json"
+    file.write_text(
+        json.dumps({"perflens_capsule": 1, "made_at": "2027-01-15T08:00:00Z", **{k.replace("-", "_"): v for k, v in example().items()}})
+    )
+    app = Top(opened(str(file)), State())
+    async with app.run_test(size=(100, 30)) as pilot:
+        own = Screen(app, pilot)
+        await own.press()
+        first = own.lines[0]
+        for key in ("t", "p", "h", "a", "n", "d", "s"):
+            await own.press(key)
+            assert "stale" not in own.lines[0]
+        assert "Where the time went" in own.text
+
+    assert first.split()[:8] == ["PerfLens", "dashboard", "recorded", "at", "08:00:00", "by", "longest", "c.json"]
 
 
 def test_keys_are_unique_and_known() -> None:

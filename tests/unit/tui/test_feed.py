@@ -6,9 +6,17 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, SUMMARY, TREE
 from perflens.tui.feed import Feed
 from tests.unit.tui.answers import NOW, Answers, event, example
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the examples."""
+    monkeypatch.setattr("perflens.tui.feed.time.time", lambda: float(NOW))
 
 
 class Clock:
@@ -130,6 +138,20 @@ async def test_events_are_asked_for_from_the_last_one_on() -> None:
 
     assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
     assert [own.process.pid for own in feed.data().of(EVENTS) or ()] == [2, 1]
+
+
+async def test_an_event_of_a_time_to_come() -> None:
+    """An event that ends in a hundred years, or before 1970, does not keep the others from being asked for."""
+    source = Answers(
+        {"events": {"events": [event(3, 1_000_000, back=-(10**10)), event(2, 1_000_000, back=10), event(1, 10, back=NOW + 9)]}}
+    )
+    feed, clock = feed_of(source)
+    for _ in range(2):
+        feed.look((EVENTS,))
+        await settled()
+        clock.now += 2
+
+    assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
 
 
 async def test_paused() -> None:

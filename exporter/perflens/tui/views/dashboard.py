@@ -57,14 +57,15 @@ def _head(own: Summary, size: Size) -> tuple[Line, ...]:
         (f"{own.in_progress} stuck now", "bad" if own.in_progress else ""),
         f"  {units.count(own.forks)} forks  {units.count(own.execs)} execs",
     )
-    return (*_problems(own), totals, rest, *_kinds(own, size), line())
+    return (*_problems(own, size.width), totals, rest, *_kinds(own, size), line())
 
 
-def _problems(own: Summary) -> tuple[Line, ...]:
+def _problems(own: Summary, width: int) -> tuple[Line, ...]:
     return tuple(
-        line((f"! probe {probe.name} is not attached: {probe.reason}{'; ' if probe.cure else ''}{probe.cure}", "bad"))
+        line((text, "bad"))
         for probe in own.probes
         if not probe.attached
+        for text in wrap(f"! probe {probe.name} is not attached: {probe.reason}{'; ' if probe.cure else ''}{probe.cure}", width, 2)
     )
 
 

@@ -49,7 +49,8 @@ def _causes(own: Diagnosis, width: int) -> Iterator[Line]:
         yield line((f"{number}. {cause.code} ", "cause"), cause.subject, (score, "dim"))
         if cause.culprit:
             yield line(("   caused by ", "dim"), cause.culprit)
-        yield from _indented(cause.claim, width)
+        if not own.summary.startswith(cause.claim):
+            yield from _indented(cause.claim, width)
         yield from _facts("+", "good", cause.supporting, facts, width)
         yield from _facts("-", "bad", cause.against, facts, width)
         yield from _actions(cause, width)
@@ -87,7 +88,8 @@ def _action(own: Action, width: int) -> Iterator[Line]:
     for more, part in enumerate(wrap(own.text, width - 5)):
         yield line((" " * 5 if more else "   > ", "accent"), part)
     for name, text in (("run", own.command), ("risk", own.risk), ("verify", own.verify)):
-        yield from (line((f"       {name} ", "dim"), part) for part in wrap(text, width - 8 - len(name)))
+        for more, part in enumerate(wrap(text, width - 8 - len(name))):
+            yield line((" " * (8 + len(name)) if more else f"       {name} ", "dim"), part)
 
 
 def _rest(own: Diagnosis, width: int) -> Iterator[Line]:
