@@ -82,7 +82,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/packages $(OBJECTS)
 	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --system-site-packages $(VENV)
 	@echo 'installing Python packages into $(VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,otlp]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[dev,otlp,tui]'
 	@touch $@
 
 $(NATIVE): exporter/perflens/kernel/_native.c exporter/perflens/kernel/_threads.c setup.py $(VENV)/installed

@@ -47,6 +47,7 @@ from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
+from perflens.tui.keys import KEYS
 from perflens.web_config.front import HANDSHAKES, REASONS
 
 __all__ = ["LIMITS", "Metric", "configuration", "main", "memory", "metrics", "rendered"]
@@ -634,17 +635,28 @@ def memory() -> str:
     )
 
 
-def _memory_page() -> str:
-    page = (DOCS / "memory.md").read_text()
-    before, _, rest = page.partition(BEGIN)
-    return before + memory() + rest.partition(END)[2]
+def top() -> str:
+    """Return the table of the keys of `perflens top`."""
+    rows = [f"| {' '.join(f'`{name}`' for name in key.written.split())} | {key.meaning} |" for key in KEYS]
+    return "\n".join((BEGIN, "", "| key | does |", "|---|---|", *rows, "", END))
+
+
+def _within(name: str, tables: Callable[[], str]) -> Callable[[], str]:
+    """Make a page that is written by hand but for its tables."""
+
+    def page() -> str:
+        before, _, rest = (DOCS / name).read_text().partition(BEGIN)
+        return before + tables() + rest.partition(END)[2]
+
+    return page
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": metrics,
     "configuration.md": configuration,
     "cli.md": cli,
-    "memory.md": _memory_page,
+    "memory.md": _within("memory.md", memory),
+    "top.md": _within("top.md", top),
 }
 
 

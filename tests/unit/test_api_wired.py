@@ -89,7 +89,7 @@ class Agent:
 
     def tree(self, query: Query) -> Any:
         counts = self.slowest.counts(NOW)
-        nodes = islice(self.processes.tree(lambda key: counts.get(key, 0)), query.limit)
+        nodes = islice(self.processes.tree(lambda key: counts.get(key, 0), ended=query.ended), query.limit)
         found = [shapes.tree_process(own.process, own.depth, "", (counts.get(own.process.key, 0), own.weight)) for own in nodes]
         return {"processes": found, "total": len(self.processes)}
 
@@ -187,4 +187,6 @@ async def test_limits_and_filters(agent: Agent) -> None:
     assert [own["in_progress"] for own in (await ask(agent, "events?in_progress=true"))["events"]] == [True]
     assert len((await ask(agent, "timeline?seconds=5"))["seconds"]) == 5
     assert len((await ask(agent, "process-tree?limit=1"))["processes"]) == 1
+    agent.processes.apply([ProcessEvent("exit", NOW, own, own, "", 7, "") for own in (ProcessKey(101, 101 * SECOND),)])
+    assert len((await ask(agent, "process-tree?ended=false"))["processes"]) == 2, "it was slow"
     assert (await ask(agent, "stacks?owner=nobody"))["stacks"] == []

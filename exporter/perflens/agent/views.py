@@ -112,7 +112,7 @@ class Views:
 
     def _process_tree(self, query: Query) -> Any:
         counts = self._intake.slowest.counts(self._clock())
-        nodes = islice(self._intake.processes.tree(lambda key: counts.get(key, 0)), query.limit)
+        nodes = islice(self._intake.processes.tree(lambda key: counts.get(key, 0), ended=query.ended), query.limit)
         found = [
             shapes.tree_process(own.process, own.depth, self._name(own.process.owner_id), (counts.get(own.process.key, 0), own.weight))
             for own in nodes

@@ -13,7 +13,7 @@ from perflens.config import Parser, add_flags
 
 __all__ = ["dispatch", "parser"]
 
-_COMMANDS = ("run", "check", "selftest", "probes", "config", "analyze", "events", "timeline", "flame", "capsule")
+_COMMANDS = ("run", "check", "selftest", "probes", "top", "config", "analyze", "events", "timeline", "flame", "capsule")
 
 
 def parser(context: Context, asked: str) -> Parser:

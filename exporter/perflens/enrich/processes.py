@@ -154,8 +154,11 @@ class Processes:
             found.append(entry)
         return tuple(map(_process, found))
 
-    def tree(self, weight: Callable[[ProcessKey], int] = lambda _: 0) -> Iterator[Node]:
-        """Yield every process after its parent, of siblings the heaviest with all that is below it first."""
+    def tree(self, weight: Callable[[ProcessKey], int] = lambda _: 0, *, ended: bool = True) -> Iterator[Node]:
+        """Yield every process after its parent, of siblings the heaviest with all that is below it first.
+
+        Without ``ended`` those that have ended and weigh nothing are left out.
+        """
         children: dict[_Entry | None, list[_Entry]] = {}
         for entry in self._table.values():
             children.setdefault(self._parent(entry), []).append(entry)
@@ -163,7 +166,8 @@ class Processes:
         todo = [(entry, 0) for entry in _ordered(children.get(None, []), heavy)]
         while todo:
             entry, depth = todo.pop()
-            yield Node(_process(entry), depth, heavy[entry])
+            if ended or heavy[entry] or not entry.ended:
+                yield Node(_process(entry), depth, heavy[entry])
             todo.extend((child, depth + 1) for child in _ordered(children.get(entry, []), heavy))
 
     def _find(self, key: ProcessKey) -> _Entry | None:

@@ -319,7 +319,7 @@ ENDPOINTS = (
     Endpoint(
         "process-tree",
         "Every process after its parent, those with the most slow operations at or below them first.",
-        ("limit",),
+        ("ended", "limit"),
         _object(processes=_list(_ref("TreeProcess")), total=_noted(_INTEGER, "Processes that are known.")),
     ),
     Endpoint(

@@ -36,6 +36,7 @@ class Query:
     since: int = 0
     limit: int = 100
     in_progress: bool = False
+    ended: bool = True
     seconds: int = 300
     state: str = ""
     id: str = ""
@@ -164,6 +165,13 @@ PARAMETERS: Mapping[str, Parameter] = {
             "write true or false",
             {"type": "boolean", "default": False},
             "Operations that have not ended, the longest first, in place of those that have.",
+        ),
+        Parameter(
+            "ended",
+            _boolean,
+            "write true or false",
+            {"type": "boolean", "default": True},
+            "With false, without the processes that have ended and have no slow operations at or below them.",
         ),
         Parameter(
             "state",

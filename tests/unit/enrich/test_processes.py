@@ -175,6 +175,16 @@ def test_tree(table: Processes) -> None:
     ]
 
 
+def test_tree_without_the_dead(table: Processes) -> None:
+    """Those that have ended are left out unless they weigh something; who lives below them stays."""
+    a, b, c, d = map(key, (10, 11, 12, 13))
+    table.apply([fork(a), fork(b, a), fork(c, b), fork(d, a)])
+    table.apply([exit_(b), exit_(d)])
+
+    assert [node.process.key for node in table.tree(ended=False)] == [a, c]
+    assert [node.process.key for node in table.tree(lambda own: int(own == d), ended=False)] == [a, d, c]
+
+
 def test_deep_tree(table: Processes) -> None:
     """A chain of 5,000 processes is no recursion."""
     keys = [key(pid) for pid in range(1, 5_001)]

@@ -1,0 +1,115 @@
+"""What is asked of the API: a path, its parameters, how often, and how the answer is read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from perflens.tui import diagnoses, model
+from perflens.tui.reading import Reader
+
+__all__ = [
+    "ANALYSES",
+    "EVENTS",
+    "INCIDENTS",
+    "IN_PROGRESS",
+    "PROCESSES",
+    "SUMMARY",
+    "TIMELINE",
+    "TREE",
+    "Ask",
+    "Data",
+    "agent_now",
+    "in_progress_of",
+    "of_process",
+    "of_window",
+]
+
+T = TypeVar("T")
+_MOST_EVENTS = 2_000
+_AHEAD = 86_400.0  # s: by how much the clock of an agent may be before ours
+_OVERLAP = 2.0  # s: an event is told a moment after its operation ended
+
+
+def _last(_: Any, new: Any) -> Any:
+    return new
+
+
+@dataclass(frozen=True)
+class Ask(Generic[T]):
+    """One question. ``merge`` makes one answer of the last and the new one, and ``since`` a time in seconds from which on to ask again."""
+
+    path: str
+    read: Callable[[Reader], T] = field(compare=False)
+    parameters: tuple[tuple[str, str], ...] = ()
+    every: float = 1.0
+    merge: Callable[[T, T], T] = field(default=_last, compare=False)
+    since: Callable[[T], float] | None = field(default=None, compare=False)
+
+    def query(self, last: T | None) -> dict[str, str]:
+        """Return the parameters; ``last`` is the answer that is there already."""
+        query = dict(self.parameters)
+        if self.since and last is not None and (start := self.since(last)):
+            query["since"] = f"{start:.3f}"
+        return query
+
+
+@dataclass(frozen=True)
+class Data:
+    """The last answer to each question, at ``now`` (seconds since 1970)."""
+
+    answers: Mapping[Ask[Any], Any]
+    now: float
+
+    def of(self, ask: Ask[T]) -> T | None:
+        """Return the last answer; None when there is none yet."""
+        found: T | None = self.answers.get(ask)
+        return found
+
+
+def agent_now(data: Data) -> float:
+    """Return the time by the agent's clock, where it has told it: the end of the last second of its timeline."""
+    seconds = data.of(TIMELINE)
+    return seconds[-1].time + 1.0 if seconds else data.now
+
+
+def of_window(data: Data, seconds: int) -> tuple[model.Event, ...]:
+    """Return the events that ended within the last seconds, by the agent's clock; none of a time to come."""
+    now = agent_now(data)
+    return tuple(own for own in data.of(EVENTS) or () if now - seconds < own.end <= now + 1)
+
+
+def _events(own: Reader) -> tuple[model.Event, ...]:
+    return model.merged((), model.events(own), _MOST_EVENTS)
+
+
+def _events_since(known: tuple[model.Event, ...]) -> float:
+    """From shortly before the newest on; one of a time to come, which no agent means, must not hide all others."""
+    ends = [own.end for own in known if own.end < time.time() + _AHEAD]
+    return max(ends[0] - _OVERLAP, 0.0) if ends else 0.0
+
+
+def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> tuple[model.Event, ...]:
+    return model.merged(old, new, _MOST_EVENTS)
+
+
+SUMMARY = Ask("summary", model.summary)
+PROCESSES = Ask("processes", model.processes)
+TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
+TIMELINE = Ask("timeline", model.seconds, (("seconds", "300"),))
+EVENTS = Ask("events", _events, (("limit", "500"),), merge=_more_events, since=_events_since)
+IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))
+INCIDENTS = Ask("incidents", diagnoses.incidents, (("limit", "20"),), every=5.0)
+ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", "20"),), every=5.0)
+
+
+def of_process(pid: int) -> Ask[tuple[model.Event, ...]]:
+    """Ask for the slow operations of a process."""
+    return Ask("events", model.events, (("pid", str(pid)), ("limit", "100")))
+
+
+def in_progress_of(pid: int) -> Ask[tuple[model.Event, ...]]:
+    """Ask for the operations of a process that have not ended."""
+    return Ask("events", model.events, (("pid", str(pid)), ("in_progress", "true"), ("limit", "20")))

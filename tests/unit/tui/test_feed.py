@@ -1,0 +1,224 @@
+"""tui/feed.py: who is asked when, how old an answer is, and that no failure of a source is one of the screen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, SUMMARY, TREE
+from perflens.tui.feed import Feed
+from tests.unit.tui.answers import NOW, Answers, event, example
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the examples."""
+    monkeypatch.setattr("perflens.tui.feed.time.time", lambda: float(NOW))
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Held(Answers):
+    """A source that answers when it is let."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        super().__init__(parts)
+        self.gate = asyncio.Event()
+
+    async def get(self, path: str, query: Mapping[str, str]) -> Any:
+        await self.gate.wait()
+        return await super().get(path, query)
+
+
+class Broken(Answers):
+    """A source with a bug."""
+
+    async def get(self, path: str, query: Mapping[str, str]) -> Any:
+        raise ZeroDivisionError("a \x1b bug")
+
+
+def feed_of(source: Answers, changed: Callable[[], None] = lambda: None) -> tuple[Feed, Clock]:
+    clock = Clock()
+    return Feed(source, changed, clock), clock
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_each_question_has_its_pace() -> None:
+    """What is seen is asked again when it is due, each at its own pace; what is not seen is not asked."""
+    source = Answers(example())
+    feed, clock = feed_of(source)
+    for _ in range(11):
+        feed.look((SUMMARY, INCIDENTS))
+        await settled()
+        clock.now += 0.5
+
+    assert [path for path, _ in source.asked].count("summary") == 6
+    assert [path for path, _ in source.asked].count("incidents") == 2
+    assert {path for path, _ in source.asked} == {"summary", "incidents"}
+
+
+async def test_a_slow_answer_is_waited_for_once() -> None:
+    """Nothing is asked again while it is on the way, and the screen says how old it is."""
+    source = Held(example())
+    feed, clock = feed_of(source)
+    for _ in range(20):
+        feed.look((SUMMARY,))
+        await settled()
+        clock.now += 1
+
+    assert feed.stale() == (20.0, "no answer yet")
+    source.gate.set()
+    await settled()
+    assert len(source.asked) == 1
+    assert feed.stale() == (0.0, "")
+    assert feed.data().of(SUMMARY) is not None
+
+
+async def test_the_last_answer_stays_while_the_agent_is_gone() -> None:
+    """After a failure the last answer stays, its age and the reason are told, pauses double to 15 s, and a new answer ends it."""
+    source = Answers(example())
+    feed, clock = feed_of(source)
+    feed.look((SUMMARY,))
+    await settled()
+    source.error = "Connection refused"
+    for _ in range(120):
+        clock.now += 1
+        feed.look((SUMMARY,))
+        await settled()
+
+    assert feed.data().of(SUMMARY) is not None
+    assert feed.stale() == (120.0, "Connection refused")
+    assert 9 <= len(source.asked) <= 13, "1, 2, 4, 8 and then 15 s apart, with up to a quarter more"
+    source.error = ""
+    clock.now += 20
+    feed.look((SUMMARY,))
+    await settled()
+    assert feed.stale() == (0.0, "")
+
+
+async def test_a_view_that_is_looked_at_again_is_not_stale_at_once() -> None:
+    """The age counts from when the view is seen, as long as nothing fails."""
+    feed, clock = feed_of(Answers(example()))
+    feed.look((SUMMARY,))
+    await settled()
+    clock.now += 60
+    feed.look((TREE,))
+    await settled()
+    clock.now += 60
+    feed.look((SUMMARY,))
+
+    assert feed.stale() == (0.0, "")
+
+
+async def test_events_are_asked_for_from_the_last_one_on() -> None:
+    """Only what is new is asked for, a little before the newest; what came before stays."""
+    source = Answers({"events": {"events": [event(1, 1_000_000, back=10)]}})
+    feed, clock = feed_of(source)
+    feed.look((EVENTS,))
+    await settled()
+    clock.now += 2
+    source.parts["events"] = {"events": [event(2, 1_000_000, back=5)]}
+    feed.look((EVENTS,))
+    await settled()
+
+    assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
+    assert [own.process.pid for own in feed.data().of(EVENTS) or ()] == [2, 1]
+
+
+async def test_an_event_of_a_time_to_come() -> None:
+    """An event that ends in a hundred years, or before 1970, does not keep the others from being asked for."""
+    source = Answers(
+        {"events": {"events": [event(3, 1_000_000, back=-(10**10)), event(2, 1_000_000, back=10), event(1, 10, back=NOW + 9)]}}
+    )
+    feed, clock = feed_of(source)
+    for _ in range(2):
+        feed.look((EVENTS,))
+        await settled()
+        clock.now += 2
+
+    assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
+
+
+async def test_paused() -> None:
+    """While paused only what has no answer is asked."""
+    source = Answers(example())
+    feed, clock = feed_of(source)
+    feed.look((SUMMARY,))
+    await settled()
+    clock.now += 10
+    feed.look((SUMMARY, PROCESSES), paused=True)
+    await settled()
+    clock.now += 10
+    feed.look((SUMMARY, PROCESSES), paused=True)
+    await settled()
+
+    assert [path for path, _ in source.asked] == ["summary", "processes"]
+
+
+async def test_an_answer_of_another_kind_is_told() -> None:
+    """An answer that is not what the API gives is a reason, as is a bug of a source, both safe to show."""
+    source = Answers({"summary": {"operations": "none"}})
+    feed, clock = feed_of(source)
+    feed.look((SUMMARY,))
+    await settled()
+    clock.now += 5
+    broken, _ = feed_of(Broken({}))
+    broken.look((SUMMARY,))
+    await settled()
+
+    assert (feed.stale(), feed.missing(SUMMARY)) == ((5.0, "operations is no list"), "operations is no list")
+    assert broken.missing(SUMMARY) == "ZeroDivisionError: a \\x1b bug"
+
+
+async def test_it_keeps_no_more_than_32_answers() -> None:
+    """Whoever looks at a thousand processes does not hold a thousand answers."""
+    from perflens.tui.asks import of_process
+
+    feed, _ = feed_of(Answers(example()))
+    for pid in range(1, 200):
+        feed.look((of_process(pid),))
+        await settled()
+
+    assert len(feed.data().answers) <= 33
+
+
+async def test_the_end() -> None:
+    """What is on the way is given up, and the source is let go."""
+    source = Held(example())
+    feed, _ = feed_of(source)
+    feed.look((SUMMARY,))
+    await settled()
+    await feed.close()
+
+    assert source.closed
+    assert source.asked == []
+
+
+async def test_what_came_is_told() -> None:
+    """Every answer and every failure is a reason to draw."""
+    drawn: list[int] = []
+    source = Answers(example())
+    feed, clock = feed_of(source, lambda: drawn.append(1))
+    feed.look((SUMMARY,))
+    await settled()
+    source.error = "gone"
+    clock.now += 2
+    feed.look((SUMMARY,))
+    await settled()
+
+    assert len(drawn) == 2
