@@ -32,8 +32,9 @@ def documented() -> dict[str, str]:
 
 HISTOGRAMS = {name for name, kind in documented().items() if kind == "histogram"}
 # What an agent exposes beside its own metrics, and what Prometheus adds.
+KUBERNETES = {"perflens_kubernetes_watch_up"}  # in a cluster
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
-KNOWN_METRICS = {*documented(), *PROCESS, "scrape_duration_seconds", "scrape_samples_scraped", "up", "ALERTS"}
+KNOWN_METRICS = {*documented(), *KUBERNETES, *PROCESS, "scrape_duration_seconds", "scrape_samples_scraped", "up", "ALERTS"}
 
 
 @pytest.fixture(scope="module", params=DASHBOARDS, ids=lambda path: str(path.stem))
@@ -301,7 +302,7 @@ def test_bounds_are_those_of_the_histograms() -> None:
 def test_recorded_names() -> None:
     """A recording rule is named level:metric:operations."""
     for rule in rules():
-        assert "record" not in rule or re.fullmatch(r"instance_[a-z_]+:perflens_[a-z_]+:[a-z_]*rate2m", rule["record"])
+        assert "record" not in rule or re.fullmatch(r"[a-z_]+:perflens_[a-z_]+:([a-z_]*rate(2m|5m|30m|1h|6h)|count)", rule["record"])
 
 
 def test_alerts_lead_to_a_runbook() -> None:
@@ -310,9 +311,25 @@ def test_alerts_lead_to_a_runbook() -> None:
     anchors = {heading.lower() for heading in re.findall(r"^## (\w+)$", text, re.MULTILINE)}
     alerts = [rule for rule in rules() if "alert" in rule]
     for rule in alerts:
-        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+        assert rule["labels"]["severity"] in {"info", "warning", "critical", "{{ $labels.severity }}"}
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         page, anchor = rule["annotations"]["runbook_url"].split("#")
         assert page == "https://github.com/perflens/perflens/blob/main/docs/runbooks.md"
         assert anchor == rule["alert"].lower()
     assert anchors == {rule["alert"].lower() for rule in alerts}
+
+
+def test_runbooks_say_what_to_do() -> None:
+    """Each runbook says what its alert means, whom it hurts, how to check it and how to mend it."""
+    text = (GRAFANA.parent / "docs" / "runbooks.md").read_text()
+    for section in text.split("\n## ")[1:]:
+        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Meaning", "Impact", "Check", "Cure"], section.splitlines()[0]
+
+
+def test_rules_hold_at_every_level() -> None:
+    """A sum over owners leaves out every label that owners have at any level; one over pods and nodes leaves out what they are told by."""
+    for rule in rules():
+        for without in re.findall(r"without \(([^)]*)\)", rule["expr"]):
+            labels = without.split(", ")
+            assert "unit" not in labels or set(labels) >= {"unit", "pod", "container"}, rule
+            assert "instance" not in labels or "node" in labels, rule
