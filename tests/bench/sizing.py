@@ -32,7 +32,7 @@ BEGIN, END = "<!-- Written by `make sizing`: do not edit. -->\n", "<!-- Until he
 
 FILES = (("read", "overlay"), ("write", "overlay"), ("read", "ext4"), ("write", "ext4"), ("fsync", "ext4"))
 REQUESTS = ("read", "write")
-PARTS = (0, 1, 2)  # held, in the queue, on the device
+PARTS, BYTES = (0, 1, 2), 4  # held, in the queue, on the device
 WAITS = ("block_io", "lock", "runqueue")
 OBSERVED = 100  # operations of each
 
@@ -85,6 +85,7 @@ class _Node:
             for part in PARTS:
                 for ns in self._durations():
                     block.record(owner, "sda", _number(block, operation), ns, path, part=part)
+            block.record(owner, "sda", _number(block, operation), 4_096 * OBSERVED, path, part=BYTES)
         for operation in ("fork", "exec", "exit"):
             process.record(owner, "", _number(process, operation), 0, path)
 
