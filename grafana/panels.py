@@ -12,6 +12,15 @@ Json = dict[str, Any]
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 ALARM = {"mode": "absolute", "steps": [{"color": "green", "value": None}, {"color": "red", "value": 1}]}
+HEAT = {
+    "mode": "scheme",
+    "scheme": "Oranges",
+    "steps": 64,
+    "exponent": 0.5,
+    "scale": "exponential",
+    "reverse": False,
+    "fill": "dark-orange",
+}
 NEUTRAL = {"mode": "absolute", "steps": [{"color": "green", "value": None}]}
 
 BAD = {"mode": "absolute", "steps": [{"color": "red", "value": None}, {"color": "green", "value": 1}]}
@@ -106,7 +115,7 @@ class Panel:
         options = {
             "calculate": False,
             "cellGap": 1,
-            "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "scale": "exponential", "fill": "dark-orange"},
+            "color": HEAT,
             "exemplars": {"color": "rgba(255,0,255,0.7)"},
             "filterValues": {"le": 1e-9},
             "legend": {"show": True},
@@ -118,7 +127,7 @@ class Panel:
 
     def _table(self) -> tuple[Json, Json]:
         sort = {"displayName": self.sort_by, "desc": any(self.targets)}
-        options = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}, "sortBy": [sort]}
+        options = {"showHeader": True, "cellHeight": "sm", "sortBy": [sort]}
         return {"custom": {"align": "auto", "filterable": True}}, options
 
 

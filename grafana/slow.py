@@ -24,7 +24,14 @@ def _traces(title: str, query: str) -> Json:
     """A link to the spans of the time that is shown. Braces and dollars stay, as Grafana puts its values there."""
     search = f'{{"refId":"A","queryType":"traceql","query":"{query}","datasource":{{"type":"tempo","uid":"{TEMPO}"}}}}'
     pane = f'{{"perflens":{{"datasource":"{TEMPO}","queries":[{search}],"range":{{"from":"${{__from}}","to":"${{__to}}"}}}}}}'
-    return link(title, "Spans of slow operations.", url=f"/explore?schemaVersion=1&panes={quote(pane, safe='${}')}", targetBlank=True)
+    return link(
+        title,
+        "Spans of slow operations.",
+        type="link",
+        icon="external link",
+        url=f"/explore?schemaVersion=1&panes={quote(pane, safe='${}')}",
+        targetBlank=True,
+    )
 
 
 FILE_TRACES = _traces("Traces of slow file operations", r"{ resource.service.name = \"perflens\" && name =~ \"file[.].*\" }")

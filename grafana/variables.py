@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from grafana.blocks import BYTES
 from grafana.files import DURATION
 from grafana.panels import DATASOURCE, Json
@@ -78,8 +76,8 @@ def owners(*names: str, metric: str = SLOW) -> tuple[Json, ...]:
 
 def one_agent() -> Json:
     """One instance and no more."""
-    own: dict[str, Any] = values("instance", "Instance", INSTANCES)
-    return own | {"multi": False, "includeAll": False, "allValue": None, "current": {}}
+    own = values("instance", "Instance", INSTANCES) | {"multi": False, "includeAll": False}
+    return {key: value for key, value in own.items() if key not in ("allValue", "current")}
 
 
 JOBS = label_values("perflens_build_info", "job")
