@@ -186,6 +186,30 @@ ROWS: dict[str, list[Panel]] = {
             "Model", "Questions to the model a second. Without a token there are none.", "ops", {"{{outcome}}": i.REQUESTS}, stacked=True
         ),
     ],
+    "Kubernetes": [
+        Panel(
+            "Pods watched",
+            "1 while the pods of an agent's node are watched. Outside of a cluster there are none.",
+            "short",
+            {"{{instance}}": h.WATCHED},
+            width=6,
+        ),
+        Panel(
+            "Pods known",
+            "Pods whose names are known, and those that are gone and remembered.",
+            "short",
+            {"{{instance}} {{state}}": h.PODS},
+            width=6,
+        ),
+        Panel("Changes of pods", "Changes a second that the API server told.", "ops", {"{{type}}": h.POD_EVENTS}, width=6),
+        Panel(
+            "Watch errors",
+            "Requests to the API server a second that failed, and owners whose series carry an id, as their name did not come in time.",
+            "ops",
+            {"{{instance}} {{reason}}": h.WATCH_ERRORS, "{{instance}} unresolved {{of}}": h.UNRESOLVED},
+            width=6,
+        ),
+    ],
     "What they are": [
         Panel("Versions", "How many agents run which version.", "short", {"Agents": h.VERSIONS}, kind="table", sort_by="Agents", width=12),
         Panel("Mechanisms", "How each probe is attached.", "short", {"": h.MECHANISMS}, kind="table", width=12),

@@ -75,6 +75,13 @@ EVICTED = rate("perflens_evicted_total", AGENT, "table")
 HELPER_RESTARTS = rate("perflens_symbol_helper_restarts_total", AGENT, "instance")
 HELPER_TIMEOUTS = rate("perflens_symbol_timeouts_total", AGENT, "instance")
 
+# Where the pods of a cluster are watched.
+WATCHED = by_agent("perflens_kubernetes_watch_up")
+PODS = present("perflens_kubernetes_pods", "instance, state")
+POD_EVENTS = rate("perflens_kubernetes_events_total", AGENT, "type")
+WATCH_ERRORS = rate("perflens_kubernetes_errors_total", AGENT, "instance, reason")
+UNRESOLVED = rate("perflens_kubernetes_names_unresolved_total", AGENT, "instance, of")
+
 CELLS_USED = f"{by_probe('perflens_cells_used')} / ({by_probe('perflens_cells_capacity')} > 0)"
 SERIES = present("perflens_series", "instance, metric")
 SERIES_DROPPED = rate("perflens_series_dropped_total", AGENT, "instance, metric")
