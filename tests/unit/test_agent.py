@@ -16,6 +16,8 @@ import pytest
 from perflens.agent import Agent, running
 from perflens.agent.filters import cgroup_ids, tuning
 from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
+from perflens.analysis import UNEXPLAINED
+from perflens.analyzer.causes import discover
 from perflens.config import Settings
 from perflens.config.settings import Events, Filter, OwnerSettings, Probes, ProbeSettings, Web
 from perflens.config.settings import Path as Paths
@@ -478,3 +480,9 @@ def test_forks_of_parents_that_had_no_room_are_counted(make: Make) -> None:
     made.agent.intake.starts.evicted = 43
 
     assert made.page().total("perflens_evicted_total", table="starts") == 43
+
+
+def test_incidents_are_counted_from_zero(own: Own) -> None:
+    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
+    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
+    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)

@@ -151,7 +151,7 @@ def test_variables_are_used(dashboard: dict[str, Any]) -> None:
 def test_histograms_are_of_one_kind(dashboard: dict[str, Any]) -> None:
     """A query asks classic histograms or native ones, as the variable says; whoever asks one asks the other beside it."""
     for panel in panels(dashboard):
-        kinds = []
+        kinds: list[bool] = []
         for target in panel["targets"]:
             named = {metric: matchers for metric, matchers in selectors(target["expr"]) if family(metric) in HISTOGRAMS}
             forms = {metric in HISTOGRAMS for metric in named}
