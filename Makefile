@@ -33,7 +33,7 @@ PACKAGES     ?= $(VENV)/packages
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-vm lint objects wheel wheels bench lab lab-smoke ci clean
+.PHONY: help run setup test test-vm lint objects wheel wheels bench sizing lab lab-smoke ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -105,6 +105,9 @@ wheels: ## Build the wheels of every architecture
 
 bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md (ROWS="switch spans" for some of them)
 	@deploy/elevate $(BIN)/python -m tests.bench $(ROWS)
+
+sizing: setup ## Measure the size of pages by the number of containers, and write docs/scaling.md's table
+	@$(BIN)/python -m tests.bench.sizing
 
 lab: setup ## Try the analyzer on known faults of this machine, add the runs to those that are kept, and write docs/lab.md (ARGS="journal --runs 3")
 	@deploy/elevate $(BIN)/python -m tests.lab --page docs/lab.md $(ARGS)

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,15 @@ def wait_for(condition: Callable[[], T | None], seconds: float, what: str, inter
 
 
 @contextmanager
-def server(command: list[str], log: Path, ready: str, seconds: float = 30) -> Iterator[str]:
+def server(command: list[str], log: Path, ready: str, seconds: float = 30, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """A program that runs until the end, and what the group of `ready` matched in its log.
 
     The agent takes every variable PERFLENS_* for configuration, so none of the tests' own is handed on.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PERFLENS_")}
+    own = {**inherited, **(environment or {})}
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=own)
 
     def answer() -> str | None:
         match = re.search(ready, log.read_text())
@@ -63,10 +64,11 @@ def server(command: list[str], log: Path, ready: str, seconds: float = 30) -> It
 
 
 @contextmanager
-def running_agent(folder: Path, *flags: str) -> Iterator[str]:
-    """An agent on a port that the kernel chose, and the URL of its metrics."""
+def running_agent(folder: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """An agent on a port that the kernel chose, and the URL of its metrics. It knows no incidents of other agents."""
+    own = {"PERFLENS_ANALYZER_STATE_FILE": f"{folder}/incidents.json", **(environment or {})}
     command = [sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", *flags]
-    with server(command, folder / "agent.log", r"listening on (https?://[^\s\"\\]+)") as url:
+    with server(command, folder / "agent.log", r"listening on (https?://[^\s\"\\]+)", environment=own) as url:
         yield url
 
 
@@ -82,9 +84,9 @@ class Prometheus:
             return json.load(answer)["data"]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series of an instant query that have a value, which NaN is not."""
+        """The series of an instant query that have a value, which NaN is not, or a histogram."""
         result: list[dict[str, Any]] = self.get("query", {"query": expression})["result"]
-        return [series for series in result if series["value"][1] != "NaN"]
+        return [series for series in result if series.get("value", (0, ""))[1] != "NaN"]
 
     def alerts(self, name: str) -> list[dict[str, Any]]:
         return [alert for alert in self.get("alerts")["alerts"] if alert["labels"]["alertname"] == name]
@@ -99,21 +101,75 @@ def _answers(url: str) -> bool:
         return False
 
 
+# As at the owner level `pod`: the names of units are those of pods and their workloads, and there is no `unit`.
+AS_PODS: list[dict[str, Any]] = [
+    {"source_labels": ["unit"], "regex": "(.+)", "target_label": "namespace", "replacement": "lab"},
+    {"source_labels": ["unit"], "regex": "(.+)", "target_label": "workload", "replacement": "Pod/$1"},
+    {"source_labels": ["unit"], "regex": "(.+)", "target_label": "pod", "replacement": "$1"},
+    {"regex": "unit", "action": "labeldrop"},
+]
+
+
+def _rules(folder: Path) -> Path:
+    """The shipped rules, all of them evaluated as often as the tests scrape."""
+    rules = yaml.safe_load(RULES.read_text())
+    for group in rules["groups"]:
+        group.pop("interval", None)
+    copy = folder / "rules.yaml"
+    copy.write_text(yaml.safe_dump(rules))
+    return copy
+
+
 @contextmanager
-def running_prometheus(binaries: Path, folder: Path, target: str, scrape: Mapping[str, Any] | None = None) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes a URL, as ``scrape`` says beside, and evaluates the shipped rules once a second."""
+def running_prometheus(
+    binaries: Path,
+    folder: Path,
+    *targets: str,
+    native: bool = False,
+    relabel: Sequence[Mapping[str, Any]] = (),
+    alertmanager: str = "",
+    scrape: Mapping[str, Any] | None = None,
+) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes URLs and evaluates the shipped rules once a second.
+
+    It stores ``native`` histograms or classic ones, never both, and tells an ``alertmanager`` (host:port). ``scrape`` is what else its
+    scrape configuration says.
+    """
     folder.mkdir(exist_ok=True)
-    parts = urllib.parse.urlsplit(target)
-    config = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(RULES)],
-        "scrape_configs": [
-            {"job_name": "perflens", "metrics_path": parts.path, "static_configs": [{"targets": [parts.netloc]}], **(scrape or {})}
-        ],
+    parts = [urllib.parse.urlsplit(target) for target in targets]
+    job: dict[str, Any] = {
+        "job_name": "perflens",
+        "metrics_path": parts[0].path,
+        "static_configs": [{"targets": [part.netloc for part in parts]}],
+        "metric_relabel_configs": list(relabel),
+        **(scrape or {}),
     }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    config: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(_rules(folder))],
+        "scrape_configs": [job],
+    }
+    if alertmanager:
+        config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     command = [str(binaries / "prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
+    if native:  # by a flag, which every release knows that has them, and which newer ones take for granted
+        command.append("--enable-feature=native-histograms")
+        job["scrape_protocols"] = ["PrometheusProto"]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with server(command, folder / "prometheus.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
         wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Prometheus is ready")
         yield Prometheus(f"http://{address}")
+
+
+@contextmanager
+def running_alertmanager(command: str, folder: Path, webhook: str) -> Iterator[str]:
+    """An Alertmanager that hands every alert to a webhook by itself, when it fires and when it is resolved; its host and port."""
+    receiver = {"name": "webhook", "webhook_configs": [{"url": webhook, "send_resolved": True}]}
+    route = {"receiver": "webhook", "group_by": ["..."], "group_wait": "1s", "group_interval": "2s", "repeat_interval": "1h"}
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump({"route": route, "receivers": [receiver]}))
+    run = [command, f"--config.file={folder}/alertmanager.yml", f"--storage.path={folder}/alertmanager"]
+    run += ["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="]
+    with server(run, folder / "alertmanager.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
+        wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Alertmanager is ready")
+        yield address

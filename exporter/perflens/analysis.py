@@ -9,6 +9,7 @@ from typing import Literal
 __all__ = [
     "FACTS_MAX",
     "HOST",
+    "UNEXPLAINED",
     "Action",
     "AnalysisCounts",
     "Bundle",
@@ -34,6 +35,9 @@ __all__ = [
 
 FACTS_MAX = 60
 """Most facts of a bundle: their ids are E01 to E60."""
+
+UNEXPLAINED = "UNEXPLAINED"
+"""The cause of an incident that no cause explains."""
 
 SubjectKind = Literal["host", "device", "owner", "process", "file"]
 Quality = Literal["exact", "sampled", "estimated", "lossy"]
@@ -299,7 +303,7 @@ class Incident:
     @property
     def cause(self) -> str:
         """The code of its first cause."""
-        return self.causes[0].code if self.causes else "UNEXPLAINED"
+        return self.causes[0].code if self.causes else UNEXPLAINED
 
     @property
     def subject(self) -> Subject:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Prometheus, running_agent, running_prometheus
+from tests.servers import AS_PODS, Prometheus, running_agent, running_prometheus
+from tests.telling import flags_of, servers
 from tests.throttle import CannotThrottle, Group, throttled_writer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,19 +47,40 @@ def collector_binary() -> str:
     return done.stdout.strip()
 
 
+@pytest.fixture(scope="session")
+def alertmanager_command() -> str:
+    """What runs an Alertmanager; without it the tests that need one are skipped."""
+    done = subprocess.run([str(ROOT / "tests" / "components" / "alertmanager")], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    return done.stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the metrics of an agent with the default settings."""
+    """The URL of the metrics of an agent with the default settings, which tells a model and a Grafana that fails at first."""
     if os.geteuid() != 0:
         pytest.skip("the agent needs root to attach its probes")
-    with running_agent(tmp_path_factory.mktemp("agent")) as url:
-        yield url
+    folder = tmp_path_factory.mktemp("agent")
+    with servers() as (model, grafana, url):
+        grafana.faults["*"] = ["500"]
+        flags, environment = flags_of(folder, model, url)
+        with running_agent(folder, *flags, environment=environment) as own:
+            yield own
 
 
 @pytest.fixture(scope="module")
 def prometheus(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that scrapes the agent."""
     with running_prometheus(prometheus_binaries, tmp_path_factory.mktemp("prometheus"), agent) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def prometheus_of_pods(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Another one, which stores native histograms alone, and to which the agent's owners are pods."""
+    folder = tmp_path_factory.mktemp("prometheus-of-pods")
+    with running_prometheus(prometheus_binaries, folder, agent, native=True, relabel=AS_PODS) as running:
         yield running
 
 

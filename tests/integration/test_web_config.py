@@ -165,7 +165,7 @@ def test_prometheus(secured: Secured, prometheus_binaries: Path, tmp_path: Path)
     def up(prometheus: Prometheus, value: int) -> bool:
         return bool(prometheus.query(f'up{{job="perflens"}} == {value}'))
 
-    with running_prometheus(prometheus_binaries, tmp_path, secured.url, scrape_config(secured, PASSWORD)) as prometheus:
+    with running_prometheus(prometheus_binaries, tmp_path, secured.url, scrape=scrape_config(secured, PASSWORD)) as prometheus:
         wait_for(lambda: up(prometheus, 1), 20, "the agent is scraped")
         renewed = secured.authority.issue("renewed")
         shutil.copy(renewed.certificate, secured.folder / "server.pem")
@@ -174,7 +174,7 @@ def test_prometheus(secured: Secured, prometheus_binaries: Path, tmp_path: Path)
         wait_for(lambda: prometheus.query(read_again), 30, "the new certificate is in force")
         wait_for(lambda: up(prometheus, 1), 20, "the agent is scraped with it")
         assert prometheus.query("perflens_web_config_last_reload_successful == 1")
-    with running_prometheus(prometheus_binaries, tmp_path / "wrong", secured.url, scrape_config(secured, "wrong")) as prometheus:
+    with running_prometheus(prometheus_binaries, tmp_path / "wrong", secured.url, scrape=scrape_config(secured, "wrong")) as prometheus:
         wait_for(lambda: up(prometheus, 0), 20, "the agent refuses")
 
 

@@ -17,6 +17,8 @@ from perflens.agent import Agent, running
 from perflens.agent.cluster import NoCluster
 from perflens.agent.filters import cgroup_ids, tuning
 from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
+from perflens.analysis import UNEXPLAINED
+from perflens.analyzer.causes import discover
 from perflens.config import Settings
 from perflens.config.settings import Events, Filter, OwnerSettings, Probes, ProbeSettings, Web
 from perflens.config.settings import Path as Paths
@@ -581,3 +583,9 @@ def test_names_that_do_not_come(make: Make, cluster: FakeCluster, monkeypatch: p
     assert made.units() == {f"Pod/{UID}"}
     assert made.agent._owners.unresolved == {"pod": 1, "container": 0}
     assert made.running.ledger.outcomes["aggregated"] == 1
+
+
+def test_incidents_are_counted_from_zero(own: Own) -> None:
+    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
+    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
+    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)

@@ -16,8 +16,9 @@ from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore, Wanted
 from perflens.aggregate.starts import Starts
 from perflens.aggregate.timeline import Timeline
-from perflens.analysis import AnalysisCounts, Bundle, Incident, Subject, TellingCounts
+from perflens.analysis import UNEXPLAINED, AnalysisCounts, Bundle, Incident, Subject, TellingCounts
 from perflens.analyzer.analyst import Analyst
+from perflens.analyzer.causes import discover
 from perflens.analyzer.changes import Changes
 from perflens.analyzer.incidents import Explanation, Incidents
 from perflens.analyzer.measures.host import cpu_culprits, host_signals
@@ -113,7 +114,7 @@ class Analyzing:
         self._looks = self._impacts = self._failed = self._untold = self._early = 0
         self._drained_at = time.monotonic()
         self._seconds = 0.0
-        self._opened: Counter[str] = Counter()
+        self._opened = Counter(dict.fromkeys((*discover(), UNEXPLAINED), 0))  # from 0 on, as a rate sees no counter that begins with 1
         self._logged = {own.id: (own.state, own.cause) for own in self._analyst.incidents.all}
 
     async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:

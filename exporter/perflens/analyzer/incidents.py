@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2s
 
-from perflens.analysis import HOST, Bundle, Hypothesis, Impact, Incident, Severity, Source, Subject
+from perflens.analysis import HOST, UNEXPLAINED, Bundle, Hypothesis, Impact, Incident, Severity, Source, Subject
 from perflens.analyzer.words import quantity, who
 
 __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
@@ -113,7 +113,7 @@ class Incidents:
         return []
 
     def _open(self, causes: Sequence[Hypothesis], bundle: Bundle) -> Incident:
-        code, subject = (causes[0].code, causes[0].subject) if causes else ("UNEXPLAINED", HOST)
+        code, subject = (causes[0].code, causes[0].subject) if causes else (UNEXPLAINED, HOST)
         for own in self.resolved:
             if (own.cause, own.subject) == (code, subject) and bundle.end - own.resolved <= _REOPENS_WITHIN:
                 self.resolved.remove(own)
@@ -164,7 +164,7 @@ def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Inc
     told = tuple(causes)
     if own.causes and (not told or told[0].score < own.causes[0].score - 0.15):
         told = own.causes
-    first = told[0].code if told else "UNEXPLAINED"
+    first = told[0].code if told else UNEXPLAINED
     history = own.history if first == own.cause else (*own.history, (bundle.end, own.cause))[-_HISTORY_KEPT:]
     is_same = own.source != "rules" and (first, told[0].subject if told else HOST) == (own.cause, own.subject)
     kept = bundle if told != own.causes or bundle.impact.seconds >= own.bundle.impact.seconds else own.bundle

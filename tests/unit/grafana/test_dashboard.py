@@ -19,47 +19,22 @@ GRAFANA = Path(__file__).resolve().parents[3] / "grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 UNITS = {"short", "ops", "cps", "iops", "percentunit", "s", "bytes", "Bps"}
 VALUE_OF = re.compile(r"label_values\((.+), \w+\)$")
+CLASSIC, NATIVE = 'instance=~"$histograms"', 'instance!~"$histograms"'
+LABELS = ("namespace", "workload", "pod", "container", "unit")
+COUNTER = re.compile(r"_(total|count|sum|bucket)$")
 
-HISTOGRAMS = {f"perflens_block_{part}_duration_seconds" for part in ("held", "queue", "device", "layer")}
-HISTOGRAMS |= {"perflens_file_operation_duration_seconds"}
 
-# What an agent exposes, and `scrape_duration_seconds` and `ALERTS`, which Prometheus adds.
-KNOWN_METRICS = {
-    *HISTOGRAMS,
-    "perflens_block_bytes_total",
-    "perflens_block_device_info",
-    "perflens_block_device_below_info",
-    "perflens_block_device_mount_info",
-    "perflens_slow_operations_total",
-    "perflens_slow_operation_seconds_total",
-    "perflens_operation_wait_seconds_total",
-    "perflens_oldest_in_flight_seconds",
-    "perflens_slow_events_total",
-    "perflens_slow_events_unexplained_total",
-    "perflens_probe_attached",
-    "perflens_probe_info",
-    "perflens_probe_operations_entered_total",
-    "perflens_probe_operations_total",
-    "perflens_probe_operations_in_flight",
-    "perflens_probe_missed_total",
-    "perflens_probe_requests_attributed_total",
-    "perflens_probe_requeued_total",
-    "perflens_probe_held_unknown_total",
-    "perflens_series",
-    "perflens_series_dropped_total",
-    "perflens_cells_used",
-    "perflens_cells_capacity",
-    "perflens_build_info",
-    "perflens_scrape_collector_duration_seconds",
-    "perflens_scrape_collector_success",
-    "perflens_config_last_reload_successful",
-    "perflens_config_last_reload_success_timestamp_seconds",
-    "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
-    "scrape_duration_seconds",
-    "up",
-    "ALERTS",
-}
+def documented() -> dict[str, str]:
+    """The type of every metric that an agent exposes, by its name."""
+    page = (GRAFANA.parent / "docs" / "metrics.md").read_text()
+    return dict(re.findall(r"^\| `(perflens_\w+)` \| (\w+) \|", page, re.MULTILINE))
+
+
+HISTOGRAMS = {name for name, kind in documented().items() if kind == "histogram"}
+# What an agent exposes beside its own metrics, and what Prometheus adds.
+KUBERNETES = {f"perflens_kubernetes_{name}" for name in ("watch_up", "pods", "events_total", "errors_total", "names_unresolved_total")}
+PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
+KNOWN_METRICS = {*documented(), *KUBERNETES, *PROCESS, "scrape_duration_seconds", "scrape_samples_scraped", "up", "ALERTS"}
 
 
 @pytest.fixture(scope="module", params=DASHBOARDS, ids=lambda path: str(path.stem))
@@ -89,10 +64,10 @@ def selectors(expression: str) -> list[tuple[str, str]]:
 
 def metrics(expression: str) -> set[str]:
     """Every metric that an expression names, its matchers or not: what is left when functions, labels and numbers are gone."""
-    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"", " ", expression)
+    bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\"[^\"]*\"|\$\w+", " ", expression)
     bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)", " ", bare)
     words = re.findall(r"(?<![\w.:])[a-zA-Z_:][\w:]*\b(?!\s*\()", bare)
-    return set(words) - {"sum", "and", "or", "unless", "offset", "max", "topk", "count"}
+    return set(words) - {"sum", "and", "or", "unless", "offset", "max", "min", "topk", "count"}
 
 
 def family(metric: str) -> str:
@@ -100,9 +75,10 @@ def family(metric: str) -> str:
     return base if base in HISTOGRAMS else metric
 
 
-def excluded(rule: str, dashboard: dict[str, Any], panel: str) -> bool:
+def excluded(rule: str, dashboard: dict[str, Any], panel: str = "") -> bool:
     rules = yaml.safe_load((GRAFANA / "dashboards" / ".lint").read_text())["exclusions"]
-    return {"dashboard": dashboard["title"], "panel": panel} in rules.get(rule, {"entries": []})["entries"]
+    entry = {"dashboard": dashboard["title"], "panel": panel} if panel else {"dashboard": dashboard["title"]}
+    return entry in rules.get(rule, {"entries": []})["entries"]
 
 
 def test_generated_dashboards_are_committed() -> None:
@@ -130,9 +106,12 @@ def test_dashboards_lead_to_each_other(dashboard: dict[str, Any]) -> None:
 
 
 def test_datasource_is_a_variable(dashboard: dict[str, Any]) -> None:
-    """There is one variable for the data source, and every panel, query and variable uses it."""
-    sources = [variable for variable in dashboard["templating"]["list"] if variable["type"] == "datasource"]
-    assert [(v["name"], v["label"], v["query"]) for v in sources] == [("datasource", "Data source", "prometheus")]
+    """There is one variable for the data source, and every panel, query and variable uses it; those of other kinds are named by them."""
+    first, *others = (variable for variable in dashboard["templating"]["list"] if variable["type"] == "datasource")
+    assert (first["name"], first["label"], first["query"]) == ("datasource", "Data source", "prometheus")
+    assert not others or excluded("template-datasource-rule", dashboard)
+    for other in others:
+        assert (other["name"], other["label"]) == (f"{other['query']}_datasource", f"{other['query'].title()} data source")
     users = [*panels(dashboard), *(t for p in panels(dashboard) for t in p["targets"]), *dashboard["annotations"]["list"]]
     users += [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
     assert all(user["datasource"] == {"type": "prometheus", "uid": "${datasource}"} for user in users)
@@ -140,21 +119,66 @@ def test_datasource_is_a_variable(dashboard: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", ["job", "instance"])
 def test_target_variables(dashboard: dict[str, Any], name: str) -> None:
-    """Job and instance can be chosen, any number of them or all."""
+    """Job and instance can be chosen, any number of them or all, but where the page is of one."""
     variable = variables(dashboard)[name]
-    assert (variable["type"], variable["label"], variable["multi"], variable["includeAll"]) == ("query", name.title(), True, True)
-    assert variable["allValue"] == ".+"
+    assert (variable["type"], variable["label"]) == ("query", name.title())
+    if excluded(f"template-{name}-rule", dashboard):
+        assert (variable["multi"], variable["includeAll"]) == (False, False)
+    else:
+        assert (variable["multi"], variable["includeAll"], variable["allValue"]) == (True, True, ".+")
 
 
-def test_owner_variable_matches_a_missing_label(dashboard: dict[str, Any]) -> None:
-    """All owners include the series of an agent that tells no owners apart."""
-    assert variables(dashboard)["unit"]["allValue"] == ".*"
+def test_owner_variables_match_a_missing_label(dashboard: dict[str, Any]) -> None:
+    """All owners include the series of an agent whose level does not have the label, or that tells no owners apart."""
+    assert all(variable["allValue"] == ".*" for name, variable in variables(dashboard).items() if name in LABELS)
+
+
+def test_sums_by_owner_hold_at_every_level(dashboard: dict[str, Any]) -> None:
+    """What is summed by owners is summed by every label that owners have at any level, in one order."""
+    for title, expression in targets(dashboard):
+        for by in re.findall(r"by \(([^)]*)\)", expression):
+            owner = [label for label in by.split(", ") if label in LABELS]
+            assert owner in ([], list(LABELS)), title
 
 
 def test_variables_are_used(dashboard: dict[str, Any]) -> None:
-    """Each variable narrows a query, and no query asks for one that there is not."""
-    used = {name for _, expression in targets(dashboard) for name in re.findall(r"\$(\w+)", expression)} - {"__rate_interval"}
-    assert used | {"datasource"} == set(variables(dashboard))
+    """Each variable narrows a query or leads a link, and no query asks for one that there is not."""
+    used = {name for _, expression in targets(dashboard) for name in re.findall(r"\$(\w+)", expression)} - {"__rate_interval", "__range"}
+    linked = {name for panel in panels(dashboard) for link in panel.get("links", []) for name in re.findall(r"\$\{(\w+)\}", link["url"])}
+    assert used | (linked - {"__from", "__to"}) | {"datasource"} == set(variables(dashboard))
+
+
+def test_histograms_are_of_one_kind(dashboard: dict[str, Any]) -> None:
+    """A query asks classic histograms or native ones, as the variable says; whoever asks one asks the other beside it."""
+    for panel in panels(dashboard):
+        kinds: list[bool] = []
+        for target in panel["targets"]:
+            named = {metric: matchers for metric, matchers in selectors(target["expr"]) if family(metric) in HISTOGRAMS}
+            forms = {metric in HISTOGRAMS for metric in named}
+            assert len(forms) <= 1, panel["title"]
+            for metric, matchers in named.items():
+                assert (NATIVE if metric in HISTOGRAMS else CLASSIC) in matchers.split(", "), panel["title"]
+            kinds += forms
+        assert kinds.count(True) == kinds.count(False), panel["title"]
+
+
+def test_kinds_of_histograms_are_switched(dashboard: dict[str, Any]) -> None:
+    """The value for classic histograms matches every instance, that for native ones none."""
+    switch = variables(dashboard).get("histograms")
+    if switch is None:
+        assert not any("$histograms" in expression for _, expression in targets(dashboard))
+        return
+    matched = {option["text"]: bool(re.fullmatch(option["value"], "10.0.0.1:9435")) for option in switch["options"]}
+    assert matched == {"classic": True, "native": False}
+    assert (switch["multi"], switch["includeAll"]) == (False, False)  # else Grafana would escape the pattern
+
+
+def test_incidents_are_marked(dashboard: dict[str, Any]) -> None:
+    """Every dashboard marks incidents by cause and subject, and alerts, from Prometheus."""
+    incidents, alerts = dashboard["annotations"]["list"]
+    assert incidents["expr"] == ('max by (instance, cause, subject) (perflens_incident_active{job=~"$job", instance=~"$instance"})')
+    assert ("{{cause}}" in incidents["titleFormat"], "{{subject}}" in incidents["textFormat"]) == (True, True)
+    assert 'alertname=~"PerfLens.+"' in alerts["expr"]
 
 
 def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
@@ -164,7 +188,8 @@ def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
             assert variable["refresh"] == 2
             match = VALUE_OF.match(variable["query"]["query"])
             assert match
-            assert {family(m) for m in metrics(match[1])} <= KNOWN_METRICS
+            by_name = re.search(r'__name__=~"(\w+)\(_count\)\?"', match[1])
+            assert {by_name[1]} <= HISTOGRAMS if by_name else {family(m) for m in metrics(match[1])} <= KNOWN_METRICS
             assert variable["definition"] == variable["query"]["query"]
 
 
@@ -201,18 +226,27 @@ def test_queries_match_job_and_instance(dashboard: dict[str, Any]) -> None:
 
 
 def test_ranges_follow_the_scrape_interval(dashboard: dict[str, Any]) -> None:
-    """Every range is $__rate_interval and stands in a rate."""
+    """Every range of a rate is $__rate_interval; that of an increase may be what is shown."""
     for title, expression in targets(dashboard):
-        assert set(re.findall(r"\[([^\]]*)\]", expression)) <= {"$__rate_interval"}, title
-        assert expression.count("[") == len(re.findall(r"\b(?:rate|irate|increase)\(\w+\{[^}]*\}\[", expression)), title
+        ranges = re.findall(r"\b(\w+)\(\w+\{[^}]*\}\[([^\]]*)\]", expression)
+        assert set(ranges) <= {("rate", "$__rate_interval"), ("increase", "$__range")}, title
+        assert expression.count("[") == len(ranges), title
 
 
 def test_legends_name_labels_that_there_are(dashboard: dict[str, Any]) -> None:
-    """What a legend names is a label that its query sums by."""
+    """What a legend names is a label that its query sums by; a native histogram has no `le`."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
             grouped = {label for by in re.findall(r"by \(([^)]*)\)", target["expr"]) for label in by.split(", ")}
-            assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) <= grouped, panel["title"]
+            named = set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            assert named <= grouped or (named == {"le"} and NATIVE in target["expr"]), panel["title"]
+
+
+def test_exemplars_are_shown_where_there_are_histograms(dashboard: dict[str, Any]) -> None:
+    """Exemplars are asked for with queries of buckets, and only with them."""
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            assert not target["exemplar"] or family(selectors(target["expr"])[0][0]) in HISTOGRAMS, panel["title"]
 
 
 def test_tables_ask_for_this_moment(dashboard: dict[str, Any]) -> None:
@@ -227,15 +261,15 @@ def test_counters_are_rated(dashboard: dict[str, Any]) -> None:
     """A counter is never shown as it is, but where .lint says why."""
     for title, expression in targets(dashboard):
         for metric, matchers in selectors(expression):
-            if re.search(r"_(total|count|sum|bucket)$", metric) and not excluded("target-counter-agg", dashboard, title):
-                assert f"rate({metric}{{{matchers}}}[" in expression, (title, metric)
+            if COUNTER.search(metric) and not excluded("target-counter-agg-rule", dashboard, title):
+                assert re.search(rf"(rate|increase)\({metric}{re.escape(f'{{{matchers}}}[')}", expression), (title, metric)
 
 
 def test_divisions_are_guarded(dashboard: dict[str, Any]) -> None:
     """Nothing is divided by zero."""
     for title, expression in targets(dashboard):
         for divisor in expression.split(" / ")[1:]:
-            assert divisor.endswith((" > 0)", " > 0))")), title
+            assert re.search(r"( > 0\)+|^1e6)$", divisor), title
 
 
 def test_metrics_are_known(dashboard: dict[str, Any]) -> None:
@@ -268,7 +302,7 @@ def test_bounds_are_those_of_the_histograms() -> None:
 def test_recorded_names() -> None:
     """A recording rule is named level:metric:operations."""
     for rule in rules():
-        assert "record" not in rule or re.fullmatch(r"instance_[a-z_]+:perflens_[a-z_]+:[a-z_]*rate2m", rule["record"])
+        assert "record" not in rule or re.fullmatch(r"[a-z_]+:perflens_[a-z_]+:([a-z_]*rate(2m|5m|30m|1h|6h)|count)", rule["record"])
 
 
 def test_alerts_lead_to_a_runbook() -> None:
@@ -277,9 +311,25 @@ def test_alerts_lead_to_a_runbook() -> None:
     anchors = {heading.lower() for heading in re.findall(r"^## (\w+)$", text, re.MULTILINE)}
     alerts = [rule for rule in rules() if "alert" in rule]
     for rule in alerts:
-        assert rule["labels"]["severity"] in {"info", "warning", "critical"}
+        assert rule["labels"]["severity"] in {"info", "warning", "critical", "{{ $labels.severity }}"}
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         page, anchor = rule["annotations"]["runbook_url"].split("#")
         assert page == "https://github.com/perflens/perflens/blob/main/docs/runbooks.md"
         assert anchor == rule["alert"].lower()
     assert anchors == {rule["alert"].lower() for rule in alerts}
+
+
+def test_runbooks_say_what_to_do() -> None:
+    """Each runbook says what its alert means, whom it hurts, how to check it and how to mend it."""
+    text = (GRAFANA.parent / "docs" / "runbooks.md").read_text()
+    for section in text.split("\n## ")[1:]:
+        assert re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) == ["Meaning", "Impact", "Check", "Cure"], section.splitlines()[0]
+
+
+def test_rules_hold_at_every_level() -> None:
+    """A sum over owners leaves out every label that owners have at any level; one over pods and nodes leaves out what they are told by."""
+    for rule in rules():
+        for without in re.findall(r"without \(([^)]*)\)", rule["expr"]):
+            labels = without.split(", ")
+            assert "unit" not in labels or set(labels) >= {"unit", "pod", "container"}, rule
+            assert "instance" not in labels or "node" in labels, rule

@@ -1,0 +1,145 @@
+"""Real faults reach a webhook through a real Prometheus and a real Alertmanager, and so does their end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_prometheus import assert_data, queries
+from tests.kernel.faults import slow_file_system
+from tests.kernel.support import RunningAgent, agent
+from tests.servers import running_alertmanager, running_prometheus, wait_for
+from tests.telling import flags_of, servers
+from tests.throttle import Group
+
+Throttled = Callable[[], AbstractContextManager[Group]]
+WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
+@dataclass
+class Webhook:
+    """What Alertmanager has told: the last status of each alert, by its labels."""
+
+    url: str = ""
+    status: dict[frozenset[tuple[str, str]], str] = field(default_factory=dict)
+    summaries: set[str] = field(default_factory=set)
+
+    def take(self, told: dict[str, list[dict[str, dict[str, str]]]]) -> None:
+        for alert in told["alerts"]:
+            self.status[frozenset(alert["labels"].items())] = str(alert["status"])
+            self.summaries.add(alert["annotations"]["summary"])
+
+    def statuses(self, name: str, **labels: str) -> set[str]:
+        """The statuses of the alerts of a name of which these labels end so."""
+        found = ((dict(own), status) for own, status in list(self.status.items()))
+        return {
+            status
+            for own, status in found
+            if own["alertname"] == name and all(own.get(label, "").endswith(end) for label, end in labels.items())
+        }
+
+
+@contextmanager
+def listening() -> Iterator[Webhook]:
+    """A webhook on a port of this host."""
+    own = Webhook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            own.take(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    own.url = f"http://127.0.0.1:{server.server_port}/"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield own
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def hanging_read(folder: Path) -> Iterator[None]:
+    """A read of a file whose server does not answer."""
+    with slow_file_system(folder) as (file, delays):
+        delays.set(read=1_000)
+        reader = subprocess.Popen(["dd", f"if={file}", "of=/dev/null", "bs=4096", "count=1"], stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            delays.set()
+            reader.wait(20)
+
+
+@contextmanager
+def refused_configuration(running: RunningAgent, file: Path) -> Iterator[None]:
+    """An agent that was told to load a configuration that is none."""
+    good = file.read_text()
+    file.write_text("threshold: soon\n")
+    running.process.send_signal(signal.SIGHUP)
+    try:
+        yield
+    finally:
+        file.write_text(good)
+        running.process.send_signal(signal.SIGHUP)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_faults_are_told_and_so_is_their_end(
+    prometheus_binaries: Path, alertmanager_command: str, throttled: Throttled, tmp_path: Path
+) -> None:
+    """A throttled writer, a read that hangs, an incident, a refused configuration, and probes without rights reach the webhook.
+
+    Grafana refuses the incident meanwhile, which the dashboard shows; an agent that ends is about to be told.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("the agent needs root to attach its probes")
+    config = tmp_path / "perflens.yaml"
+    config.write_text("threshold: 5ms\n")
+    blind_folder = tmp_path / "blind"
+    blind_folder.mkdir()
+    with ExitStack() as stack:
+        model, grafana, url = stack.enter_context(servers())
+        grafana.always["POST"] = "400"
+        flags, environment = flags_of(tmp_path, model, url)
+        seeing = stack.enter_context(agent(tmp_path, f"--config.file={config}", *flags, environment=environment))
+        blind = stack.enter_context(agent(blind_folder, prefix=WITHOUT_RIGHTS))
+        webhook = stack.enter_context(listening())
+        alertmanager = stack.enter_context(running_alertmanager(alertmanager_command, tmp_path, webhook.url))
+        targets = (seeing.url, blind.url)
+        prometheus = stack.enter_context(running_prometheus(prometheus_binaries, tmp_path, *targets, alertmanager=alertmanager))
+        with throttled() as group, hanging_read(tmp_path), refused_configuration(seeing, config):
+            expected = {
+                "PerfLensSlowFileOperations": {"unit": group.name, "operation": "write", "severity": "warning"},
+                "PerfLensOperationStuck": {"operation": "read"},
+                "PerfLensIncident": {"cause": "IO_CGROUP_THROTTLE", "subject": group.name},
+                "PerfLensConfigReloadFailed": {"severity": "warning"},
+                "PerfLensProbeNotAttached": {"probe": "file"},
+            }
+            for name, labels in expected.items():
+                wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"firing"}, 180, f"{name} is told", interval=1)  # type: ignore[misc]
+            assert_data(prometheus, queries("classic", "perflens_sink_dropped_total"))
+        blind.process.terminate()
+        wait_for(lambda: prometheus.alerts("PerfLensAgentDown"), 30, "the agent that ended is missed", interval=1)
+        for name, labels in expected.items():
+            wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"resolved"}, 300, f"the end of {name} is told", interval=1)  # type: ignore[misc]
+    assert {"File operations are slow.", "An operation does not end.", "An incident is open."} <= webhook.summaries
