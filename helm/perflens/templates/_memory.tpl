@@ -3,7 +3,8 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 
   kernel  = slots + cells of file, block and process, each with the shards it takes + rings and fixed tables + what each CPU has
   agent   = 55 MiB for the interpreter and its libraries + 2.4 KB for each series of the five histograms
-  limit   = kernel + agent + memory.reserve, in steps of 16
+  check   = kernel + 55 MiB: `perflens check` in the agent's container makes the tables once more
+  limit   = kernel + agent + check + memory.reserve, in steps of 16
   request = kernel + the interpreter: what every agent takes from the start
 */}}
 {{- define "perflens.kernelKiB" -}}
@@ -28,9 +29,9 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 {{- end }}
 
 {{- define "perflens.memoryLimit" -}}
-{{- $series := dig "series" "limit" 2750 .Values.config | int64 }}
-{{- $agent := add 55 (div (mul $series 5 2400) 1048576) 1 }}
-{{- $sum := add (div (include "perflens.kernelKiB" . | int64) 1024) 1 $agent (int64 .Values.memory.reserve) }}
+{{- $series := div (mul (dig "series" "limit" 2750 .Values.config | int64) 5 2400) 1048576 | add 1 }}
+{{- $once := add (div (include "perflens.kernelKiB" . | int64) 1024) 1 55 }}
+{{- $sum := add (mul 2 $once) $series (int64 .Values.memory.reserve) }}
 {{- mul 16 (div (add $sum 15) 16) }}Mi
 {{- end }}
 
