@@ -8,8 +8,10 @@
 {{- fail (printf "config.web.%s: the chart sets it; use %s" $key $value) }}
 {{- end }}
 {{- end }}
-{{- if hasKey .Values.config "kubernetes" }}
-{{- fail "config.kubernetes: the chart sets it; use `kubernetes`" }}
+{{- range list "enabled" "node_name" }}
+{{- if hasKey ($.Values.config.kubernetes | default dict) . }}
+{{- fail (printf "config.kubernetes.%s: the chart sets it; use `kubernetes`" .) }}
+{{- end }}
 {{- end }}
 {{- with .Values.web.config }}
 {{- if and .existingSecret .content }}

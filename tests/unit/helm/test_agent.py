@@ -106,12 +106,12 @@ def test_runs_on_every_node() -> None:
 
 def test_node_and_pod_are_told_by_the_environment() -> None:
     """The agent learns its node, for spans and for the pods that it watches, and its address."""
-    env = {own["name"]: own for own in chart({"kubernetes": {"enabled": "true"}}).container()["env"]}
+    env = {own["name"]: own for own in chart({"kubernetes": {"enabled": True}}).container()["env"]}
 
     assert env["NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
     assert env["POD_IP"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
     assert env["PERFLENS_KUBERNETES_NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
-    assert env["PERFLENS_KUBERNETES_ENABLED"]["value"] == "true"
+    assert env["PERFLENS_KUBERNETES_ENABLED"]["value"] == "on"
 
 
 def test_port_is_the_same_everywhere() -> None:
@@ -281,7 +281,7 @@ def test_rights_at_the_api_server() -> None:
 
 def test_no_rights_without_names() -> None:
     """Without names of pods there is no role, and no token in the pod."""
-    objects = chart({"kubernetes": {"enabled": "false"}})
+    objects = chart({"kubernetes": {"enabled": "off"}})
 
     assert not objects.names("ClusterRole") | objects.names("ClusterRoleBinding")
     assert objects.pod()["automountServiceAccountToken"] is False

@@ -45,12 +45,31 @@ def test_it_finds_the_agents() -> None:
 
     config = objects.config(NAME)
 
-    assert config["fleet"] == {"dns": "perflens-agents.monitoring.svc:9440", "token_file": "/etc/perflens/api-token/token"}
+    assert config["fleet"] == {
+        "dns": "perflens-agents.monitoring.svc:9440",
+        "scheme": "http",
+        "token_file": "/etc/perflens/api-token/token",
+    }
     assert config["web"] == {"listen_address": [":9500"]}
     assert objects.names("Service") >= {"perflens-agents", NAME}
     assert objects.of("Service", NAME)["spec"]["ports"][0]["port"] == 9500
     assert objects.container("Deployment", NAME)["ports"][0]["containerPort"] == 9500
     assert objects.container("Deployment", NAME)["command"] == ["perflens", "analyze"]
+
+
+def test_it_asks_by_tls_where_the_agents_have_it() -> None:
+    """With TLS it asks by HTTPS, and knows their authority by its certificate alone: the key beside it is not mounted."""
+    web = {"apiToken": {"existingSecret": "api"}, "config": {"existingSecret": "web", "tls": True}}
+    objects = chart({"web": web, "analyzer": {"enabled": True, "caSecret": {"name": "agents-tls", "key": "ca.crt"}}})
+
+    fleet = objects.config(NAME)["fleet"]
+
+    assert (fleet["scheme"], fleet["ca_file"]) == ("https", "/etc/perflens/ca/ca.crt")
+    assert objects.mounts("Deployment", NAME)["/etc/perflens/ca"]["secret"] == {
+        "secretName": "agents-tls",
+        "defaultMode": 0o440,
+        "items": [{"key": "ca.crt", "path": "ca.crt"}],
+    }
 
 
 def test_secrets_are_its_own() -> None:
