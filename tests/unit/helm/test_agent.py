@@ -278,6 +278,19 @@ def test_rights_at_the_api_server() -> None:
     assert objects.pod()["automountServiceAccountToken"] is True
 
 
+WRITTEN = {"auto": "auto", "on": "on", "off": "off", True: "on", False: "off"}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_names_of_pods_are_on_or_off(written: object) -> None:
+    """The agent is told on and off, also where YAML has made a boolean of the word."""
+    objects = chart({"kubernetes": {"enabled": written}})
+    (value,) = [own["value"] for own in objects.container()["env"] if own["name"] == "PERFLENS_KUBERNETES_ENABLED"]
+
+    assert value == WRITTEN[written]
+    assert (objects.names("ClusterRole") == set()) is (value == "off")
+
+
 def test_no_rights_without_names() -> None:
     """Without names of pods there is no role, and no token in the pod."""
     objects = chart({"kubernetes": {"enabled": "off"}})

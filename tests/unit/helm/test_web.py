@@ -44,7 +44,7 @@ def test_web_configuration_of_the_values() -> None:
     assert sources == [{"secret": {"name": "perflens-web"}}, {"secret": {"name": "certificate"}}]
 
 
-HEALTH = {
+HEALTH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {"httpGet": {"path": "/-/healthy", "port": "http"}}),
     "TLS": ({"content": TLS}, {"httpGet": {"path": "/-/healthy", "port": "http", "scheme": "HTTPS"}}),
     "TLS in a Secret": ({"existingSecret": "a", "tls": True}, {"httpGet": {"path": "/-/healthy", "port": "http", "scheme": "HTTPS"}}),
