@@ -33,7 +33,7 @@ PACKAGES     ?= $(VENV)/packages
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-vm lint objects wheel wheels bench sizing lab lab-smoke ci clean
+.PHONY: help run setup test test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -102,6 +102,11 @@ wheel: setup $(if $(filter-out $(MACHINE),$(ARCH)),$(SYSROOT)) ## Build dist/*.w
 
 wheels: ## Build the wheels of every architecture
 	@for arch in $(ARCHES); do $(MAKE) --no-print-directory wheel ARCH=$$arch || exit 1; done
+
+chart: setup ## Write what follows from other files: the chart's rules, dashboards and README, and the manifests in deploy/kubernetes
+	$(BIN)/python -m helm.build
+
+manifests: chart ## The same: plain manifests are rendered from the chart
 
 bench: setup ## Measure the costs against their floors and peers, and write docs/benchmarks.md (ROWS="switch spans" for some of them)
 	@deploy/elevate $(BIN)/python -m tests.bench $(ROWS)

@@ -1,0 +1,13 @@
+{{/* The agent's section `kubernetes`: the one place that knows its keys. */}}
+{{- define "perflens.kubernetesEnv" -}}
+- name: PERFLENS_KUBERNETES_ENABLED
+  value: {{ include "perflens.kubernetesEnabled" . | quote }}
+- name: PERFLENS_KUBERNETES_NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- end }}
+
+{{/* `auto`, `on` or `off`: YAML takes the last two, unquoted, for true and false. */}}
+{{- define "perflens.kubernetesEnabled" -}}
+{{- $written := toString .Values.kubernetes.enabled }}
+{{- get (dict "true" "on" "false" "off") $written | default $written }}
+{{- end }}

@@ -1,0 +1,54 @@
+{{/* Combinations that cannot work. Each message says what to do; types and names are looked at by values.schema.json. */}}
+{{- define "perflens.validate" -}}
+{{- if hasKey .Values.config "probes" }}
+{{- fail "config.probes: the chart has a value of its own for it; move it to `probes`" }}
+{{- end }}
+{{- range $key, $value := (dict "listen_address" "`port`" "api_token_file" "`web.apiToken`" "config_file" "`web.config`") }}
+{{- if hasKey ($.Values.config.web | default dict) $key }}
+{{- fail (printf "config.web.%s: the chart sets it; use %s" $key $value) }}
+{{- end }}
+{{- end }}
+{{- range list "enabled" "node_name" }}
+{{- if hasKey ($.Values.config.kubernetes | default dict) . }}
+{{- fail (printf "config.kubernetes.%s: the chart sets it; use `kubernetes`" .) }}
+{{- end }}
+{{- end }}
+{{- with .Values.web.config }}
+{{- if and .existingSecret .content }}
+{{- fail "web.config: existingSecret and content exclude each other; leave one out" }}
+{{- end }}
+{{- if and .tlsSecret (not .existingSecret) (not .content) }}
+{{- fail "web.config.tlsSecret: without a file that names it there is no TLS; set content.tls_server_config with cert_file: tls.crt and key_file: tls.key" }}
+{{- end }}
+{{- end }}
+{{- with .Values.web.apiToken }}
+{{- if and .existingSecret .value }}
+{{- fail "web.apiToken: existingSecret and value exclude each other; leave one out" }}
+{{- end }}
+{{- end }}
+{{- if and .Values.podMonitor.enabled .Values.serviceMonitor.enabled }}
+{{- fail "podMonitor and serviceMonitor: both would scrape every agent; enable one of them" }}
+{{- end }}
+{{- if and .Values.appArmorProfile (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- fail (printf "appArmorProfile: Kubernetes %s does not know it; leave it out, or use podAnnotations" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+{{- if .Values.analyzer.enabled }}{{ include "perflens.validateAnalyzer" . }}{{ end }}
+{{- end }}
+
+{{- define "perflens.validateAnalyzer" -}}
+{{- if not (include "perflens.tokenSecret" .) }}
+{{- fail "analyzer.enabled: the agents' API answers other pods only with a token; set web.apiToken.existingSecret" }}
+{{- end }}
+{{- range list "llm" "grafana" }}
+{{- if hasKey $.Values.config . }}
+{{- fail (printf "config.%s: with analyzer.enabled the analyzer alone has it; move it to analyzer.config.%s" . .) }}
+{{- end }}
+{{- $own := index $.Values.analyzer . }}
+{{- if and $own.existingSecret $own.value }}
+{{- fail (printf "analyzer.%s: existingSecret and value exclude each other; leave one out" .) }}
+{{- end }}
+{{- end }}
+{{- if hasKey (.Values.analyzer.config.web | default dict) "listen_address" }}
+{{- fail "analyzer.config.web.listen_address: the chart sets it; use `analyzer.port`" }}
+{{- end }}
+{{- end }}
