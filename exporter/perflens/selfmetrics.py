@@ -118,7 +118,7 @@ def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
         counter.add_metric((), value)
         yield counter
     yield from _labelled(_LLM, own.telling.llm)
-    yield from _labelled(_GRAFANA, own.telling.grafana)
+    yield from _sinks(own.telling.sinks)
 
 
 _LLM = (
@@ -126,10 +126,14 @@ _LLM = (
     ("claims", _counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
     ("tokens", _counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
 )
-_GRAFANA = (
-    ("delivered", _counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
-    ("failed", _counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
-    ("dropped", _counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
+_SINKS = (
+    ("delivered", "sink_delivered", "Incidents that a sink took, by what was done.", "operation"),
+    ("failed", "sink_failed", "Requests to a sink that failed, by reason.", "reason"),
+    ("dropped", "sink_dropped", "Incidents that a sink does not show, by reason.", "reason"),
+)
+_OF_SINK = (
+    ("pending", "sink_pending", "Incidents of which a sink has not been told everything yet."),
+    ("up", "sink_up", "Whether a sink gave a proper answer last."),
 )
 _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "count": (_counter, "llm_answers", "Questions that a request was sent for."),
@@ -138,8 +142,6 @@ _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "rule_disagreements": (_counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
     "tokens_remaining": (_gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
     "breaker_open": (_gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
-    "pending": (_gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
-    "up": (_gauge, "sink_up", "Whether Grafana gave a proper answer last."),
 }
 
 
@@ -157,6 +159,23 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
             single = make(name, text)
             single.add_metric((), value)
             yield single
+
+
+def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Metric]:
+    """What tells incidents: ``grafana`` and ``otlp_log``, each with its own numbers."""
+    if not sinks:
+        return
+    for kind, name, text, label in _SINKS:
+        counter = _counter(name, text, "sink", label)
+        for sink, found in sinks.items():
+            for outcome, value in sorted(found[kind].items()):
+                counter.add_metric((sink, outcome), value)
+        yield counter
+    for kind, name, text in _OF_SINK:
+        gauge = _gauge(name, text, "sink")
+        for sink, found in sinks.items():
+            gauge.add_metric((sink,), found["other"][kind])
+        yield gauge
 
 
 def _build() -> Iterator[Metric]:

@@ -200,7 +200,8 @@ class Agent:
             self._unit_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
         )
-        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host, tokens))
+        state, traced = StateFile(self.settings.analyzer.state_file), self.explainer.chat
+        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens, traced))
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()
