@@ -89,7 +89,7 @@ def test_counts() -> None:
     sink = Sink()
     log = recorder(sink)
     for change in ("opened", "updated", "updated", "resolved"):
-        log.put(change, incident())  # type: ignore[arg-type]
+        log.put(change, incident())
     counts = settled(log)
     assert (counts.delivered, counts.failed, counts.up) == ({"opened": 1, "updated": 2, "resolved": 1}, {"export": 0}, True)
     sink.answer = RuntimeError("the collector is down")
