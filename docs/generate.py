@@ -113,13 +113,15 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Look at the incident: one of both is wrong.",
     ),
     "perflens_sink_failed_total": (
-        "Requests to Grafana that failed. They are made again with growing pauses, but for those that cannot succeed.",
+        "Requests to a sink that failed. Those to `grafana` are made again with growing pauses, but for those that cannot succeed; "
+        "those to `otlp_log` are not.",
         "The log names the reason: a token without the role Editor, a wrong URL, or a Grafana that is down.",
     ),
     "perflens_sink_dropped_total": (
-        "Incidents that Grafana will not show as they are: `budget` above `grafana.per_hour` or `per_day`, `expired` after a day's outage, "
-        "`overflow` of the outbox. They are in the API and in `perflens_incident_active`.",
-        "Raise the limits, or mend Grafana.",
+        "Incidents that a sink will not show as they are. `grafana`: `budget` above `grafana.per_hour` or `per_day`, `expired` after a "
+        "day's outage, `overflow` of the outbox. `otlp_log`: `unsent` to a collector that was down, `rejected` by it, `queue_full`. "
+        "They are in the API and in `perflens_incident_active`.",
+        "Raise the limits, or mend Grafana or the collector.",
     ),
     "perflens_web_requests_refused_total": (
         "Requests that the [web configuration](web-config.md) turned away: `unauthorized` without the right password, `rate_limited`, "
@@ -381,10 +383,18 @@ _ANALYSIS = AnalysisCounts(
             "other": dict.fromkeys(("usage_missing", "rule_disagreements", "tokens_remaining", "breaker_open"), 0),
         },
         {
-            "delivered": dict.fromkeys(("create", "update", "resolve", "tidy"), 0),
-            "failed": {"timeout": 0},
-            "dropped": dict.fromkeys(("expired", "overflow"), 0),
-            "other": {"pending": 0, "up": 1},
+            "grafana": {
+                "delivered": dict.fromkeys(("create", "update", "resolve", "tidy"), 0),
+                "failed": {"timeout": 0},
+                "dropped": dict.fromkeys(("expired", "overflow"), 0),
+                "other": {"pending": 0, "up": 1},
+            },
+            "otlp_log": {
+                "delivered": dict.fromkeys(("opened", "updated", "resolved"), 0),
+                "failed": {"export": 0},
+                "dropped": dict.fromkeys(("queue_full", "rejected", "unsent"), 0),
+                "other": {"pending": 0, "up": 1},
+            },
         },
     ),
 )
@@ -432,7 +442,7 @@ def families(page: str) -> Iterator[Metric]:
             yield Metric(name, family.type, family.documentation, labels)
 
 
-_CLOSED = ("operation", "reason", "outcome", "probe", "collector", "metric", "table", "capability")
+_CLOSED = ("operation", "sink", "reason", "outcome", "probe", "collector", "metric", "table", "capability")
 
 
 def _row(metric: Metric) -> str:

@@ -49,8 +49,16 @@ SAMPLES = [
         HTTP + "  headers:\n    Content-Security-Policy: \"default-src 'none'\"\n    Strict-Transport-Security: max-age=60\n"
         '    X-Content-Type-Options: nosniff\n    X-Frame-Options: sameorigin\n    X-XSS-Protection: ""\n',
     ),
+    Sample("number as a header", HTTP + "  headers: {X-XSS-Protection: 0}\n"),
+    Sample(
+        "boolean as a header",
+        HTTP + "  headers: {X-XSS-Protection: true}\n",
+        "2: http_server_config.headers.X-XSS-Protection: expected text, found the boolean 'true'; write the header's value in quotes",
+        "headers that are no text",
+    ),
     Sample("users", f"basic_auth_users:\n  a: {HASH}\n  b: {HASH.replace('$2b', '$2y')}\n  'c d': {HASH.replace('$2b', '$2a')}\n"),
     Sample("rate", "rate_limit:\n  interval: 1m1.5s\n  burst: 20\n"),
+    Sample("nothing at all", "rate_limit: {interval: 0, burst: 0}\n"),
     Sample("rate off", "rate_limit:\n  interval: 0\n  burst: 20\n"),
     Sample(
         "unknown section",
@@ -166,7 +174,7 @@ SAMPLES = [
     Sample(
         "no cost",
         f"basic_auth_users:\n  a: {HASH.replace('$04', '$03')}\n",
-        "2: basic_auth_users.a: a cost of 03 would take no time to check; hash the password anew with a cost from 4 to 16, such as 10",
+        "2: basic_auth_users.a: a cost of 03 takes too short to check; hash the password anew with a cost from 4 to 16, such as 10",
     ),
     Sample(
         "no duration",
@@ -265,7 +273,7 @@ SAMPLES = [
     Sample(
         "cost of hours",
         f"basic_auth_users:\n  a: {HASH.replace('$04', '$31')}\n",
-        "2: basic_auth_users.a: a cost of 31 would take minutes to check; hash the password anew with a cost from 4 to 16, such as 10",
+        "2: basic_auth_users.a: a cost of 31 takes too long to check; hash the password anew with a cost from 4 to 16, such as 10",
         "costs above 16",
     ),
     Sample(

@@ -125,7 +125,7 @@ def incident_metrics(own: AnalysisCounts) -> Iterator[Metric]:
 def telling_metrics(own: AnalysisCounts) -> Iterator[Metric]:
     """Yield what became of questions to a model and of annotations."""
     yield from _labelled(_LLM, own.telling.llm)
-    yield from _labelled(_GRAFANA, own.telling.grafana)
+    yield from _sinks(own.telling.sinks)
 
 
 def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
@@ -152,10 +152,14 @@ _LLM = (
     ("claims", counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
     ("tokens", counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
 )
-_GRAFANA = (
-    ("delivered", counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
-    ("failed", counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
-    ("dropped", counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
+_SINKS = (
+    ("delivered", "sink_delivered", "Incidents that a sink took, by what was done.", "operation"),
+    ("failed", "sink_failed", "Requests to a sink that failed, by reason.", "reason"),
+    ("dropped", "sink_dropped", "Incidents that a sink does not show, by reason.", "reason"),
+)
+_OF_SINK = (
+    ("pending", "sink_pending", "Incidents of which a sink has not been told everything yet."),
+    ("up", "sink_up", "Whether a sink gave a proper answer last."),
 )
 _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "count": (counter, "llm_answers", "Questions that a request was sent for."),
@@ -164,8 +168,6 @@ _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "rule_disagreements": (counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
     "tokens_remaining": (gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
     "breaker_open": (gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
-    "pending": (gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
-    "up": (gauge, "sink_up", "Whether Grafana gave a proper answer last."),
 }
 
 
@@ -183,6 +185,23 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
             single = make(name, text)
             single.add_metric((), value)
             yield single
+
+
+def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Metric]:
+    """What tells incidents: ``grafana`` and ``otlp_log``, each with its own numbers."""
+    if not sinks:
+        return
+    for kind, name, text, label in _SINKS:
+        counted = counter(name, text, "sink", label)
+        for sink, found in sinks.items():
+            for outcome, value in sorted(found[kind].items()):
+                counted.add_metric((sink, outcome), value)
+        yield counted
+    for kind, name, text in _OF_SINK:
+        state = gauge(name, text, "sink")
+        for sink, found in sinks.items():
+            state.add_metric((sink,), found["other"][kind])
+        yield state
 
 
 def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:

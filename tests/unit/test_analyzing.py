@@ -24,6 +24,7 @@ from perflens.analyzer.state import StateFile
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
+from perflens.export.otlp.incidents import NoIncidentLog
 from perflens.model import Device
 
 SECOND = 10**9
@@ -112,7 +113,7 @@ async def test_what_cannot_be_told_is_looked_at(host: Host, caplog: pytest.LogCa
 async def test_a_disk_and_an_owner_are_known_beyond_the_host(host: Host) -> None:
     """The subjects of causes carry the volume and the workload, in what is recorded as well."""
     host.slow = 1
-    own = host.analyzing(lambda _: Telling(None, None))
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
     await own.run(rounds(12))
     (bundle, *_) = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
     await own.close()

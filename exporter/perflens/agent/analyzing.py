@@ -33,6 +33,7 @@ from perflens.analyzer.window import Window
 from perflens.enrich.processes import Processes
 from perflens.enrich.units import shown
 from perflens.enrich.volumes import volumes
+from perflens.export.otlp.incidents import NoIncidentLog
 from perflens.logs import fields
 from perflens.model import Device, Evidence, ProcessKey
 
@@ -120,6 +121,7 @@ class Analyzing:
     async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:
         """Look until ``wait`` says that it is over; a look that fails is counted, and the next one goes on."""
         self._telling = telling = self._start_telling()
+        telling.know(self._analyst.incidents.all)
         looks = Looks(self._procfs, _EVERY)
         try:
             while (why := await looks.next(wait)) != "ended":
@@ -138,7 +140,7 @@ class Analyzing:
         except Exception:
             self._untold += 1
             _log.exception("incidents are not told to others")
-            return Telling(None, None)
+            return Telling(None, None, NoIncidentLog())
 
     def counts(self) -> AnalysisCounts:
         """Return what it has done; any thread may ask."""

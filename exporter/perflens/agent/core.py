@@ -223,8 +223,8 @@ class Agent:
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
             self._owners.workloads,
         )
-        state = StateFile(self.settings.analyzer.state_file)
-        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens), self.settings.path.procfs)
+        state, traced = StateFile(self.settings.analyzer.state_file), self.explainer.chat
+        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens, traced), self.settings.path.procfs)
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()

@@ -18,6 +18,7 @@ from perflens.analyzer.actions import ACTIONS
 from perflens.config import Settings
 from perflens.errors import ConfigError, Problem
 from perflens.export import analysis
+from perflens.export.otlp.incidents import NoIncidentLog
 from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Collector, Page, Query
@@ -128,7 +129,7 @@ class FleetAnalyzer:
         except Exception:
             self._untold += 1
             _log.exception("incidents are not told to others")
-            return Telling(None, None)
+            return Telling(None, None, NoIncidentLog())
 
     async def _round(self, own: Telling) -> None:
         addresses = await self._addresses.all()

@@ -57,7 +57,7 @@ class Access:
             return None if self.is_token(sent) else _wrong_token()
         if client.authenticated:
             crossing = _why_crossing(client)
-            return Refusal(403, f"{crossing}; {_CURE}") if crossing else None
+            return Refusal(403, f"{crossing}; ask by a program, or from the agent's own pages") if crossing else None
         remote = _why_remote(client)
         if remote and self._token:
             return Refusal(401, f"{remote}; {_TOKEN_CURE}", {"WWW-Authenticate": "Bearer"})

@@ -86,9 +86,9 @@ class Nodes:
         self.refuse(node, key, f"expected true or false, found {described(node)}", "write true or false")
         return None
 
-    def number(self, node: yaml.Node, key: str) -> int:
-        """Return a whole number from 1 on; 1, with a problem, when it is none."""
-        if isinstance(node, yaml.ScalarNode) and not node.style and _INTEGER.fullmatch(node.value) and node.value != "0":
+    def number(self, node: yaml.Node, key: str, least: int) -> int:
+        """Return a whole number; the least, with a problem, when it is none or below that."""
+        if isinstance(node, yaml.ScalarNode) and not node.style and _INTEGER.fullmatch(node.value) and int(node.value) >= least:
             return int(node.value)
-        self.refuse(node, key, f"expected a number, found {described(node)}", "write a whole number from 1 to 999999999")
-        return 1
+        self.refuse(node, key, f"expected a number, found {described(node)}", f"write a whole number from {least} to 999999999")
+        return least

@@ -10,6 +10,7 @@ import yaml
 
 from perflens.config.document import compose
 from perflens.config.durations import nanoseconds
+from perflens.config.file import resolved
 from perflens.config.source import Unreadable
 from perflens.config.wording import either, printable, quoted, suggestion
 from perflens.errors import Problem
@@ -68,7 +69,8 @@ def _header(nodes: Nodes, key: str, node: yaml.Node, values: tuple[str, ...]) ->
         return nodes.choice(node, key, values, "")
     if isinstance(node, yaml.ScalarNode) and node.style and not node.value:
         return ""  # not set
-    text = nodes.text(node, key, "write the header's value in quotes")
+    is_number = isinstance(node, yaml.ScalarNode) and resolved(node) == "int"  # as in X-XSS-Protection: 0
+    text = node.value if is_number else nodes.text(node, key, "write the header's value in quotes")
     if len(text) > _LONGEST_HEADER or not (text.isascii() and (text.isprintable() or not text)):
         nodes.refuse(node, key, f"{quoted(text)} cannot be the value of a header", "write it on one line, in ASCII")
         return ""
@@ -87,8 +89,8 @@ def _users(nodes: Nodes, node: yaml.Node | None) -> Mapping[str, str]:
         if hashed and not match:
             nodes.refuse(value, dotted, "is no bcrypt hash", _HTPASSWD)
         elif match and int(match[1]) not in _COSTS:
-            cost = f"a cost of {match[1]} would take {'minutes' if int(match[1]) > _COSTS[-1] else 'no time'} to check"
-            nodes.refuse(value, dotted, cost, f"hash the password anew with a cost from {_COSTS[0]} to {_COSTS[-1]}, such as 10")
+            message = f"a cost of {match[1]} takes too {'long' if int(match[1]) > _COSTS[-1] else 'short'} to check"
+            nodes.refuse(value, dotted, message, f"hash the password anew with a cost from {_COSTS[0]} to {_COSTS[-1]}, such as 10")
         else:
             users[name] = hashed
     return MappingProxyType(users)
@@ -104,7 +106,8 @@ def _rate(nodes: Nodes, node: yaml.Node | None) -> RateLimit:
         if name not in found:
             nodes.refuse(node, path, f"has no {name}", f"add {name}, or leave {path} out")
             return RateLimit()
-    return RateLimit(_interval(nodes, found["interval"]), nodes.number(found["burst"], f"{path}.burst"))
+    interval = _interval(nodes, found["interval"])
+    return RateLimit(interval, nodes.number(found["burst"], f"{path}.burst", least=1 if interval else 0))
 
 
 def _interval(nodes: Nodes, node: yaml.Node) -> int:
