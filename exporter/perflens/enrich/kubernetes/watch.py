@@ -31,7 +31,7 @@ _LIST_SECONDS = 60.0
 _WATCH_SECONDS, _SILENCE = (240, 360), 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _AT_ONCE = 8
-_BEGINS_ANEW = ("gone", "decode", "size")
+_BEGINS_ANEW = ("gone", "decode", "size", "internal")
 _TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
 _CURES: Mapping[Reason, str] = {
     "token": "look at kubernetes.token_file",
