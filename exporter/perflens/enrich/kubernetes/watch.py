@@ -31,7 +31,7 @@ _LIST_SECONDS = 60.0
 _WATCH_SECONDS, _SILENCE = (240, 360), 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _AT_ONCE = 8
-_BEGINS_ANEW = ("gone", "decode", "size")
+_BEGINS_ANEW = ("gone", "decode", "size", "internal")
 _TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
 _CURES: Mapping[Reason, str] = {
     "token": "look at kubernetes.token_file",
@@ -57,6 +57,7 @@ class PodWatch:
         self._controllers = Controllers(self._server, self._count_error)
         self._version = ""
         self._failures = 0
+        self._is_new = False  # the list: nothing came of a watch since
         self._up, self._is_outage = False, False
         self._lists = self._refused = 0
         self._events = Counter(dict.fromkeys(_TYPES, 0))
@@ -122,7 +123,7 @@ class PodWatch:
 
         self._store.replace(await asyncio.gather(*map(known, found)))
         self._lists += 1
-        self._version = version
+        self._version, self._is_new = version, True
 
     def _page(self, body: bytearray, found: list[PodFacts]) -> Mapping[str, Any]:
         def take(told: object) -> None:
@@ -152,7 +153,7 @@ class PodWatch:
             self._is_watching()
             async for line in lines:
                 await self._take(_decoded(line))
-                self._failures = 0
+                self._failures, self._is_new = 0, False
         self._failures = 0
 
     async def _take(self, event: Mapping[str, Any]) -> None:
@@ -195,7 +196,8 @@ class PodWatch:
     async def _pause(self, error: AskFailed) -> float:
         """Note a failure; return the seconds to wait: up to double each time, and spread, so that not all nodes ask at once."""
         self._errors[error.reason] += 1
-        self._failures += 1
+        has_forgotten = error.reason == "gone" and not self._is_new  # as a server does that was down
+        self._failures = 1 if has_forgotten else self._failures + 1
         if error.reason in _BEGINS_ANEW:
             self._version = ""
         if error.reason in ("connection", "certificate", "timeout"):

@@ -165,6 +165,22 @@ async def test_gone(tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture) 
     assert "cannot be watched" not in caplog.text
 
 
+async def test_gone_after_an_outage(tmp_path: Path) -> None:
+    """A server that was down and has forgotten the version is asked for a list at once; one that forgets its own list is not."""
+    server = ApiServer(faults={"watch": ["", "500", "500", "500", "410"]})
+    async with watching(tmp_path, server) as own:
+        await own.until_up()
+        server.put(pod("web-1", UID(1)))
+        await own.until(lambda: own.counts.pods["living"] == 1)
+        server.end_watches()
+        await own.until(lambda: own.counts.lists == 2 and own.counts.up)
+        assert [pause for pause in own.pauses if pause] == [1.0, 1.0, 2.0, 4.0, 1.0]
+    server.faults = {"watch": ["410"] * 4}
+    async with watching(tmp_path, server) as own:
+        await own.until(lambda: own.counts.lists == 5 and own.counts.up)
+        assert own.pauses[:4] == [1.0, 2.0, 4.0, 8.0]
+
+
 async def test_a_connection_that_is_cut(tmp_path: Path) -> None:
     """A watch that breaks off goes on from the last version: nothing is lost and nothing listed again."""
     server = ApiServer(faults={"watch": ["", "cut", "cut"]})
