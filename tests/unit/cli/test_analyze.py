@@ -20,9 +20,13 @@ from perflens.analyzer.codec import encoded
 from perflens.analyzer.records import LARGEST, BadRecord, Record, records_of
 from perflens.analyzer.state import StateFile
 from perflens.cli import main
+from perflens.cli.analyze import DEFAULTS
 from perflens.cli.replay import _Replayed, _worded
 from perflens.config import Settings
+from perflens.config.keys import leaves, tree
+from perflens.config.load import load
 from perflens.config.settings import Llm
+from perflens.config.values import parsed
 from perflens.export import analysis
 from perflens.http.escaped import encode
 from tests.unit.analyzer.llm.server import serving
@@ -235,3 +239,16 @@ def test_one_error_with_its_cure(case: str, tmp_path: Path, capsys: pytest.Captu
 
     assert main(["analyze", *arguments(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == message.format(folder=tmp_path)
+
+
+def test_defaults_of_its_own() -> None:
+    """They are values that each key takes, below whatever is written down."""
+    keys = {key.path: key for key in leaves(tree({}))}
+    for path, value in DEFAULTS.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            assert parsed(keys[path], str(one)) == one
+    own = load({}, {}, None, {}, DEFAULTS)
+    assert (own.web.listen_address, own.grafana.per_hour, own.fleet.interval) == ((":9436",), 30, 15 * 10**9)
+    assert load({"--web.listen-address": [":1"]}, {}, None, {}, DEFAULTS).web.listen_address == (":1",)
+    assert load({}, {"PERFLENS_WEB_LISTEN_ADDRESS": ":2"}, None, {}, DEFAULTS).web.listen_address == (":2",)
+    assert load({}, {}, None, {}).web.listen_address == (":9435",)
