@@ -64,7 +64,7 @@ class Host:
             lambda: (DISK,),
             lambda _: "/a",
             frozenset({"file"}),
-            lambda: {"/a": "shop/db"},
+            {"/a": "shop/db"}.__getitem__,
         )
         return Analyzing(parts, HostReader(str(self.folder), str(self.folder), find_hierarchies(b"")), StateFile(""), tell)
 
