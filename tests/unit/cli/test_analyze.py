@@ -160,6 +160,15 @@ def test_replay_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (found[1]["analysis"]["verdict"], found[1]["recorded"]["verdict"]) == ("incident", "benign")
 
 
+def test_other_words_are_no_other_judgement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A capsule without names has the claims of its causes in other words."""
+    file = tmp_path / "recorded.json"
+    file.write_text(json.dumps({**SHOWN[0], "causes": [{**cause, "claim": "it was"} for cause in SHOWN[0]["causes"]]}))
+
+    assert main(["analyze", "--json", "--replay", str(file)]) == 0
+    assert [own["same"] for own in json.loads(capsys.readouterr().out)] == [True]
+
+
 def test_what_was_judged_otherwise_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recorded.jsonl"
     old = [{**SHOWN[0]["causes"][0], "code": "SLOW_DEVICE", "score": 0.5}]
