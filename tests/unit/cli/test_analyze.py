@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.analyzer.actions import ACTIONS
@@ -116,6 +116,7 @@ def test_what_is_no_recording(case: str) -> None:
     assert caught.value.line == line
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.text(max_size=200).map(str.encode)
@@ -203,8 +204,8 @@ async def test_the_model_is_asked_of_what_has_a_cause() -> None:
     """What it says is held against the facts as ever: what cannot be used leaves the rules' words, and says why."""
     quiet = replace(FIRST, hypotheses=(), verdict="benign", recording=None)
     async with serving("not json") as server:
-        settings = Settings(llm=Llm(base_url=server.base_url, cache_file=""))
-        found = await _worded([_Replayed(Record("a", own), own) for own in (FIRST, quiet)], settings)
+        own_settings = Settings(llm=Llm(base_url=server.base_url, cache_file=""))
+        found = await _worded([_Replayed(Record("a", own), own) for own in (FIRST, quiet)], own_settings)
 
     assert server.requests
     assert [own.outcome for own in found] == ["invalid", ""]
