@@ -64,7 +64,7 @@ class Host:
             lambda: (DISK,),
             lambda _: "/a",
             frozenset({"file"}),
-            {"/a": "shop/db"}.__getitem__,
+            lambda: {"/a": "shop/db"},
         )
         return Analyzing(parts, HostReader(str(self.folder), str(self.folder), find_hierarchies(b"")), StateFile(""), tell)
 

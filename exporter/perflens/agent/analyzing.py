@@ -49,17 +49,12 @@ _WARM_UP = 60 * _SECOND  # before it every program is a new one
 _LOGGED_KEPT = 500
 
 
-def _of_no_workload(_: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
     ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of each unit's
-    cgroup; ``unit_of`` the unit of an owner's id, ``workload_of`` the ``namespace/workload`` that an owner is a part
-    of, empty where it is of none.
+    cgroup; ``unit_of`` the unit of an owner's id, ``workloads`` the ``namespace/workload`` of each unit that is part of one.
     """
 
     worker: ThreadPoolExecutor
@@ -73,7 +68,7 @@ class Parts:
     devices: Callable[[], Sequence[Device]]
     unit_of: Callable[[int], str]
     probes: frozenset[str]
-    workload_of: Callable[[str], str] = _of_no_workload
+    workloads: Callable[[], Mapping[str, str]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +235,7 @@ class Analyzing:
             drained.slow[-seconds:],
             drained.slow[:-seconds],
             now.reading.gaps,
-            _identities(volumes(devices), {key.owner: self._parts.workload_of(key.owner) for key in counted.operations}),
+            _identities(volumes(devices), self._parts.workloads()),
         )
 
     @staticmethod
@@ -275,5 +270,5 @@ class Analyzing:
 def _identities(of_devices: Mapping[str, str], of_owners: Mapping[str, str]) -> dict[Subject, Subject]:
     """Return the subjects of which more is known than their name, as they are known."""
     known = [Subject("device", name, volume=volume) for name, volume in of_devices.items()]
-    known += [Subject("owner", name, workload=workload) for name, workload in of_owners.items() if workload]
+    known += [Subject("owner", unit, workload=workload) for unit, workload in of_owners.items()]
     return {own: own for own in known}
