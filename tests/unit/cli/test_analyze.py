@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perflens import logs
 from perflens.analyzer.actions import ACTIONS
 from perflens.analyzer.codec import encoded
 from perflens.analyzer.records import LARGEST, BadRecord, Record, records_of
@@ -37,6 +38,12 @@ CURE = "write the path of a capsule, or of what /api/v1/analyses of an agent has
 FIRST, SECOND = BUNDLES["NOISY_NEIGHBOUR_IO"], BUNDLES["MEMCG_LIMIT"]
 SHOWN = [json.loads(encode(analysis.bundle(own, ACTIONS))) for own in (FIRST, SECOND)]
 STORED = [encoded(own) for own in (FIRST, SECOND)]
+
+
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logging of the tests' process stays as it is."""
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 def lines(documents: list[Any]) -> str:
