@@ -475,7 +475,7 @@ def metrics() -> str:
             "",
             "What the agent serves at `/metrics`, in the order of the page. All names begin with `perflens_`; times are in seconds.",
             "Beside them stand the `process_*` and `python_*` metrics of the Prometheus client library, with their usual meaning.",
-            "The last, `perflens_fleet_*`, are those of [`perflens analyze`](analyzer.md#beside-a-fleet), which serves them at `:9436`",
+            "The last ones, `perflens_fleet_*`, are those of [`perflens analyze`](analyzer.md#beside-a-fleet). It serves them at `:9436`,",
             "with those of incidents, of a model and of Grafana.",
             "",
             "| metric | type | labels | meaning |",

@@ -108,7 +108,7 @@ class Agent:
         return {"stacks": list(map(shapes.stack, top))}
 
     def incidents(self, query: Query) -> Any:
-        return {"incidents": [analysis.incident(own, ACTIONS) for own in self.told[: query.limit]]}
+        return {"host": "h", "incidents": [analysis.incident(own, ACTIONS) for own in self.told[: query.limit]]}
 
     def analyses(self, query: Query) -> Any:
         return {"analyses": [analysis.bundle(own.bundle, ACTIONS) for own in self.told[: query.limit]]}

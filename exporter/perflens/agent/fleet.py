@@ -49,7 +49,7 @@ _SERVED = tuple(own for own in ENDPOINTS if own.name == "incidents")
 
 
 class FleetAnalyzer:
-    """Everything but HTTP. It belongs to the event loop, ``counts`` but for any thread.
+    """Everything but HTTP. It belongs to the event loop.
 
     ConfigError when there are no agents to ask, or a token or a certificate cannot be used.
     """
@@ -98,7 +98,7 @@ class FleetAnalyzer:
         await asyncio.to_thread(self._state.write, self._kept())
 
     def counts(self) -> FleetCounts:
-        """Return what it has done; any thread may ask."""
+        """Return what it has done."""
         book, reader = self._book, self._reader
         told = self._telling.counts() if self._telling else TellingCounts()
         own = AnalysisCounts(unwritten=self._state.failed, untold=self._untold, active=book.active, opened=dict(book.opened), telling=told)
@@ -208,12 +208,15 @@ async def _reload() -> str:
 
 
 def _metrics(own: FleetAnalyzer, worker: ThreadPoolExecutor) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
-    page = Page([Collector("fleet", FleetMetrics(own.counts).render)], lambda: None)
+    latest = own.counts()  # the worker renders what the loop has counted
+    page = Page([Collector("fleet", FleetMetrics(lambda: latest).render)], lambda: None)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
         chosen = content_type(scrape.accept)
         query = Query(scrape.names, scrape.collectors, accepts_gzip(scrape.accept_encoding), FORMATS[chosen])
         page.check(query)
+        nonlocal latest
+        latest = own.counts()
         pieces = await asyncio.get_running_loop().run_in_executor(worker, page.pieces, query)
         return server.Answer(pieces, chosen, "gzip" if query.gzip else "")
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import select
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal
@@ -14,26 +13,27 @@ from typing import Literal
 from perflens.analyzer.readings.pressure import PressureTriggers
 from perflens.logs import fields
 
-__all__ = ["LEAST", "MOST_A_MINUTE", "Looks"]
+__all__ = ["LEAST", "Looks"]
 
 _log = logging.getLogger("perflens")
 
 LEAST = 3.0
 """Seconds from one look to an early one, and from an early one to the one in turn."""
 
-MOST_A_MINUTE = 6
-
 Wait = Callable[[float], Awaitable[bool]]
 """Waits for so many seconds, or until the agent is to end, and says whether it is."""
 
 
 class Looks:
-    """Belongs to the event loop. ``every`` is in seconds; without triggers, or with a ``procfs`` that is empty, there are none early."""
+    """Belongs to the event loop. ``every`` is in seconds; between two looks in turn there is one early at most.
+
+    Without triggers, or with a ``procfs`` that is empty, there are none.
+    """
 
     def __init__(self, procfs: str, every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._every, self._clock = every, clock
         self._due = clock() + every
-        self._early: deque[float] = deque(maxlen=MOST_A_MINUTE)
+        self._was_early = False
         self._pressed = asyncio.Event()
         self._triggers = PressureTriggers(procfs) if procfs else None
         self._poll = select.epoll()  # the loop knows no POLLPRI, but a poll that has one can be read
@@ -46,7 +46,7 @@ class Looks:
     async def next(self, wait: Wait) -> Literal["ended", "due", "early"]:
         """Wait for the next look, or the end."""
         self._pressed.clear()
-        if self._due - self._clock() > 2 * LEAST and self._may_be_early():
+        if not self._was_early and self._due - self._clock() > 2 * LEAST:
             if await wait(LEAST):
                 return "ended"
             left = self._due - self._clock() - LEAST
@@ -54,10 +54,11 @@ class Looks:
             if ended:
                 return "ended"
             if pressed:
-                self._early.append(self._clock())
+                self._was_early = True
                 return "early"
         if await wait(max(self._due - self._clock(), 0.0)):
             return "ended"
+        self._was_early = False
         self._due = max(self._due + self._every, self._clock() + LEAST)
         return "due"
 
@@ -67,9 +68,6 @@ class Looks:
         self._poll.close()
         if self._triggers:
             self._triggers.close()
-
-    def _may_be_early(self) -> bool:
-        return len(self._early) < MOST_A_MINUTE or self._clock() - self._early[0] >= 60
 
     def _note(self) -> None:
         self._poll.poll(0)  # the kernel reports each time once

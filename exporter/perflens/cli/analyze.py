@@ -20,11 +20,13 @@ __all__ = ["DEFAULTS", "execute", "register"]
 DEFAULTS: Mapping[tuple[str, ...], Any] = MappingProxyType(
     {
         ("web", "listen_address"): (":9436",),
+        ("grafana", "per_hour"): 30,
+        ("grafana", "per_day"): 200,
         ("grafana", "outbox_file"): "/var/lib/perflens/fleet-annotations.jsonl",
         ("llm", "cache_file"): "/var/lib/perflens/fleet-llm-cache.json",
     }
 )
-"""Where they differ from an agent's: both may run on one host."""
+"""Where they differ from an agent's: both may run on one host, and many hosts have more incidents than one."""
 
 
 def register(parser: argparse.ArgumentParser) -> None:

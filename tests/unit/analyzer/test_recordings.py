@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.analysis import HOST, Bundle, Impact, Scene, Subject
@@ -149,6 +149,7 @@ STRANGE: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), STRANGE)
 def test_any_document_is_an_incident_or_a_bad_document(path: tuple[Any, ...], value: object) -> None:
     """Whatever stands at any place, it is taken in bounds or refused, and nothing else happens."""

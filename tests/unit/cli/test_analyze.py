@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perflens import logs
 from perflens.analyzer.actions import ACTIONS
 from perflens.analyzer.codec import encoded
 from perflens.analyzer.records import LARGEST, BadRecord, Record, records_of
 from perflens.analyzer.state import StateFile
 from perflens.cli import main
+from perflens.cli.analyze import DEFAULTS
 from perflens.cli.replay import _Replayed, _worded
 from perflens.config import Settings
+from perflens.config.keys import leaves, tree
+from perflens.config.load import load
 from perflens.config.settings import Llm
+from perflens.config.values import parsed
 from perflens.export import analysis
 from perflens.http.escaped import encode
 from tests.unit.analyzer.llm.server import serving
@@ -33,6 +38,12 @@ CURE = "write the path of a capsule, or of what /api/v1/analyses of an agent has
 FIRST, SECOND = BUNDLES["NOISY_NEIGHBOUR_IO"], BUNDLES["MEMCG_LIMIT"]
 SHOWN = [json.loads(encode(analysis.bundle(own, ACTIONS))) for own in (FIRST, SECOND)]
 STORED = [encoded(own) for own in (FIRST, SECOND)]
+
+
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logging of the tests' process stays as it is."""
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 def lines(documents: list[Any]) -> str:
@@ -112,6 +123,7 @@ def test_what_is_no_recording(case: str) -> None:
     assert caught.value.line == line
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.text(max_size=200).map(str.encode)
@@ -156,6 +168,15 @@ def test_replay_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (found[1]["analysis"]["verdict"], found[1]["recorded"]["verdict"]) == ("incident", "benign")
 
 
+def test_other_words_are_no_other_judgement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A capsule without names has the claims of its causes in other words."""
+    file = tmp_path / "recorded.json"
+    file.write_text(json.dumps({**SHOWN[0], "causes": [{**cause, "claim": "it was"} for cause in SHOWN[0]["causes"]]}))
+
+    assert main(["analyze", "--json", "--replay", str(file)]) == 0
+    assert [own["same"] for own in json.loads(capsys.readouterr().out)] == [True]
+
+
 def test_what_was_judged_otherwise_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recorded.jsonl"
     old = [{**SHOWN[0]["causes"][0], "code": "SLOW_DEVICE", "score": 0.5}]
@@ -190,8 +211,8 @@ async def test_the_model_is_asked_of_what_has_a_cause() -> None:
     """What it says is held against the facts as ever: what cannot be used leaves the rules' words, and says why."""
     quiet = replace(FIRST, hypotheses=(), verdict="benign", recording=None)
     async with serving("not json") as server:
-        settings = Settings(llm=Llm(base_url=server.base_url, cache_file=""))
-        found = await _worded([_Replayed(Record("a", own), own) for own in (FIRST, quiet)], settings)
+        own_settings = Settings(llm=Llm(base_url=server.base_url, cache_file=""))
+        found = await _worded([_Replayed(Record("a", own), own) for own in (FIRST, quiet)], own_settings)
 
     assert server.requests
     assert [own.outcome for own in found] == ["invalid", ""]
@@ -235,3 +256,16 @@ def test_one_error_with_its_cure(case: str, tmp_path: Path, capsys: pytest.Captu
 
     assert main(["analyze", *arguments(tmp_path)]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == message.format(folder=tmp_path)
+
+
+def test_defaults_of_its_own() -> None:
+    """They are values that each key takes, below whatever is written down."""
+    keys = {key.path: key for key in leaves(tree({}))}
+    for path, value in DEFAULTS.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            assert parsed(keys[path], str(one)) == one
+    own = load({}, {}, None, {}, DEFAULTS)
+    assert (own.web.listen_address, own.grafana.per_hour, own.fleet.interval) == ((":9436",), 30, 15 * 10**9)
+    assert load({"--web.listen-address": [":1"]}, {}, None, {}, DEFAULTS).web.listen_address == (":1",)
+    assert load({}, {"PERFLENS_WEB_LISTEN_ADDRESS": ":2"}, None, {}, DEFAULTS).web.listen_address == (":2",)
+    assert load({}, {}, None, {}).web.listen_address == (":9435",)

@@ -33,12 +33,14 @@ class _Token(Access):
 
 @dataclass
 class Agent:
-    """``fault`` is what is wrong with it: ``hang``, ``slow``, ``garbage``, ``huge``, ``redirect``, ``cut``, a status, or nothing."""
+    """``fault`` is what is wrong with it: ``hang``, ``gate`` (it answers once that is set),
+    ``garbage``, ``huge``, ``redirect``, ``cut``, a status, or nothing."""
 
     host: str
     told: list[Incident] = field(default_factory=list)
     fault: str = ""
     asked: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def incidents(self, query: Query) -> Any:
         found = [own for own in self.told if query.state in ("", own.state)]
@@ -50,8 +52,8 @@ class Agent:
         match self.fault:
             case "hang":
                 await asyncio.Event().wait()
-            case "slow":
-                await asyncio.sleep(1)
+            case "gate":
+                await self.gate.wait()
             case "garbage":
                 return web.Response(body=b'{"host": "x", "incidents": [' + b"[" * 100_000, content_type="application/json")
             case "html":

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflens.analysis import Incident
@@ -281,6 +281,7 @@ ROUNDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ROUNDS, max_size=8))
 def test_nothing_is_told_twice_or_lost(script: list[list[tuple[str, str, int, bool]]]) -> None:
     """Whatever comes and goes, each open incident of a host is in exactly one of the fleet, and what was told open is told to its end."""

@@ -23,13 +23,13 @@ from tests.unit.fleet.incidents import WWN, disk, incident
 A, B = "0000000a", "0000000b"
 
 
-async def read(*agents: Agent, token: str = TOKEN, rounds: int = 1, total: float = 0.5) -> tuple[Reader, list[str]]:
+async def read(*agents: Agent, token: str = TOKEN, rounds: int = 1, total: float = 5.0) -> tuple[Reader, list[str]]:
     """What so many rounds bring: the hosts of the last, in order."""
     async with serving(*agents) as urls:
         reader = Reader(Access(token), total=total)
         found: Sequence[str] = ()
         for _ in range(rounds):
-            found = sorted(own.host for own in await reader.round([Address(url) for url in urls], 5.0))
+            found = sorted(own.host for own in await reader.round([Address(url) for url in urls], 60.0))
         await reader.close()
     return reader, list(found)
 
@@ -40,7 +40,7 @@ async def test_incidents_come_as_they_are() -> None:
     over = replace(incident("n1", B), state="resolved", resolved=own.opened)
     async with serving(Agent("n1", [own, over])) as (url,):
         reader = Reader(Access(TOKEN))
-        (reading,) = await reader.round([Address(url)], 5.0)
+        (reading,) = await reader.round([Address(url)], 60.0)
         await reader.close()
 
     assert (reading.host, reading.incidents) == ("n1", (own,))
@@ -67,7 +67,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_what_is_wrong_with_one_is_counted_and_the_others_are_read(fault: str, caplog: pytest.LogCaptureFixture) -> None:
-    reader, hosts = await read(Agent("n1"), Agent("n2", fault=fault), Agent("n3"))
+    reader, hosts = await read(Agent("n1"), Agent("n2", fault=fault), Agent("n3"), total=3.0)
 
     assert hosts == ["n1", "n3"]
     assert (dict(reader.reads), reader.known, reader.up) == ({"ok": 2, FAULTS[fault]: 1}, 3, 2)
@@ -88,19 +88,20 @@ async def test_the_wrong_token() -> None:
 
 async def test_one_that_is_down() -> None:
     reader = Reader(Access(TOKEN))
-    assert await reader.round([Address(f"http://127.0.0.1:{unused_port()}")], 5.0) == []
+    assert await reader.round([Address(f"http://127.0.0.1:{unused_port()}")], 60.0) == []
     assert (dict(reader.reads), reader.known, reader.up) == ({"connect": 1}, 1, 0)
     await reader.close()
 
 
 async def test_a_slow_one_holds_up_nobody() -> None:
     """A round ends with those that have answered; what comes later is in the next one, and nobody is asked twice meanwhile."""
-    slow, quick = Agent("slow", fault="slow"), Agent("quick")
+    slow, quick = Agent("slow", fault="gate"), Agent("quick")
     async with serving(slow, quick) as urls:
         reader, where = Reader(Access(TOKEN)), [Address(url) for url in urls]
-        first = await reader.round(where, 0.2)
-        second = await reader.round(where, 0.2)
-        third = await reader.round(where, 5.0)
+        first = await reader.round(where, 2.0)
+        second = await reader.round(where, 2.0)
+        slow.gate.set()
+        third = await reader.round(where, 30.0)
         await reader.close()
 
     assert [[own.host for own in each] for each in (first, second)] == [["quick"], ["quick"]]
@@ -113,8 +114,8 @@ async def test_many_that_hang_hold_up_nobody_the_second_time() -> None:
     hanging = [Agent(f"h{number}", fault="hang") for number in range(20)]
     good = [Agent(f"n{number}") for number in range(5)]
     async with serving(*hanging, *good) as urls:
-        reader, where = Reader(Access(TOKEN), total=0.3), [Address(url) for url in urls]
-        rounds = [len(await reader.round(where, 5.0)) for _ in range(6)]
+        reader, where = Reader(Access(TOKEN), total=2.0), [Address(url) for url in urls]
+        rounds = [len(await reader.round(where, 60.0)) for _ in range(6)]
         await reader.close()
 
     assert rounds == [5] * 6
@@ -127,10 +128,10 @@ async def test_one_that_answers_again(caplog: pytest.LogCaptureFixture) -> None:
     own = Agent("n1", fault="503")
     async with serving(own) as (url,):
         reader = Reader(Access(TOKEN))
-        await reader.round([Address(url)], 5.0)
+        await reader.round([Address(url)], 60.0)
         assert reader.up == 0
         own.fault = ""
-        assert [one.host for one in await reader.round([Address(url)], 5.0)] == ["n1"]
+        assert [one.host for one in await reader.round([Address(url)], 60.0)] == ["n1"]
         await reader.close()
 
     assert [record.message for record in caplog.records if "agent" in record.message] == [
@@ -142,9 +143,9 @@ async def test_one_that_answers_again(caplog: pytest.LogCaptureFixture) -> None:
 async def test_one_that_is_gone_is_no_longer_known() -> None:
     async with serving(Agent("n1"), Agent("n2", fault="hang")) as urls:
         reader, where = Reader(Access(TOKEN)), [Address(url) for url in urls]
-        await reader.round(where, 0.2)
+        await reader.round(where, 2.0)
         assert reader.known == 2
-        await reader.round(where[:1], 0.2)
+        await reader.round(where[:1], 30.0)
         assert (reader.known, reader.up) == (1, 1)
         await reader.close()
 
@@ -163,7 +164,7 @@ async def test_text_from_agents_is_bounded() -> None:
     evil = replace(evil, summary="s" * 99_999, bundle=replace(evil.bundle, facts=(fact,) * 99))
     async with serving(Agent("n1", [evil])) as (url,):
         reader = Reader(Access(TOKEN))
-        (reading,) = await reader.round([Address(url)], 5.0)
+        (reading,) = await reader.round([Address(url)], 60.0)
         await reader.close()
     (own,) = reading.incidents
     facts: tuple[Fact, ...] = own.bundle.facts
@@ -198,7 +199,7 @@ async def test_tls_by_the_name_that_was_resolved(certificate: Path) -> None:
     found = {}
     for ca_file, name in (("", "agents.test"), (str(folder / "cert.pem"), ""), (str(folder / "cert.pem"), "agents.test")):
         reader = Reader(Access(TOKEN, ca_file))
-        await reader.round([Address(url, name)], 5.0)
+        await reader.round([Address(url, name)], 60.0)
         found[bool(ca_file), name] = dict(reader.reads)
         await reader.close()
     await server.close()
