@@ -29,7 +29,7 @@ MEMBERS: Mapping[str, str] = {endpoint.name: endpoint.path for endpoint in ENDPO
 LARGEST_FILE, LARGEST = 16 << 20, 64 << 20
 """Bytes of a file, and of what it holds: a full one has less than a tenth of that."""
 
-_HEAD = {"perflens_capsule", "made_at", "build"}
+_HEAD = ("perflens_capsule", "made_at", "build")
 _NEW = "make it anew with perflens capsule"
 
 

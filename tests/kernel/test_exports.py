@@ -66,6 +66,7 @@ def _secret_file(folder: Path, name: str) -> Path:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("exports")
     flags = [
+        "--threshold=100ms",  # a busy host has so many slow operations that the agent would let go of ours
         f"--web.api-token-file={_secret_file(folder, 'API')}",
         f"--llm.token-file={_secret_file(folder, 'LLM')}",
         "--llm.base-url=http://127.0.0.1:9",

@@ -77,7 +77,7 @@ def _only(identity: str, members: Mapping[str, Any]) -> dict[str, Any]:
     (one,) = incidents
     end = one["resolved_time_ns"] or sys.maxsize
     within = [own for own in members["analyses"]["analyses"] if own["end_time_ns"] >= one["opened_time_ns"] and own["start_time_ns"] <= end]
-    return {"incidents": {"incidents": incidents}, "analyses": {"analyses": within}}
+    return {"incidents": {**members["incidents"], "incidents": incidents}, "analyses": {**members["analyses"], "analyses": within}}
 
 
 def _words(context: Context) -> set[str]:

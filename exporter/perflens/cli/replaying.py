@@ -46,9 +46,9 @@ class Replay:
             case "events":
                 return {**answer, "events": _events(answer["events"], wanted)}
             case "stacks":
-                return {"stacks": [own for own in answer["stacks"] if _fits(own, own["owner"], wanted)][: wanted.limit]}
+                return {**answer, "stacks": [own for own in answer["stacks"] if _fits(own, own["owner"], wanted)][: wanted.limit]}
             case "timeline":
-                return {"seconds": answer["seconds"][-wanted.seconds :]}
+                return {**answer, "seconds": answer["seconds"][-wanted.seconds :]}
         return answer
 
 
