@@ -41,6 +41,7 @@ FIELDS = (  # whose texts are names of fields and states: of what the API answer
     "exporter/perflens/agent/analyzing.py",
     "exporter/perflens/analyzer/",
     "exporter/perflens/annotate/",
+    "exporter/perflens/tui/",
 )
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")
 
