@@ -35,11 +35,12 @@ from perflens.export.otlp.spans import NoSpans
 from perflens.export.prometheus.page import Query
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, WebCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
 from perflens.tui.keys import KEYS
+from perflens.web_config.front import HANDSHAKES, REASONS
 
 __all__ = ["LIMITS", "Metric", "configuration", "main", "memory", "metrics", "rendered"]
 
@@ -73,13 +74,25 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Look at the incident: one of both is wrong.",
     ),
     "perflens_sink_failed_total": (
-        "Requests to Grafana that failed. They are made again with growing pauses, but for those that cannot succeed.",
+        "Requests to a sink that failed. Those to `grafana` are made again with growing pauses, but for those that cannot succeed; "
+        "those to `otlp_log` are not.",
         "The log names the reason: a token without the role Editor, a wrong URL, or a Grafana that is down.",
     ),
     "perflens_sink_dropped_total": (
-        "Incidents that Grafana will not show as they are: `budget` above `grafana.per_hour` or `per_day`, `expired` after a day's outage, "
-        "`overflow` of the outbox. They are in the API and in `perflens_incident_active`.",
-        "Raise the limits, or mend Grafana.",
+        "Incidents that a sink will not show as they are. `grafana`: `budget` above `grafana.per_hour` or `per_day`, `expired` after a "
+        "day's outage, `overflow` of the outbox. `otlp_log`: `unsent` to a collector that was down, `rejected` by it, `queue_full`. "
+        "They are in the API and in `perflens_incident_active`.",
+        "Raise the limits, or mend Grafana or the collector.",
+    ),
+    "perflens_web_requests_refused_total": (
+        "Requests that the [web configuration](web-config.md) turned away: `unauthorized` without the right password, `rate_limited`, "
+        "and `busy` while too many passwords were being checked.",
+        "Correct the password of who asks, raise `rate_limit`. Many of nobody's: see who can reach the port.",
+    ),
+    "perflens_web_handshakes_failed_total": (
+        "TLS handshakes that came to nothing: `client_certificate` is missing, not trusted or has no allowed name; `protocol` is anything "
+        "else, such as a client that speaks plain HTTP, or does not trust the agent.",
+        "Look at the client's error: it says what it missed.",
     ),
     'perflens_probe_operations_total{outcome="other"}': (
         "Operations that were aggregated without their owner: no histogram cell was free, or the metric had `series.limit` series.",
@@ -306,13 +319,28 @@ _ANALYSIS = AnalysisCounts(
             "other": dict.fromkeys(("usage_missing", "rule_disagreements", "tokens_remaining", "breaker_open"), 0),
         },
         {
-            "delivered": dict.fromkeys(("create", "update", "resolve", "tidy"), 0),
-            "failed": {"timeout": 0},
-            "dropped": dict.fromkeys(("expired", "overflow"), 0),
-            "other": {"pending": 0, "up": 1},
+            "grafana": {
+                "delivered": dict.fromkeys(("create", "update", "resolve", "tidy"), 0),
+                "failed": {"timeout": 0},
+                "dropped": dict.fromkeys(("expired", "overflow"), 0),
+                "other": {"pending": 0, "up": 1},
+            },
+            "otlp_log": {
+                "delivered": dict.fromkeys(("opened", "updated", "resolved"), 0),
+                "failed": {"export": 0},
+                "dropped": dict.fromkeys(("queue_full", "rejected", "unsent"), 0),
+                "other": {"pending": 0, "up": 1},
+            },
         },
     ),
 )
+
+
+class _Web:
+    """A web configuration, counted as one that turned nobody away."""
+
+    def counts(self) -> WebCounts:
+        return WebCounts(True, 0, dict.fromkeys(REASONS, 0), dict.fromkeys(HANDSHAKES, 0))
 
 
 def rendered() -> str:
@@ -320,6 +348,7 @@ def rendered() -> str:
     made, cells = _agent()
     if made.analyzing:
         made.analyzing.counts = lambda: _ANALYSIS  # type: ignore[method-assign]
+    made.guarding = _Web()  # type: ignore[assignment]
     for running_probe in made.running:
         own, probe = cells[running_probe.name], running_probe.probe
         objects = [_OBJECTS[part.object_label] for part in probe.parts] or [""]
@@ -347,7 +376,7 @@ def families(page: str) -> Iterator[Metric]:
             yield Metric(name, family.type, family.documentation, labels)
 
 
-_CLOSED = ("operation", "reason", "outcome", "probe", "collector", "metric", "table")
+_CLOSED = ("operation", "sink", "reason", "outcome", "probe", "collector", "metric", "table")
 
 
 def _row(metric: Metric) -> str:

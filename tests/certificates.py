@@ -20,10 +20,6 @@ class Pair:
     key: Path
 
 
-def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
 class Authority:
     """An authority with its files in a folder of its own; the test is skipped where there is no openssl."""
 
@@ -33,17 +29,22 @@ class Authority:
         self._folder = folder
         self.certificate, self._key = folder / f"{name}.pem", folder / f"{name}.key"
         new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", f"/CN={name}")
-        _openssl(*new, "-keyout", self._key, "-out", self.certificate, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.openssl(*new, "-keyout", self._key, "-out", self.certificate, "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def issue(self, name: str, names: str = "DNS:localhost,IP:127.0.0.1", usage: str = "serverAuth,clientAuth") -> Pair:
         """Make a certificate with these subject alternative names for that use."""
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.cnf"
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         new = ("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}")
-        _openssl(*new, "-keyout", pair.key, "-out", request)
+        self.openssl(*new, "-keyout", pair.key, "-out", request)
         pair.key.chmod(0o600)
         alternatives = f"subjectAltName={names}\n" if names else ""
         extensions.write_text(f"basicConstraints=critical,CA:FALSE\nextendedKeyUsage={usage}\n{alternatives}")
         authority = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial")
-        _openssl("x509", "-req", "-in", request, *authority, "-days", "30", "-extfile", extensions, "-out", pair.certificate)
+        self.openssl("x509", "-req", "-in", request, *authority, "-days", "30", "-extfile", extensions, "-out", pair.certificate)
         return pair
+
+    @staticmethod
+    def openssl(*arguments: str | Path) -> None:
+        """Run openssl."""
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

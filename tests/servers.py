@@ -66,7 +66,7 @@ def server(command: list[str], log: Path, ready: str, seconds: float = 30) -> It
 def running_agent(folder: Path, *flags: str) -> Iterator[str]:
     """An agent on a port that the kernel chose, and the URL of its metrics."""
     command = [sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", *flags]
-    with server(command, folder / "agent.log", r"listening on (http://[^\s\"\\]+)") as url:
+    with server(command, folder / "agent.log", r"listening on (https?://[^\s\"\\]+)") as url:
         yield url
 
 
@@ -100,13 +100,16 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def running_prometheus(binaries: Path, folder: Path, target: str) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes a URL and evaluates the shipped rules once a second."""
+def running_prometheus(binaries: Path, folder: Path, target: str, scrape: Mapping[str, Any] | None = None) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a URL, as ``scrape`` says beside, and evaluates the shipped rules once a second."""
+    folder.mkdir(exist_ok=True)
     parts = urllib.parse.urlsplit(target)
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(RULES)],
-        "scrape_configs": [{"job_name": "perflens", "metrics_path": parts.path, "static_configs": [{"targets": [parts.netloc]}]}],
+        "scrape_configs": [
+            {"job_name": "perflens", "metrics_path": parts.path, "static_configs": [{"targets": [parts.netloc]}], **(scrape or {})}
+        ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     command = [str(binaries / "prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]

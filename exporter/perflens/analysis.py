@@ -16,6 +16,7 @@ __all__ = [
     "Hypothesis",
     "Impact",
     "Incident",
+    "ModelRequest",
     "Polarity",
     "Quality",
     "Severity",
@@ -164,11 +165,31 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request to a model's server and how it ended, without anything that was said. Times in ns since the epoch.
+
+    ``error`` is an HTTP status or a word, empty for none; ``finish`` why the model ended, as its server says; tokens are None where the
+    server told none.
+    """
+
+    base_url: str
+    model: str
+    start: int
+    end: int
+    is_json: bool
+    most_tokens: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    finish: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TellingCounts:
-    """What became of questions to a model and of annotations, each by kind and then by outcome; empty for what is not configured."""
+    """What became of questions to a model, and of incidents by sink, each by kind and then by outcome; empty for what is not configured."""
 
     llm: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    grafana: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sinks: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ __all__ = [
     "SlowEvent",
     "UserFrame",
     "Wait",
+    "WebCounts",
     "bucket_bounds",
     "octave_bounds",
 ]
@@ -398,6 +399,15 @@ class EvidenceCounts:
     processes: int = 0
 
 
+class WebCounts(NamedTuple):
+    """The web configuration: whether it was last read with success and when it was, and whom it turned away, by reason."""
+
+    reload_succeeded: bool
+    reload_succeeded_at: float
+    refused: Mapping[str, int]
+    handshakes_failed: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
     """What the agent knows of itself, for its own metrics: by probe, and by metric for the series."""
@@ -417,3 +427,4 @@ class AgentStatus:
     reload_succeeded: bool
     reload_succeeded_at: float
     analysis: AnalysisCounts | None = None
+    web: WebCounts | None = None

@@ -13,7 +13,7 @@ from perflens import __version__
 from perflens.analysis import AnalysisCounts
 from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
-from perflens.model import AgentStatus, EvidenceCounts
+from perflens.model import AgentStatus, EvidenceCounts, WebCounts
 
 __all__ = ["SelfMetrics"]
 
@@ -70,12 +70,32 @@ class _StatusCollector(Collector):
         yield from _evidence(status.evidence)
         if status.analysis:
             yield from _analysis(status.analysis)
+        if status.web:
+            yield from _web(status.web)
         reloaded = _gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
         reloaded.add_metric((), status.reload_succeeded)
         yield reloaded
         at = _gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
         at.add_metric((), status.reload_succeeded_at)
         yield at
+
+
+def _web(own: WebCounts) -> Iterator[Metric]:
+    for name, text, value in (
+        ("last_reload_successful", "Whether the web configuration could be used when it was last read.", own.reload_succeeded),
+        ("last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", own.reload_succeeded_at),
+    ):
+        gauge = _gauge(f"web_config_{name}", text)
+        gauge.add_metric((), value)
+        yield gauge
+    for name, text, counts in (
+        ("web_requests_refused", "Requests that the web configuration turned away, by reason.", own.refused),
+        ("web_handshakes_failed", "TLS handshakes that failed: for the client's certificate, or for anything else.", own.handshakes_failed),
+    ):
+        counter = _counter(name, text, "reason")
+        for reason, count in counts.items():
+            counter.add_metric((reason,), count)
+        yield counter
 
 
 def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
@@ -98,7 +118,7 @@ def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
         counter.add_metric((), value)
         yield counter
     yield from _labelled(_LLM, own.telling.llm)
-    yield from _labelled(_GRAFANA, own.telling.grafana)
+    yield from _sinks(own.telling.sinks)
 
 
 _LLM = (
@@ -106,10 +126,14 @@ _LLM = (
     ("claims", _counter, "llm_claims", "Sentences of the model that were kept, or dropped and why.", "result"),
     ("tokens", _counter, "llm_tokens", "Tokens that the model's server reported.", "direction"),
 )
-_GRAFANA = (
-    ("delivered", _counter, "sink_delivered", "Annotations that Grafana took, by what was done.", "operation"),
-    ("failed", _counter, "sink_failed", "Requests to Grafana that failed, by reason.", "reason"),
-    ("dropped", _counter, "sink_dropped", "Incidents that Grafana does not show, by reason.", "reason"),
+_SINKS = (
+    ("delivered", "sink_delivered", "Incidents that a sink took, by what was done.", "operation"),
+    ("failed", "sink_failed", "Requests to a sink that failed, by reason.", "reason"),
+    ("dropped", "sink_dropped", "Incidents that a sink does not show, by reason.", "reason"),
+)
+_OF_SINK = (
+    ("pending", "sink_pending", "Incidents of which a sink has not been told everything yet."),
+    ("up", "sink_up", "Whether a sink gave a proper answer last."),
 )
 _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "count": (_counter, "llm_answers", "Questions that a request was sent for."),
@@ -118,8 +142,6 @@ _SINGLE: Mapping[str, tuple[_Make, str, str]] = {
     "rule_disagreements": (_counter, "llm_rule_disagreements", "Answers that prefer another cause than the rules."),
     "tokens_remaining": (_gauge, "llm_budget_tokens_remaining", "Tokens left of the day's budget."),
     "breaker_open": (_gauge, "llm_breaker_open", "Whether the model is not asked because it failed: 1, or 0."),
-    "pending": (_gauge, "sink_pending", "Incidents of which Grafana has not been told everything yet."),
-    "up": (_gauge, "sink_up", "Whether Grafana gave a proper answer last."),
 }
 
 
@@ -137,6 +159,23 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
             single = make(name, text)
             single.add_metric((), value)
             yield single
+
+
+def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Metric]:
+    """What tells incidents: ``grafana`` and ``otlp_log``, each with its own numbers."""
+    if not sinks:
+        return
+    for kind, name, text, label in _SINKS:
+        counter = _counter(name, text, "sink", label)
+        for sink, found in sinks.items():
+            for outcome, value in sorted(found[kind].items()):
+                counter.add_metric((sink, outcome), value)
+        yield counter
+    for kind, name, text in _OF_SINK:
+        gauge = _gauge(name, text, "sink")
+        for sink, found in sinks.items():
+            gauge.add_metric((sink,), found["other"][kind])
+        yield gauge
 
 
 def _build() -> Iterator[Metric]:

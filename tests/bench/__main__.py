@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import agent, requests, ring, scrape, spans, storm, switches, syscalls, top
+from tests.bench import agent, passwords, requests, ring, scrape, spans, storm, switches, syscalls, top
 from tests.bench.report import Line, Result, Skipped, document, table
 
 ROWS: dict[str, Callable[[], Iterator[Line]]] = {
@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[], Iterator[Line]]] = {
     "memory": agent.memory,
     "scrape_storm": storm.scrapes,
     "memory_storm": storm.memory,
+    "unknown_user": passwords.unknown_user,
     "idle": agent.idle,
     "start": agent.start,
     "top": top.screen,

@@ -42,7 +42,7 @@ class Place:
             "exporters": {"file": {"path": str(received), "flush_interval": "100ms"}},
             "service": {
                 "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": {"receivers": ["otlp"], "exporters": ["file"]}},
+                "pipelines": {signal: {"receivers": ["otlp"], "exporters": ["file"]} for signal in ("traces", "logs")},
             },
         }
         (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
@@ -67,9 +67,22 @@ def free_ports() -> tuple[int, int]:
 def read(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each span that a collector wrote, with its resource."""
     for line in file.read_text().splitlines():
-        for resource in json.loads(line)["resourceSpans"]:
+        for resource in json.loads(line).get("resourceSpans", ()):
             for scope in resource["scopeSpans"]:
                 yield from ((span, resource["resource"]) for span in scope["spans"])
+
+
+def records(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each log record that a collector wrote, with its resource."""
+    for line in file.read_text().splitlines():
+        for resource in json.loads(line).get("resourceLogs", ()):
+            for scope in resource["scopeLogs"]:
+                yield from ((record, resource["resource"]) for record in scope["logRecords"])
+
+
+def named(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Attributes by name."""
+    return {each["key"]: next(iter(each["value"].values())) for each in attributes}
 
 
 def roots(*files: Path) -> set[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.collectors import Place, free_ports
 from tests.servers import Prometheus, running_agent, running_prometheus
 from tests.throttle import CannotThrottle, Group, throttled_writer
 
@@ -75,3 +76,13 @@ def throttled(tmp_path: Path) -> Callable[[], AbstractContextManager[Group]]:
             pytest.skip(str(reason))
 
     return begin
+
+
+@pytest.fixture
+def place(collector_binary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    for name in os.environ:
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    return Place(collector_binary, tmp_path, free_ports())

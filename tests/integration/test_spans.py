@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from perflens.export.otlp.spans import Spans, start
 from perflens.model import Evidence, Exemplar
-from tests.integration.collectors import PORTS, Place, free_ports, read, roots
+from tests.integration.collectors import PORTS, Place, named, read, roots
 from tests.servers import wait_for
 from tests.unit.export.otlp.conftest import evidence
 
 OPERATIONS = 1_009
 Pairs = list[tuple[Evidence, Exemplar]]
-
-
-@pytest.fixture
-def place(collector_binary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    for name in os.environ:
-        if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
-    return Place(collector_binary, tmp_path, free_ports())
-
-
-def named(attributes: list[dict[str, Any]]) -> dict[str, Any]:
-    return {each["key"]: next(iter(each["value"].values())) for each in attributes}
 
 
 def ids(pairs: Pairs) -> set[tuple[str, str]]:

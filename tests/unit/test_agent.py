@@ -271,6 +271,27 @@ def test_what_needs_a_restart(make: Make, change: dict[str, Any], key: str) -> N
     assert made.agent.status().reload_succeeded is False
 
 
+def test_web_configuration(make: Make, tmp_path: Path) -> None:
+    """It is read at the start, where a bad one is refused, and again by a reload, which tells what is wrong; the metrics know."""
+    file = tmp_path / "web.yml"
+    file.write_text("tls_server_config: {cert_file: nothing.pem}\n")
+    settings = Settings(web=Web(config_file=str(file)))
+    with pytest.raises(ConfigError, match="tls_server_config: has neither key nor key_file"):
+        make(settings)
+    file.write_text("")
+    made = make(settings)
+    same = made.agent.settings
+    assert made.agent.reload(lambda: same) == ""
+    file.write_text("x: 1\n")
+    assert "web.yml:1: unknown key 'x'" in made.agent.reload(lambda: same)
+    web = made.agent.status().web
+    assert web
+    assert not web.reload_succeeded
+    page = made.agent.page.render(Query()).decode()
+    assert "perflens_web_config_last_reload_successful 0.0" in page
+    assert 'perflens_web_requests_refused_total{reason="unauthorized"} 0.0' in page
+
+
 def test_reload_reads_the_token_again(make: Make, tmp_path: Path) -> None:
     """A new token counts after a reload; a file without one leaves the old one and the old configuration."""
     token = tmp_path / "token"

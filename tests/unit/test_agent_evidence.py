@@ -23,6 +23,7 @@ from perflens.aggregate.evidence import EvidenceStore, Wanted
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
+from perflens.analysis import ModelRequest
 from perflens.config import Settings
 from perflens.enrich.owners import Owners
 from perflens.enrich.processes import Processes
@@ -61,6 +62,10 @@ class FakeSpans(NoSpans):
         super().__init__()
         self.emitted: list[Evidence] = []
         self.joined: list[Evidence] = []
+        self.chats: list[ModelRequest] = []
+
+    def chat(self, request: ModelRequest) -> None:
+        self.chats.append(request)
 
     def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
         if evidence.event.process.pid == 666:
@@ -429,3 +434,13 @@ async def test_views_tell_one_story(own: Own) -> None:
     assert sum(each["slow"]["count"] for each in timeline["seconds"]) == 3
     assert sorted(each["duration_ns"] for each in events["events"]) == [10 * MS, 20 * MS, 30 * MS]
     assert [each["process"]["pid"] for each in in_progress["events"]] == [101]
+
+
+def test_questions_to_a_model_are_spans() -> None:
+    """They are made on the explainer's thread, like all spans; after its end there is none."""
+    own, request = Own(), ModelRequest("http://m/v1", "m", 1, 2, True, 600)
+    own.explainer.chat(request)
+    own.explainer.close()
+    own.explainer.chat(request)
+
+    assert own.spans.chats == [request]

@@ -108,6 +108,7 @@ class Analyzing:
     async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:
         """Look until ``wait`` says that it is over; a look that fails is counted, and the next one goes on."""
         self._telling = telling = self._make_telling(self.host)
+        telling.know(self._analyst.incidents.all)
         while not await wait(_EVERY):
             try:
                 telling.tell(await self._look(), self._explained)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
@@ -60,6 +61,9 @@ from perflens.model import (
 )
 from perflens.probe import Probe
 
+if TYPE_CHECKING:
+    from perflens.web_config.front import Guarding
+
 __all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
 
 SYMBOLS_CURE = "grant CAP_SYSLOG, and set kernel.kptr_restrict to 0 or 1 (docs/troubleshooting.md#kernel-symbols)"
@@ -84,6 +88,7 @@ class Agent:
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
+        self.guarding = _guarding(settings)
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
         self._loader = choose(settings.loader, host)
@@ -195,7 +200,8 @@ class Agent:
             self._unit_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
         )
-        return Analyzing(parts, reader, StateFile(self.settings.analyzer.state_file), lambda host: telling(self.settings, host, tokens))
+        state, traced = StateFile(self.settings.analyzer.state_file), self.explainer.chat
+        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens, traced))
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()
@@ -285,7 +291,8 @@ class Agent:
         """Return what the agent knows of itself."""
         evidence = evidence_counts(self.running, self.intake, self.explainer)
         analysis = self.analyzing.counts() if self.analyzing else None
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis)
+        web = self.guarding.counts() if self.guarding else None
+        return status(self.states, self.running, self._owners, evidence, self._reloaded, analysis, web)
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""
@@ -293,6 +300,8 @@ class Agent:
             new = read()
             error = self._unchangeable(new)
             if not error:
+                if self.guarding:
+                    self.guarding.reload()
                 self.access.reload()
                 self._apply(new)
         except ConfigError as problem:
@@ -321,6 +330,15 @@ class Agent:
         for own in self.running:
             own.kernel.close()
         self.running.clear()
+
+
+def _guarding(settings: Settings) -> Guarding | None:
+    """What the web configuration decides; the code for it is imported only where there is one."""
+    if not settings.web.config_file:
+        return None
+    from perflens.web_config.front import Guarding
+
+    return Guarding(settings.web.config_file)
 
 
 def tree_of(host: Host, settings: Settings) -> CgroupTree:

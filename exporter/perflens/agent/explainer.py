@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from perflens.agent.joins import Held, Joins, with_requests
 from perflens.agent.running import RunningDurations, RunningOperations
 from perflens.aggregate.evidence import EvidenceStore, OperationKey
 from perflens.aggregate.stacks import Stacks
+from perflens.analysis import ModelRequest
 from perflens.enrich.containers import container_of
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.enrich.symbols.user import UserSymbols
@@ -105,6 +107,11 @@ class Explainer:
     def put_in_progress(self, source: RunningOperations, events: Sequence[SlowEvent]) -> None:
         """Show these as what is in progress of this probe; what is not among them has ended."""
         self.executor.submit(self._show_in_progress, source, events)
+
+    def chat(self, request: ModelRequest) -> None:
+        """Make the span of a request to a language model; any thread may ask. At the end there is none."""
+        with suppress(RuntimeError):
+            self.executor.submit(self._guarded, lambda: self.spans.chat(request))
 
     def settle(self) -> None:
         """Let go of the requests that have waited long enough for their operation; any thread may ask."""

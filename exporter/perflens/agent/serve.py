@@ -16,6 +16,8 @@ from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Query
 from perflens.http import api, server, sockets
 from perflens.http.flight import SingleFlight
+from perflens.http.front import OPEN
+from perflens.http.guard import protected
 from perflens.kernel.heap import give_back_free_pages, trim
 from perflens.logs import fields
 
@@ -38,7 +40,9 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         return await loop.run_in_executor(agent.worker, agent.reload, read)
 
     endpoints = server.Endpoints(web.telemetry_path, _metrics(agent), ready.is_set, reload, web.enable_lifecycle)
+    front = agent.guarding or OPEN
     views = api.application(agent.views.api(), agent.access, ready.is_set)
+    app = protected(server.application(endpoints, {"/api": views}), front, agent.access)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     reloads: set[asyncio.Task[str]] = set()
@@ -49,13 +53,13 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload_in_background)
-    runner = await server.start(server.application(endpoints, {"/api": views}), bound)
+    runner = await server.start(app, bound, front.tls)
     try:
         await loop.run_in_executor(agent.worker, agent.start)
         trim()
         ready.set()
         for own in bound:
-            _log.info(f"listening on http://{sockets.url_host(own)}{web.telemetry_path}")
+            _log.info(f"listening on {'https' if front.tls else 'http'}://{sockets.url_host(own)}{web.telemetry_path}")
         ticker = Ticker(agent.intake, [own.kernel.ring for own in agent.running], agent.drainer)
         looks = _analyze(ended, agent)
         try:
@@ -113,5 +117,7 @@ async def _shut_down(agent: Agent, runner: server.Runner) -> None:
     await loop.run_in_executor(None, agent.explainer.close)
     agent.drainer.shutdown()
     await loop.run_in_executor(agent.worker, agent.stop)
+    if agent.guarding:
+        agent.guarding.close()
     agent.worker.shutdown()
     _log.info("stopped", extra=fields(seconds=f"{time.monotonic() - began:.3f}"))

@@ -10,7 +10,7 @@ from perflens.agent.running import Running, RunningDurations
 from perflens.aggregate.series import Tally
 from perflens.analysis import AnalysisCounts
 from perflens.enrich.owners import Owners
-from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, ProbeState
+from perflens.model import SLOW_WIDTH, AgentStatus, EvidenceCounts, ProbeState, WebCounts
 
 __all__ = ["evidence_counts", "status"]
 
@@ -22,6 +22,7 @@ def status(
     evidence: EvidenceCounts,
     reloaded: tuple[bool, float],
     analysis: AnalysisCounts | None = None,
+    web: WebCounts | None = None,
 ) -> AgentStatus:
     """Return the state of the probes, tables and reloads; ``reloaded`` is whether the last one succeeded, and when one last did."""
     slow = [own for own in running if isinstance(own, RunningDurations)]
@@ -44,6 +45,7 @@ def status(
         reload_succeeded=reloaded[0],
         reload_succeeded_at=reloaded[1],
         analysis=analysis,
+        web=web,
     )
 
 

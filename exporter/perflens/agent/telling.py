@@ -9,20 +9,24 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from perflens.analysis import Incident, TellingCounts
+from perflens.analysis import Incident, ModelRequest, TellingCounts
 from perflens.analyzer.actions import ACTIONS
 from perflens.analyzer.causes import discover
 from perflens.analyzer.incidents import Explanation
 from perflens.analyzer.llm.settings import LlmSettings, Token
 from perflens.analyzer.llm.settings import token_from as llm_token
 from perflens.analyzer.llm.when import when_to_call
+from perflens.annotate.changes import Changes
 from perflens.annotate.settings import GrafanaSettings
 from perflens.annotate.settings import token_from as grafana_token
 from perflens.config import Settings
+from perflens.export.otlp import incidents
+from perflens.export.otlp.incidents import IncidentLog, LogCounts
 from perflens.logs import fields
 
 if TYPE_CHECKING:
     from perflens.analyzer.llm.explainer import Model
+    from perflens.annotate.counts import SinkCounts
     from perflens.annotate.sink import GrafanaSink
 
 __all__ = ["Telling", "Tokens", "telling", "tokens_of"]
@@ -32,6 +36,8 @@ _log = logging.getLogger("perflens")
 _SECOND = 1_000_000_000
 _ASKED_KEPT = 500
 
+Traced = Callable[[ModelRequest], None]
+
 Put = Callable[[str, Explanation], Awaitable[Incident | None]]
 """Puts a model's words into an incident by its id; None when they come too late."""
 
@@ -39,15 +45,21 @@ Put = Callable[[str, Explanation], Awaitable[Incident | None]]
 class Telling:
     """Belongs to the event loop, but for ``counts``. Without a model incidents keep the words of the rules."""
 
-    def __init__(self, model: Model | None, sink: GrafanaSink | None) -> None:
-        self._model, self._sink = model, sink
+    def __init__(self, model: Model | None, sink: GrafanaSink | None, log: IncidentLog) -> None:
+        self._model, self._sink, self._incident_log = model, sink, log
+        self._changes = Changes()
         self._asked: dict[str, Incident] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = asyncio.get_running_loop().create_task(sink.run()) if sink else None
 
+    def know(self, incidents: Iterable[Incident]) -> None:
+        """Take in incidents that were told before the agent began."""
+        self._changes = Changes(incidents)
+
     def tell(self, incidents: Iterable[Incident], put: Put) -> None:
         """Take in incidents as they are now."""
         for own in incidents:
+            self._record(own)
             if self._sink:
                 self._sink.put(own)
             why = when_to_call(self._asked.get(own.id), own) if self._model else ""
@@ -56,6 +68,11 @@ class Telling:
                 task = asyncio.get_running_loop().create_task(self._ask(own, why, put))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+
+    def _record(self, own: Incident) -> None:
+        change = self._changes.of(own)
+        if change:
+            self._incident_log.put(change, own)
 
     def _note(self, own: Incident) -> None:
         self._asked.pop(own.id, None)
@@ -71,12 +88,15 @@ class Telling:
             return
         causes = tuple(cause for cause in told.hypotheses if not cause.contributing)
         changed = await put(own.id, Explanation(own.cause, causes, told.summary, told.source, told.model))
+        if changed:
+            self._record(changed)
         if changed and self._sink:
             self._sink.put(changed)
 
     def counts(self) -> TellingCounts:
         """Return what became of questions and annotations; any thread may ask."""
-        return TellingCounts(_llm(self._model), _grafana(self._sink))
+        sinks = {"grafana": self._sink.counts() if self._sink else None, "otlp_log": self._incident_log.counts()}
+        return TellingCounts(_llm(self._model), {name: _of_sink(own) for name, own in sinks.items() if own})
 
     async def close(self) -> None:
         """Let the request under way end, and leave the rest in its file."""
@@ -87,6 +107,7 @@ class Telling:
             await asyncio.gather(self._running, return_exceptions=True)
         if self._model:
             await self._model.close()
+        await asyncio.to_thread(self._incident_log.close)
 
 
 def _llm(model: Model | None) -> Mapping[str, Mapping[str, float]]:
@@ -107,10 +128,7 @@ def _llm(model: Model | None) -> Mapping[str, Mapping[str, float]]:
     }
 
 
-def _grafana(sink: GrafanaSink | None) -> Mapping[str, Mapping[str, float]]:
-    if sink is None:
-        return {}
-    own = sink.counts()
+def _of_sink(own: SinkCounts | LogCounts) -> Mapping[str, Mapping[str, float]]:
     return {"delivered": own.delivered, "failed": own.failed, "dropped": own.dropped, "other": {"pending": own.pending, "up": own.up}}
 
 
@@ -130,12 +148,13 @@ def tokens_of(settings: Settings, environment: Mapping[str, str] = os.environ) -
     )
 
 
-def telling(settings: Settings, host: str, tokens: Tokens) -> Telling:
-    """Return what the settings ask for. What is not asked for is not imported."""
-    return Telling(_model(settings, tokens.llm), _sink(settings, host, tokens.grafana))
+def telling(settings: Settings, host: str, tokens: Tokens, traced: Traced = lambda _: None) -> Telling:
+    """Return what the settings ask for; ``traced`` is told of each request to a model. What is not asked for is not imported."""
+    log = incidents.start(settings.otlp.endpoint, settings.otlp.protocol)
+    return Telling(_model(settings, tokens.llm, traced), _sink(settings, host, tokens.grafana), log)
 
 
-def _model(settings: Settings, token: Token) -> Model | None:
+def _model(settings: Settings, token: Token, traced: Traced) -> Model | None:
     own = settings.llm
     chosen = LlmSettings(
         base_url=own.base_url,
@@ -155,7 +174,7 @@ def _model(settings: Settings, token: Token) -> Model | None:
     from perflens.analyzer.llm.explainer import Model  # most hosts never need it
     from perflens.analyzer.llm.vocabulary import Vocabulary
 
-    return Model(chosen, Vocabulary(tuple(discover()), {action.id: action.text for action in ACTIONS.values()}))
+    return Model(chosen, Vocabulary(tuple(discover()), {action.id: action.text for action in ACTIONS.values()}), on_request=traced)
 
 
 def _sink(settings: Settings, host: str, token: str) -> GrafanaSink | None:

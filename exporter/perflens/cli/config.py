@@ -22,5 +22,9 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
         print(json.dumps(schema(context.catalogue), indent=2))
         return 0
     settings = context.settings(arguments)
+    if settings.web.config_file and arguments.action == "check":
+        from perflens.web_config.front import check
+
+        check(settings.web.config_file)
     print(show(settings) if arguments.action == "show" else "the configuration is good", end="" if arguments.action == "show" else "\n")
     return 0

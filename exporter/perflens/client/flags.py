@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ssl
+from urllib.parse import urlsplit
 
 from perflens.client.target import Identity, Target, is_usable
 from perflens.errors import ConfigError, Problem
@@ -64,7 +65,7 @@ def _context(url: str, given: dict[str, str]) -> ssl.SSLContext | None:
     """The context of an https URL. A certificate to show needs its key, in the same file or in another."""
     authority, certificate, key = given["--client.ca-file"], given["--client.cert-file"], given["--client.key-file"]
     named = [flag for flag in ("--client.ca-file", "--client.cert-file", "--client.key-file") if given[flag]]
-    if not url.startswith("https:"):
+    if urlsplit(url).scheme != "https":
         if named:
             raise _refused(named[0], "is of no use without TLS", "write --url=https://…, or leave it out")
         return None

@@ -14,7 +14,7 @@ from perflens.config.source import Unreadable, read_text
 from perflens.config.values import cure
 from perflens.config.wording import either, printable, quoted, suggestion
 
-__all__ = ["from_file"]
+__all__ = ["MERGE", "described", "from_file", "is_empty", "line_of", "resolved"]
 
 MERGE = "tag:yaml.org,2002:merge"
 NAMES = {"bool": "the boolean", "int": "the number", "float": "the number", "timestamp": "the date"}

@@ -37,6 +37,8 @@ class Key:
     choices: tuple[str, ...]
     entry: bool
     """Whether it is one name of a table: it has no flag and no variable of its own."""
+    own_flag: str = ""
+    """Its flag, where other programs have one of another form."""
 
     @property
     def dotted(self) -> str:
@@ -45,6 +47,8 @@ class Key:
     @property
     def flag(self) -> str:
         """``--web.listen-address``; ``--probe.file`` for whether a probe is enabled."""
+        if self.own_flag:
+            return self.own_flag
         path = ("probe", *self.path[1:-1]) if self.path[-1] == "enabled" else self.path
         return "--" + ".".join(path).replace("_", "-")
 
@@ -110,7 +114,7 @@ def table(declared: Field[Any], hint: Any, path: KeyPath, names: tuple[str, ...]
 def leaf(declared: Field[Any], hint: Any, path: KeyPath, choices: tuple[str, ...], *, entry: bool = False) -> Key:
     known = declared.metadata
     default = None if entry or declared.default is MISSING else declared.default
-    return Key(path, kind(hint, known["duration"]), default, known["help"], known["reload"], known["limits"], choices, entry)
+    return Key(path, kind(hint, known["duration"]), default, known["help"], known["reload"], known["limits"], choices, entry, known["flag"])
 
 
 def kind(hint: Any, duration: bool) -> Kind:

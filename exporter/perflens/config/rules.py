@@ -106,6 +106,7 @@ RULES: dict[KeyPath, Rule] = {
         "cannot be the path of the metrics",
         "write a path such as /metrics, other than / and outside of /-/ and /api",
     ),
+    ("web", "config_file"): FILE,
     ("web", "api_token_file"): FILE,
     ("otlp", "endpoint"): _url("a collector", "http://localhost:4318", "passwords and tokens go into OTEL_EXPORTER_OTLP_HEADERS"),
     ("filter", "pid"): Rule(PID, is_pid, "is no process id", "write a number from 1 to 4194304"),

@@ -41,9 +41,11 @@ MILLISECOND = 1_000_000
 SECOND = 1_000 * MILLISECOND
 
 
-def key(default: Any, text: str, *, reload: bool = False, duration: bool = False, limits: tuple[int, int] | None = None) -> Any:
-    """Declare a configuration key: its default, its help text, whether a reload may change it, and its bounds."""
-    metadata = {"help": text, "reload": reload, "duration": duration, "limits": limits}
+def key(
+    default: Any, text: str, *, reload: bool = False, duration: bool = False, limits: tuple[int, int] | None = None, flag: str = ""
+) -> Any:
+    """Declare a configuration key: its default, its help text, whether a reload may change it, its bounds, and a flag not of its name."""
+    metadata = {"help": text, "reload": reload, "duration": duration, "limits": limits, "flag": flag}
     if isinstance(default, Mapping):
         return field(default_factory=lambda: default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -55,6 +57,11 @@ class Web:
 
     listen_address: tuple[str, ...] = key((":9435",), "Address to listen on: :9435, 127.0.0.1:9435 or [::1]:9435. May be repeated.")
     telemetry_path: str = key("/metrics", "Path under which the metrics are exposed.")
+    config_file: str = key(
+        "",
+        "File with TLS, client certificates, passwords, headers and a rate limit, in the format of exporter-toolkit; read again on change.",
+        flag="--web.config.file",
+    )
     enable_lifecycle: bool = key(False, "Allow POST and PUT on /-/reload.")
     api_token_file: str = key("", "File with the bearer token that API clients from other hosts send; a reload reads it again.")
 

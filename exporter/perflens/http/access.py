@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
@@ -34,6 +34,8 @@ class Client(NamedTuple):
 
     address: str
     headers: Mapping[str, tuple[str, ...]]
+    authenticated: bool = False
+    """Whether it showed a password or a verified certificate, as the web configuration asks for."""
 
 
 class Access:
@@ -51,16 +53,26 @@ class Access:
     def refusal(self, client: Client) -> Refusal | None:
         """Return why a client is not answered; None when it is."""
         sent = client.headers.get("Authorization", ())
-        if self._token and any(value[:7].lower() == "bearer " for value in sent):
-            return None if len(sent) == 1 and self._is_right(sent[0][7:]) else _wrong_token()
+        if self._token and any(map(_is_bearer, sent)):
+            return None if self.is_token(sent) else _wrong_token()
+        if client.authenticated:
+            crossing = _why_crossing(client)
+            return Refusal(403, f"{crossing}; {_CURE}") if crossing else None
         remote = _why_remote(client)
         if remote and self._token:
             return Refusal(401, f"{remote}; {_TOKEN_CURE}", {"WWW-Authenticate": "Bearer"})
         foreign = remote or _why_foreign(client)
         return Refusal(403, f"{foreign}; {_CURE}") if foreign else None
 
-    def _is_right(self, sent: str) -> bool:
-        return hmac.compare_digest(sent.strip().encode("utf-8", "surrogatepass"), self._token)
+    def is_token(self, sent: Sequence[str]) -> bool:
+        """Whether the values of the header Authorization are the token, and nothing else."""
+        if not self._token or len(sent) != 1 or not _is_bearer(sent[0]):
+            return False
+        return hmac.compare_digest(sent[0][7:].strip().encode("utf-8", "surrogatepass"), self._token)
+
+
+def _is_bearer(value: str) -> bool:
+    return value[:7].lower() == "bearer "
 
 
 def _wrong_token() -> Refusal:
@@ -81,8 +93,15 @@ def _why_foreign(client: Client) -> str:
     hosts = client.headers.get("Host", ())
     if len(hosts) != 1 or not _is_local_name(hosts[0]):
         return "the Host header names no loopback address"
+    return _why_crossing(client)
+
+
+def _why_crossing(client: Client) -> str:
+    """Why a browser was made to ask by a page of another site; empty when it was not."""
+    hosts = client.headers.get("Host", ())
     origins = client.headers.get("Origin", ())
-    if any(origin.lower() not in (f"http://{hosts[0]}".lower(), f"https://{hosts[0]}".lower()) for origin in origins):
+    own = [f"{scheme}://{host}".lower() for scheme in ("http", "https") for host in hosts]
+    if any(origin.lower() not in own for origin in origins):
         return "the request comes from a page of another site"
     if any(site.lower() not in _OWN_SITE for site in client.headers.get("Sec-Fetch-Site", ())):
         return "the request comes from a page of another site"

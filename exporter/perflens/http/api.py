@@ -10,6 +10,7 @@ from typing import Any
 from perflens.http.access import Access, Client
 from perflens.http.escaped import encode
 from perflens.http.framework import Handler, web
+from perflens.http.guard import AUTHENTICATED
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.http.parameters import BadParameter, Query, parse
 
@@ -55,7 +56,7 @@ def _client(request: web.Request) -> Client:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     address = str(peer[0]) if isinstance(peer, tuple) and peer else ""
     names = {name.title() for name in request.headers}
-    return Client(address, {name: tuple(request.headers.getall(name)) for name in names})
+    return Client(address, {name: tuple(request.headers.getall(name)) for name in names}, AUTHENTICATED.get())
 
 
 def application(api: Api, access: Access, is_ready: Callable[[], bool]) -> web.Application:

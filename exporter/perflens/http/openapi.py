@@ -324,11 +324,15 @@ def document() -> Schema:
             "license": {"name": "GPL-3.0-only", "identifier": "GPL-3.0-only"},
         },
         "servers": [{"url": "/api/v1"}],
-        "security": [{}, {"token": []}],
+        "security": [{}, {"token": []}, {"password": []}, {"certificate": []}],
         "paths": {f"/{endpoint.path}": {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
         "components": {
             "schemas": _SCHEMAS,
             "parameters": parameters,
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "Loopback clients need none."}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "Loopback clients need none."},
+                "password": {"type": "http", "scheme": "basic", "description": "Where the web configuration names users."},
+                "certificate": {"type": "mutualTLS", "description": "Where the web configuration names authorities of clients."},
+            },
         },
     }

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from socket import socket
+from ssl import SSLContext
 from types import MappingProxyType
 
 from perflens import __version__
@@ -129,10 +130,10 @@ def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = M
     return app
 
 
-async def start(app: web.Application, sockets: list[socket]) -> web.AppRunner:
-    """Serve ``app`` on listening sockets; ``cleanup()`` of the runner ends it."""
+async def start(app: web.Application, sockets: list[socket], tls: SSLContext | None = None) -> web.AppRunner:
+    """Serve ``app`` on listening sockets, by TLS with a context; ``cleanup()`` of the runner ends it."""
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     for own in sockets:
-        await web.SockSite(runner, own).start()
+        await web.SockSite(runner, own, ssl_context=tls).start()
     return runner

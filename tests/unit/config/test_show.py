@@ -63,6 +63,7 @@ SETTINGS = st.builds(
         Web,
         st.lists(ADDRESSES, min_size=1, max_size=3, unique=True).map(tuple),
         st.from_regex(r"/m[a-z.~-]{0,9}", fullmatch=True),
+        st.just("") | PATHS,
         st.booleans(),
     ),
     st.builds(Log, st.sampled_from(["debug", "info", "warn", "error"]), st.sampled_from(["logfmt", "json"])),

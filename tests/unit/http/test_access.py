@@ -151,6 +151,28 @@ def test_other_credentials(file: Path, value: str) -> None:
     assert refused.status == 401
 
 
+def test_authenticated(file: Path) -> None:
+    """Who showed a password or a certificate is answered from anywhere and under any name, but not for a page of another site."""
+    for access in (Access(str(file)), Access()):
+        for own in (client("10.0.0.5", Host="node1"), client(Host="rebound.example"), client("10.0.0.5", Host=(), X_Real_Ip="x")):
+            assert access.refusal(own._replace(authenticated=True)) is None
+        for headers in ({"Origin": "https://evil.example"}, {"Sec_Fetch_Site": "cross-site"}):
+            refused = access.refusal(client("10.0.0.5", **headers)._replace(authenticated=True))
+            assert refused
+            assert refused.status == 403
+    wrong = Access(str(file)).refusal(client(Authorization="Bearer x")._replace(authenticated=True))
+    assert wrong
+    assert wrong.status == 401
+
+
+def test_is_token(file: Path) -> None:
+    """The token alone is the token, and without a file nothing is."""
+    assert Access(str(file)).is_token([f"bearer  {TOKEN}"])
+    for sent in ([], [TOKEN], [f"Bearer {TOKEN}"] * 2, ["Bearer "], [f"Basic {TOKEN}"]):
+        assert not Access(str(file)).is_token(sent)
+    assert not Access().is_token(["Bearer "])
+
+
 def test_reload(file: Path) -> None:
     """A new token takes the place of the old one; a file that went bad leaves the old one in force."""
     access = Access(str(file))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from perflens.analysis import ModelRequest
 from perflens.analyzer.llm.budget import Budget
 from perflens.analyzer.llm.client import Post
 from perflens.analyzer.llm.completion import Completion, CompletionError, Usage, completion_of
@@ -52,7 +54,10 @@ class _Draft:
 
 @dataclass(slots=True)
 class Exchange:
-    """Talks to one server. ``clock`` is a steady one in seconds, ``on_usage`` is told what each answer cost, None where nobody knows."""
+    """Talks to one server. ``clock`` is a steady one in seconds, ``on_usage`` is told what each answer cost, None where nobody knows.
+
+    ``on_request`` is told of each request when it has ended, however it did.
+    """
 
     settings: LlmSettings
     vocabulary: Vocabulary
@@ -60,6 +65,7 @@ class Exchange:
     budget: Budget
     clock: Callable[[], float]
     on_usage: Callable[[Usage | None], None]
+    on_request: Callable[[ModelRequest], None] = lambda _: None
     estimator: Estimator = field(default_factory=Estimator)
     ladder: Ladder = field(default_factory=Ladder)
     refused: set[str] = field(default_factory=set)
@@ -93,14 +99,29 @@ class Exchange:
         raise problem
 
     async def _completion(self, draft: _Draft, taken: int, deadline: float) -> Completion:
-        body = await self.post(self._payload(draft), deadline, lambda: self.budget.take(taken, self.clock()))
+        payload, began = self._payload(draft), time.time_ns()
+        error, usage, finish = "timeout", None, ""  # whoever is cancelled had no time left
         try:
+            body = await self.post(payload, deadline, lambda: self.budget.take(taken, self.clock()))
             completion = completion_of(body)
-        except CompletionError as error:
-            self._settle(draft, taken, error.usage)
+            error, usage, finish = "", completion.usage, completion.finish
+        except RequestFailed as failed:
+            error = str(failed.failure.status or failed.failure.kind)
             raise
-        self._settle(draft, taken, completion.usage)
+        except CompletionError as failed:
+            error, usage, finish = failed.kind, failed.usage, failed.finish
+            self._settle(draft, taken, usage)
+            raise
+        finally:
+            self._tell(draft, "response_format" in payload, began, usage, finish, error)
+        self._settle(draft, taken, usage)
         return completion
+
+    def _tell(self, draft: _Draft, is_json: bool, began: int, usage: Usage | None, finish: str, error: str) -> None:
+        tokens = (usage.prompt, usage.completion) if usage else (None, None)
+        own = self.settings
+        most = self._output_tokens(draft)
+        self.on_request(ModelRequest(own.base_url, own.model, began, time.time_ns(), is_json, most, tokens[0], tokens[1], finish, error))
 
     def _exchanged(self, completion: Completion, draft: _Draft) -> Exchanged:
         """Return the object of a reply, and learn whether the server keeps to the form that was asked for."""

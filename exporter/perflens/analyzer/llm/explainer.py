@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from perflens.analysis import Bundle, Hypothesis
+from perflens.analysis import Bundle, Hypothesis, ModelRequest
 from perflens.analyzer.llm.aliases import aliases_of
 from perflens.analyzer.llm.breaker import Breaker
 from perflens.analyzer.llm.budget import Budget
@@ -62,7 +62,8 @@ class _Told:
 class Model:
     """The language model of one configuration; a changed one is a new object, and with that the breaker is closed.
 
-    ``clock`` is a steady one, ``wall`` is since the epoch, both in seconds. It belongs to one event loop.
+    ``clock`` is a steady one, ``wall`` is since the epoch, both in seconds. ``on_request`` is told of each request when it has ended.
+    It belongs to one event loop.
     """
 
     def __init__(
@@ -72,13 +73,14 @@ class Model:
         post: Post | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        on_request: Callable[[ModelRequest], None] = lambda _: None,
     ) -> None:
         self._settings, self._vocabulary = settings, vocabulary or Vocabulary()
         self._clock, self._wall = clock, wall
         self._budget = Budget(settings.max_requests_per_minute, settings.max_requests_per_hour, settings.tokens_per_day)
         self._breaker, self._tally, self._cache = Breaker(), Tally(), Cache(settings.cache_path)
         post = post or Client(settings.base_url, settings.token, settings.headers)
-        self._exchange = Exchange(settings, self._vocabulary, post, self._budget, clock, self._tally.count_usage)
+        self._exchange = Exchange(settings, self._vocabulary, post, self._budget, clock, self._tally.count_usage, on_request)
         self._one = asyncio.Lock()
         self._saving: asyncio.Future[None] | None = None
         self._last_reason = ""

@@ -18,7 +18,7 @@ LARGEST = 65_536
 class Answer:
     """What a collector answered to the last request.
 
-    ``failure`` is why the batch cannot have arrived, ``rejected`` how many of its spans the collector refused, ``message`` what it said.
+    ``failure`` is why the batch cannot have arrived, ``rejected`` how many of its parts the collector refused, ``message`` what it said.
     """
 
     failure: str = ""
@@ -41,7 +41,9 @@ class Answer:
         with suppress(Exception):
             if "json" in content_type:
                 partial = json.loads(body)["partialSuccess"]
-                self.rejected, self.message = max(0, int(partial.get("rejectedSpans", 0))), str(partial.get("errorMessage", ""))
+                rejected = partial.get("rejectedSpans", partial.get("rejectedLogRecords", 0))
+                self.rejected, self.message = max(0, int(rejected)), str(partial.get("errorMessage", ""))
             elif "protobuf" in content_type:
+                # that of log records has the same fields
                 taken = ExportTraceServiceResponse.FromString(body).partial_success
                 self.rejected, self.message = max(0, taken.rejected_spans), taken.error_message

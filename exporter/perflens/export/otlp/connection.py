@@ -14,6 +14,7 @@ import urllib3
 
 from perflens.export.otlp.answers import LARGEST, Answer
 from perflens.export.otlp.quiet import told
+from perflens.export.otlp.variables import Signal, first
 
 __all__ = ["Connection", "Reply", "does"]
 
@@ -43,9 +44,9 @@ class Reply:
 class Connection:
     """A connection that is kept, and notes the answers."""
 
-    def __init__(self, endpoint: str, answer: Answer, environment: Mapping[str, str]) -> None:
+    def __init__(self, endpoint: str, answer: Answer, environment: Mapping[str, str], signal: Signal = "TRACES") -> None:
         self._answer = answer
-        certificates = _certificates(environment) if endpoint.startswith("https:") else {}
+        certificates = _certificates(environment, signal) if endpoint.startswith("https:") else {}
         self._pool = urllib3.PoolManager(retries=False, **certificates)
 
     def request(
@@ -84,14 +85,13 @@ class _Unread(Exception):
     """A request was answered, and the answer could not be read."""
 
 
-def _certificates(environment: Mapping[str, str]) -> dict[str, Any]:
+def _certificates(environment: Mapping[str, str], signal: Signal) -> dict[str, Any]:
     """What to trust and to show, by the standard variables; else what requests would trust."""
     import certifi  # with what it imports 0.5 MiB
 
-    authority = _first(environment, "CERTIFICATE") or next(filter(None, map(environment.get, _BUNDLES)), None) or certifi.where()
-    found: dict[str, Any] = {"cert_file": _first(environment, "CLIENT_CERTIFICATE"), "key_file": _first(environment, "CLIENT_KEY")}
+    authority = first(environment, signal, "CERTIFICATE") or next(filter(None, map(environment.get, _BUNDLES)), None) or certifi.where()
+    found: dict[str, Any] = {
+        "cert_file": first(environment, signal, "CLIENT_CERTIFICATE") or None,
+        "key_file": first(environment, signal, "CLIENT_KEY") or None,
+    }
     return {**found, "cert_reqs": "CERT_REQUIRED", "ca_cert_dir" if os.path.isdir(authority) else "ca_certs": authority}
-
-
-def _first(environment: Mapping[str, str], name: str) -> str | None:
-    return environment.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or environment.get(f"OTEL_EXPORTER_OTLP_{name}") or None

@@ -4,51 +4,69 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.trace.export import SpanExporter
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs.export import LogRecordExporter
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.variables import Options
 
-__all__ = ["exporter"]
+__all__ = ["exporter", "log_exporter"]
 
-_OWN_SESSION = ("OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER", "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER")
 _TRANSPORT = "_transport"  # newer exporters take one, by a private name; older ones a session only
 
 
 def exporter(options: Options, answer: Answer) -> SpanExporter:
-    """Return the exporter of a protocol. What options do not hold it reads from the standard variables."""
-    return _grpc(options) if options.protocol == "grpc" else _http(options, answer)
+    """Return the exporter of spans over a protocol. What options do not hold it reads from the standard variables."""
+    if options.protocol == "grpc":
+        compression = _of_grpc(options)  # before what imports grpc
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as OverGrpc
 
-
-def _http(options: Options, answer: Answer) -> SpanExporter:
-    from opentelemetry.exporter.otlp.proto.http import Compression
+        return OverGrpc(endpoint=options.endpoint, compression=compression)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    takes_transport = _TRANSPORT in inspect.signature(OTLPSpanExporter).parameters
-    way = _way(options.endpoint, answer, takes_transport=takes_transport)
-    return OTLPSpanExporter(endpoint=options.endpoint, compression=Compression(options.compression), **way)
+    return OTLPSpanExporter(**_over_http(options, answer, OTLPSpanExporter))
 
 
-def _way(endpoint: str, answer: Answer, *, takes_transport: bool) -> dict[str, Any]:
+def log_exporter(options: Options, answer: Answer) -> LogRecordExporter:
+    """Return the exporter of log records, likewise."""
+    if options.protocol == "grpc":
+        compression = _of_grpc(options)
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as OverGrpc
+
+        return OverGrpc(endpoint=options.endpoint, compression=compression)
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+    return OTLPLogExporter(**_over_http(options, answer, OTLPLogExporter))
+
+
+def _over_http(options: Options, answer: Answer, kind: type) -> dict[str, Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression
+
+    way = _way(options, answer, takes_transport=_TRANSPORT in inspect.signature(kind).parameters)
+    return {"endpoint": options.endpoint, "compression": Compression(options.compression), **way}
+
+
+def _way(options: Options, answer: Answer, *, takes_transport: bool) -> dict[str, Any]:
     """What requests are sent through: nothing of ours, our connection, or our session where that does more."""
-    if any(os.environ.get(name) for name in _OWN_SESSION):
+    provider = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}CREDENTIAL_PROVIDER"
+    if any(os.environ.get(provider.format(name)) for name in ("", f"{options.signal}_")):
         return {}
     from perflens.export.otlp.connection import Connection, does  # an exporter over gRPC has no use for it
 
-    if takes_transport and does(endpoint, os.environ):
-        return {_TRANSPORT: Connection(endpoint, answer, os.environ)}
+    if takes_transport and does(options.endpoint, os.environ):
+        return {_TRANSPORT: Connection(options.endpoint, answer, os.environ, options.signal)}
     from perflens.export.otlp.session import AnswerSession  # requests takes 3 MiB
 
     return {"session": AnswerSession(answer)}
 
 
-def _grpc(options: Options) -> SpanExporter:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its core writes to the standard error, past every logger
+def _of_grpc(options: Options) -> Any:
+    """The compression as grpc names it, which is kept quiet first: its core writes to the standard error, past every logger."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
     from grpc import Compression  # type: ignore[import-untyped]
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-    compressions = {"none": Compression.NoCompression, "deflate": Compression.Deflate, "gzip": Compression.Gzip}
-    return OTLPSpanExporter(endpoint=options.endpoint, compression=compressions[options.compression])
+    return {"none": Compression.NoCompression, "deflate": Compression.Deflate, "gzip": Compression.Gzip}[options.compression]

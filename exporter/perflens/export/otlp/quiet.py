@@ -6,6 +6,7 @@ import logging
 import re
 import ssl
 from contextlib import suppress
+from threading import get_ident
 
 __all__ = ["Listener", "listen", "told"]
 
@@ -13,13 +14,25 @@ _LIBRARIES = ("opentelemetry", "urllib3")
 
 
 class Listener(logging.Handler):
-    """Keeps the last words of the libraries, which tell why an export failed, and what they warn of on the thread ``listens_to``."""
+    """Keeps the last words of the libraries, which tell why an export failed, and what they warn of on the thread ``listens_to``.
+
+    ``last`` is of the thread that asks: each signal is exported by one of its own.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.last = ""
+        self._last: dict[int, str] = {}
         self.warnings: list[str] = []
         self.listens_to = 0
+
+    @property
+    def last(self) -> str:
+        """What was said last."""
+        return self._last.get(get_ident(), "")
+
+    @last.setter
+    def last(self, words: str) -> None:
+        self._last[get_ident()] = words
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(Exception):
@@ -29,8 +42,10 @@ class Listener(logging.Handler):
 
 
 def listen() -> Listener:
-    """Take the records of the libraries; a listener from before is replaced."""
-    listener = Listener()
+    """Take the records of the libraries; a listener that has them already is kept."""
+    known = logging.getLogger(_LIBRARIES[0]).handlers
+    listener = next((own for own in known if isinstance(own, Listener)), None) or Listener()
+    listener.warnings = []
     for name in _LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers = [listener]

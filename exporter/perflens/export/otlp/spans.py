@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from perflens.analysis import ModelRequest
 from perflens.export.otlp.variables import UnusableSettings, is_enabled, options, server_of
 from perflens.logs import fields
 from perflens.model import Evidence, Exemplar
@@ -41,6 +42,10 @@ class Spans(Protocol):
         """
         ...
 
+    def chat(self, request: ModelRequest) -> None:
+        """Make the span of a request to a language model."""
+        ...
+
     def counts(self) -> Mapping[str, int]:
         """Return spans by outcome, with ``created`` and ``in_queue``; empty when there are none."""
         ...
@@ -59,6 +64,9 @@ class NoSpans:
     def emit(self, evidence: Evidence, joined: Sequence[Evidence] = ()) -> SpanIds | None:
         """Return None."""
         return None
+
+    def chat(self, request: ModelRequest) -> None:
+        """Do nothing."""
 
     def counts(self) -> Mapping[str, int]:
         """Return nothing."""

@@ -9,17 +9,20 @@ from threading import Thread, get_ident
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import Status, StatusCode, set_span_in_context
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from perflens import __version__
+from perflens.analysis import ModelRequest
 from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.attributes import BootClock, error_type, of_operation, of_request, of_wait
+from perflens.export.otlp.chats import LONGEST_MODEL, of_chat
 from perflens.export.otlp.delivery import Delivery
 from perflens.export.otlp.exporters import exporter
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.quiet import listen
 from perflens.export.otlp.resource import agent_resource
 from perflens.export.otlp.spans import OnExported, SpanIds
+from perflens.export.otlp.text import cleaned
 from perflens.export.otlp.variables import Options
 from perflens.model import BlockRequest, Evidence, Wait
 
@@ -77,6 +80,22 @@ class TracedSpans:
         self._delivery.expect(context.span_id, context.trace_id, evidence)
         root.end(_time(evidence.wall_start + event.duration))
         return SpanIds(f"{context.trace_id:032x}", f"{context.span_id:016x}", ids)
+
+    def chat(self, request: ModelRequest) -> None:
+        """Make the span of a request to a language model, a trace of its own."""
+        if not self._ledger.has_room(1):
+            self._ledger.refuse("queue_full", 1)
+            return
+        name, start = f"chat {cleaned(request.model, LONGEST_MODEL)}", _time(request.start)
+        span = self._tracer.start_span(name, _NO_CONTEXT, SpanKind.CLIENT, of_chat(request), start_time=start)
+        if not span.get_span_context().trace_flags.sampled:
+            self._ledger.refuse("sampled_out", 1)
+            return
+        if not self._ledger.create(1):
+            return
+        if request.error:
+            span.set_status(_FAILED)
+        span.end(_time(request.end))
 
     def _emit_waits(self, waits: tuple[Wait, ...], offset: int, parent: Context) -> None:
         for wait in waits:

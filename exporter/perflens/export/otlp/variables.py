@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
-__all__ = ["PROTOCOLS", "Options", "UnusableSettings", "is_enabled", "options", "server_of"]
+__all__ = ["PROTOCOLS", "Options", "Signal", "UnusableSettings", "first", "is_enabled", "options", "server_of"]
 
 PROTOCOLS = ("http/protobuf", "grpc")
 
 _COMPRESSIONS = ("gzip", "deflate", "none")
 _DEFAULT_ENDPOINT = {"http/protobuf": "http://localhost:4318", "grpc": "http://localhost:4317"}
-_TRACES_PATH = "/v1/traces"
 
-_QUEUE, _BATCH = 512, 128  # a quarter of the standard's: 11 MiB less in a storm, and 10,000 spans a second still pass
+Signal = Literal["TRACES", "LOGS"]
+"""As the names of variables write it."""
+
+_BATCHES: Mapping[Signal, tuple[str, int, int, int]] = {
+    "TRACES": ("OTEL_BSP", 512, 128, 5_000),  # a quarter of the standard's: 11 MiB less in a storm, and 10,000 spans a second still pass
+    "LOGS": ("OTEL_BLRP", 256, 64, 1_000),  # incidents are few
+}
 
 
 class UnusableSettings(ValueError):
@@ -27,7 +33,7 @@ class UnusableSettings(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How spans are sent. ``endpoint`` is where traces go, path included; ``delay`` in ms."""
+    """How a signal is sent. ``endpoint`` is where it goes, path included; ``delay`` in ms."""
 
     protocol: str
     endpoint: str
@@ -35,27 +41,30 @@ class Options:
     queue: int
     batch: int
     delay: int
+    signal: Signal = "TRACES"
 
 
-def is_enabled(endpoint: str, environment: Mapping[str, str]) -> bool:
-    """Whether spans are asked for, by the configuration or a standard variable, and no standard variable turns them off."""
-    exporters = {name.strip() for name in environment.get("OTEL_TRACES_EXPORTER", "").lower().split(",")}
+def is_enabled(endpoint: str, environment: Mapping[str, str], signal: Signal = "TRACES") -> bool:
+    """Whether a signal is asked for, by the configuration or a standard variable, and no standard variable turns it off."""
+    exporters = {name.strip() for name in environment.get(f"OTEL_{signal}_EXPORTER", "").lower().split(",")}
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or "none" in exporters:
         return False
-    return bool(endpoint or _first(environment, "ENDPOINT") or "otlp" in exporters)
+    return bool(endpoint or first(environment, signal, "ENDPOINT") or "otlp" in exporters)
 
 
-def options(endpoint: str, protocol: str, environment: Mapping[str, str]) -> Options:
+def options(endpoint: str, protocol: str, environment: Mapping[str, str], signal: Signal = "TRACES") -> Options:
     """Return how to send; what the configuration says stands over the variables. UnusableSettings when it cannot work."""
-    chosen = _protocol(protocol, environment)
-    queue = _positive(environment, "OTEL_BSP_MAX_QUEUE_SIZE", _QUEUE)
+    chosen = _protocol(protocol, environment, signal)
+    prefix, queue, batch, delay = _BATCHES[signal]
+    queue = _positive(environment, f"{prefix}_MAX_QUEUE_SIZE", queue)
     return Options(
         protocol=chosen,
-        endpoint=_endpoint(endpoint, chosen, environment),
-        compression=_compression(environment),
+        endpoint=_endpoint(endpoint, chosen, environment, signal),
+        compression=_compression(environment, signal),
         queue=queue,
-        batch=min(queue, _positive(environment, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", _BATCH)),
-        delay=_positive(environment, "OTEL_BSP_SCHEDULE_DELAY", 5_000),
+        batch=min(queue, _positive(environment, f"{prefix}_MAX_EXPORT_BATCH_SIZE", batch)),
+        delay=_positive(environment, f"{prefix}_SCHEDULE_DELAY", delay),
+        signal=signal,
     )
 
 
@@ -64,32 +73,32 @@ def server_of(endpoint: str) -> str:
     return urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").netloc.rpartition("@")[2]
 
 
-def _protocol(configured: str, environment: Mapping[str, str]) -> str:
-    named = _first(environment, "PROTOCOL").lower() if configured == "auto" else configured
+def _protocol(configured: str, environment: Mapping[str, str], signal: Signal) -> str:
+    named = first(environment, signal, "PROTOCOL").lower() if configured == "auto" else configured
     if named and named not in PROTOCOLS:
         raise UnusableSettings(f"the protocol {named!r} is not supported", f"use {' or '.join(PROTOCOLS)}")
     return named or PROTOCOLS[0]
 
 
-def _endpoint(configured: str, protocol: str, environment: Mapping[str, str]) -> str:
-    """Where traces go: the endpoint of traces as it is, else the path of traces below that of all signals."""
-    own = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "").strip()
+def _endpoint(configured: str, protocol: str, environment: Mapping[str, str], signal: Signal) -> str:
+    """Where a signal goes: its own endpoint as it is, else its path below that of all signals."""
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
     if own and not configured:
         return own
     base = configured or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or _DEFAULT_ENDPOINT[protocol]
-    return base if protocol == "grpc" else base.rstrip("/") + _TRACES_PATH
+    return base if protocol == "grpc" else f"{base.rstrip('/')}/v1/{signal.lower()}"
 
 
-def _compression(environment: Mapping[str, str]) -> str:
-    named = _first(environment, "COMPRESSION").lower() or "gzip"
+def _compression(environment: Mapping[str, str], signal: Signal) -> str:
+    named = first(environment, signal, "COMPRESSION").lower() or "gzip"
     if named not in _COMPRESSIONS:
         raise UnusableSettings(f"the compression {named!r} is not supported", f"use {' or '.join(_COMPRESSIONS)}")
     return named
 
 
-def _first(environment: Mapping[str, str], name: str) -> str:
-    """The variable of traces, else that of all signals; an empty one counts as not set."""
-    own = environment.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}", "").strip()
+def first(environment: Mapping[str, str], signal: Signal, name: str) -> str:
+    """Return the variable of a signal, else that of all signals; an empty one counts as not set."""
+    own = environment.get(f"OTEL_EXPORTER_OTLP_{signal}_{name}", "").strip()
     return own or environment.get(f"OTEL_EXPORTER_OTLP_{name}", "").strip()
 
 

@@ -110,9 +110,9 @@ def completion(message: Any, finish: str = "stop", **rest: Any) -> bytes:
 
 def test_completion() -> None:
     usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
-    assert completion_of(completion({"content": "hi"}, usage=usage)) == Completion("hi", False, Usage(9, 4))
-    assert completion_of(completion({"content": "hi", "refusal": None})) == Completion("hi", False, None)
-    assert completion_of(completion({"content": ""}, "length")) == Completion("", True, None)
+    assert completion_of(completion({"content": "hi"}, usage=usage)) == Completion("hi", False, Usage(9, 4), "stop")
+    assert completion_of(completion({"content": "hi", "refusal": None})) == Completion("hi", False, None, "stop")
+    assert completion_of(completion({"content": ""}, "length")) == Completion("", True, None, "length")
 
 
 @pytest.mark.parametrize(
