@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.waiting import free_port
 from tests.kernel.slow import api, until
 from tests.kernel.support import PATIENCE, agent
 from tests.terminal import Terminal, terminal
 from tests.throttle import CannotThrottle, throttled_group
+from tests.web_configs import HASH, PASSWORD, TLS, lay_out
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = b"e\x1b[31m\x07\xe2\x80\xaev"
@@ -294,6 +296,30 @@ def test_agent_killed(tmp_path: Path) -> None:
         assert " were slow" in text
         own.press("q")
         assert own.code() == 0
+
+
+def test_agent_behind_tls_and_a_password(tmp_path: Path) -> None:
+    """An agent with a web configuration is shown to who trusts its authority and has the password, and the others are told why not."""
+    lay_out(tmp_path)
+    (tmp_path / "web.yml").write_text(f"{TLS}basic_auth_users:\n  ops: {HASH}\n")
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    port = free_port()
+    with agent(tmp_path, f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={tmp_path}/web.yml", seconds=20):
+        trusted = [*TOP, f"--url=https://localhost:{port}", f"--client.ca-file={tmp_path}/ca.pem"]
+        with terminal(*trusted, "--client.user=ops", f"--client.password-file={password}") as own:
+            own.shows("processes, ", " were slow")
+        with terminal(*trusted) as own:
+            own.shows("stale for", "HTTP 401")
+        with terminal(*TOP, f"--url=https://localhost:{port}") as own:
+            own.shows("stale for", "ertificate verify failed")
+        done = subprocess.run(
+            [*TOP, "--once", f"--web.listen-address=127.0.0.1:{port}"], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert done.returncode == 1
+    assert f"http://127.0.0.1:{port} does not answer as an agent: " in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
