@@ -76,7 +76,8 @@ def _watched(own: Terminal, pid: int) -> Iterator[Line]:
             turn += 1
         memory.append(kib(Path(f"/proc/{pid}/status").read_text(), "VmRSS") / 1024)
         time.sleep(_SAMPLE)
-    used, took, quarter = _cpu(pid) - cpu, time.monotonic() - began, len(memory) // 4
-    first, last = median(memory[quarter : 2 * quarter]), median(memory[-quarter:])
+    used, took, size = _cpu(pid) - cpu, time.monotonic() - began, len(memory) // 4
+    quarters = [median(memory[at * size : (at + 1) * size]) for at in range(4)]
+    told = f"{', '.join(f'{own:.1f}' for own in quarters)} MiB in the quarters of the time"
     yield one("top", "CPU of one core, all views in turn", 100 * used / took, "%", _CPU, f"{used:.2f} s in {took:.0f} s, {turn} views")
-    yield one("top", "growth of the memory", last - first, "MiB", _GROWTH, f"{first:.1f} MiB in the second quarter, {last:.1f} in the last")
+    yield one("top", "growth of the memory", quarters[3] - quarters[1], "MiB", _GROWTH, told)

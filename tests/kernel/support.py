@@ -183,7 +183,7 @@ def agent(
 
 def _url(process: subprocess.Popen[bytes], log: Path, seconds: float) -> str:
     deadline = time.monotonic() + seconds * PATIENCE
-    while not (match := re.search(r"listening on (http://[^\s\"\\]+)", log.read_text())):
+    while not (match := re.search(r"listening on (https?://[^\s\"\\]+)", log.read_text())):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.02)

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.waiting import free_port
 from tests.kernel.slow import api, until
 from tests.kernel.support import PATIENCE, agent
 from tests.terminal import Terminal, terminal
 from tests.throttle import CannotThrottle, throttled_group
+from tests.web_configs import HASH, PASSWORD, TLS, lay_out
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = b"e\x1b[31m\x07\xe2\x80\xaev"
@@ -178,8 +180,9 @@ def test_help_filter_pause_sort(host: Host) -> None:
         own.press("Escape")
         own.shows(str(host.pid))
         own.press("Space")
-        text = own.shows("PAUSED")
-        before = text.split("\n")[1]
+        own.shows("PAUSED")
+        time.sleep(1)  # what was on the way has come
+        before = own.lines[1]
         time.sleep(3)
         assert own.lines[1] == before
         own.press("Space")
@@ -202,9 +205,9 @@ def test_sizes(host: Host, size: tuple[int, int]) -> None:
     with top(host, size=(100, 30)) as own:
         selected(own, host)
         own.resize(*size)
-        text = own.until(lambda text: "? help" in text.split("\n")[size[1] - 1] and f" {host.pid} e" in text)
+        text = own.until(lambda text: text.startswith(" PerfLens  dashboard ") and " ? help" in text.split("\n")[size[1] - 1])
 
-    assert text.startswith(" PerfLens  dashboard ")
+    assert f" {host.pid} e" in text
 
 
 def test_without_colour(host: Host) -> None:
@@ -293,6 +296,30 @@ def test_agent_killed(tmp_path: Path) -> None:
         assert " were slow" in text
         own.press("q")
         assert own.code() == 0
+
+
+def test_agent_behind_tls_and_a_password(tmp_path: Path) -> None:
+    """An agent with a web configuration is shown to who trusts its authority and has the password, and the others are told why not."""
+    lay_out(tmp_path)
+    (tmp_path / "web.yml").write_text(f"{TLS}basic_auth_users:\n  ops: {HASH}\n")
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    port = free_port()
+    with agent(tmp_path, f"--web.listen-address=127.0.0.1:{port}", f"--web.config.file={tmp_path}/web.yml", seconds=20):
+        trusted = [*TOP, f"--url=https://localhost:{port}", f"--client.ca-file={tmp_path}/ca.pem"]
+        with terminal(*trusted, "--client.user=ops", f"--client.password-file={password}") as own:
+            own.shows("processes, ", " were slow")
+        with terminal(*trusted) as own:
+            own.shows("stale for", "HTTP 401")
+        with terminal(*TOP, f"--url=https://localhost:{port}") as own:
+            own.shows("stale for", "ertificate verify failed")
+        done = subprocess.run(
+            [*TOP, "--once", f"--web.listen-address=127.0.0.1:{port}"], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert done.returncode == 1
+    assert f"http://127.0.0.1:{port} does not answer as an agent: " in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -26,7 +26,13 @@ __all__ = ["OwnAgent", "arguments_of"]
 _START_SECONDS = 60.0
 _END_SECONDS = 10.0
 _LISTENING = "listening on "
-_OWN = {"--web.listen-address": "127.0.0.1:0", "--log.format": "logfmt", "--log.level": "info"}
+_OWN = {
+    "--web.listen-address": "127.0.0.1:0",
+    "--log.format": "logfmt",
+    "--log.level": "info",
+    "--web.config.file": "",
+    "--web.telemetry-path": "/metrics",
+}
 _STATE_FILE = "--analyzer.state-file"
 
 

@@ -96,7 +96,7 @@ def _source(arguments: argparse.Namespace, context: Context, settings: Settings)
         yield opened(arguments.replay)
     elif target:
         yield HttpSource(target)
-    elif not arguments.standalone and _answers(local := Target.of(_local_url(settings))):
+    elif not arguments.standalone and _is_there(local := Target.of(_local_url(settings))):
         yield HttpSource(local)
     elif arguments.standalone or os.geteuid() == 0:
         print("perflens: starting an agent", file=sys.stderr)
@@ -112,20 +112,26 @@ def _local_url(settings: Settings) -> str:
     return f"http://{'localhost' if host in ('', '0.0.0.0', '[::]') else host}:{port}"
 
 
-def _answers(target: Target) -> bool:
-    """Whether an agent is there, ready or not."""
+def _is_there(target: Target) -> bool:
+    """Whether an agent answers, ready or not; False when nobody listens, StartError when somebody does who refuses."""
 
-    async def ask() -> bool:
+    async def ask() -> None:
         source = HttpSource(target)
         try:
             await source.get("summary", {})
-        except Unavailable as error:
-            return str(error).startswith(("HTTP 401", "HTTP 403", "HTTP 503"))
         finally:
             await source.close()
-        return True
 
-    return asyncio.run(ask())
+    try:
+        asyncio.run(ask())
+    except Unavailable as error:
+        if error.nobody:
+            return False
+        if not str(error).startswith("HTTP 503"):
+            raise StartError(
+                f"{target.base} does not answer as an agent: {error}; name it with --url and --client.…, or add --standalone"
+            ) from None
+    return True
 
 
 def _once(source: Source, state: State) -> int:

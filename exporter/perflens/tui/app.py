@@ -8,9 +8,8 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Event, Key, Paste, Resize
 from textual.timer import Timer
-from textual.widgets import Input
 
 from perflens.tui import screen, theme
 from perflens.tui.canvas import Canvas
@@ -21,7 +20,6 @@ from perflens.tui.lines import Line, plain
 from perflens.tui.page import Page, Size, View
 from perflens.tui.source import Source
 from perflens.tui.state import WINDOWS, State
-from perflens.tui.text import clean
 from perflens.tui.views import VIEWS
 from perflens.tui.views.stacks import operations
 
@@ -30,18 +28,10 @@ __all__ = ["Top"]
 _TICK = 1.0
 _GATHER = 0.15  # s: answers that come together are drawn together
 _NOTE_SECONDS = 3.0
-_LONGEST_FILTER = 128
 
 
 def _bindings() -> list[BindingType]:
-    """Ctrl-C leaves whatever has the focus; every other key is a letter of the filter while that is written."""
     return [Binding(name, key.action, key.meaning, show=False, priority=name == "ctrl+c") for key in KEYS for name in key.names]
-
-
-class FilterInput(Input):
-    """Where the filter is written."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "app.clear", show=False)]
 
 
 class Top(App[int]):
@@ -50,8 +40,6 @@ class Top(App[int]):
     CSS = """
     Screen, Canvas { background: ansi_default; color: ansi_default; }
     Canvas { height: 1fr; width: 100%; }
-    FilterInput { display: none; dock: bottom; height: 1; border: none; padding: 0; background: ansi_default; color: ansi_default; }
-    FilterInput:focus { border: none; background: ansi_default; }
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
@@ -66,9 +54,8 @@ class Top(App[int]):
         self._pending: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """Return the lines, and the filter below them, which is hidden."""
+        """Return the one widget."""
         yield self._canvas
-        yield FilterInput(placeholder="words to filter by", max_length=_LONGEST_FILTER, select_on_focus=False)
 
     def on_mount(self) -> None:
         """Begin to ask and to draw."""
@@ -105,7 +92,7 @@ class Top(App[int]):
         room = max(height - len(top) - 1, 0)
         self._shown = self.view.page(data, self.state, Size(width, room))
         body = screen.body(self._shown, self.state.cursor, width, room)
-        return [*top, *body, screen.footer(width)][:height]
+        return [*top, *body, screen.footer(self.state, width)][:height]
 
     def draw(self) -> None:
         """Draw what changed."""
@@ -192,34 +179,31 @@ class Top(App[int]):
             self.state.cursors.pop("stacks", None)
             self.draw()
 
+    async def on_event(self, event: Event) -> None:
+        """Take keys as letters while the filter is written: here, before the next one is looked up, however fast they come."""
+        if self.state.typing and isinstance(event, Key | Paste):
+            if isinstance(event, Paste):
+                self.state.type(event.text)
+            elif event.key == "ctrl+c":
+                self.exit(0)
+            else:
+                self.state.edit(event.key, event.character or "")
+            self.draw()
+        else:
+            await super().on_event(event)
+
     def action_filter(self) -> None:
         """Let the filter be written."""
-        own = self.query_one(FilterInput)
-        own.value = self.state.filter
-        own.display = True
-        own.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter by what is written so far."""
-        self.state.filter = clean(event.value.strip(), _LONGEST_FILTER)
+        self.state.typing = True
         self.draw()
-
-    def on_input_submitted(self) -> None:
-        """Keep the filter."""
-        self._hide_filter()
 
     def action_clear(self) -> None:
         """End the filter, or go back."""
-        if self.state.filter or self.query_one(FilterInput).display:
+        if self.state.filter:
             self.state.filter = ""
-            self._hide_filter()
+            self.draw()
         elif self.state.view != "dashboard":
             self.action_leave()
-
-    def _hide_filter(self) -> None:
-        self.query_one(FilterInput).display = False
-        self._canvas.focus()
-        self.call_after_refresh(self.draw)
 
     def action_pause(self) -> None:
         """Stop asking, or go on."""

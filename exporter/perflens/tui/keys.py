@@ -40,7 +40,7 @@ KEYS = (
         ("slash",),
         "filter",
         "/",
-        "show only what has these words in its name, PID, owner, operation or file; Enter keeps, Esc ends it",
+        "show only what has these words in its name, PID, owner, operation or file; Enter keeps it, Esc ends it",
         "filter",
     ),
     Key(("space",), "pause", "Space", "stop asking and keep what is shown; again to go on", "pause"),

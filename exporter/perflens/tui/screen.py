@@ -9,7 +9,7 @@ from perflens.tui.keys import hints
 from perflens.tui.lines import Line, Span, cells, cut, line, padded, restyled
 from perflens.tui.page import Page, View
 from perflens.tui.state import Cursor, State
-from perflens.tui.text import wrap
+from perflens.tui.text import fit_left, wrap
 
 __all__ = ["Status", "body", "footer", "header", "move", "notice", "placed", "rows_room"]
 
@@ -51,7 +51,7 @@ def _warnings(state: State, status: Status) -> list[Span]:
         found.append((f" stale for {int(status.stale)} s ", "bad"))
     if status.note:
         found.append((f" {status.note} ", "note"))
-    if state.filter:
+    if state.filter and not state.typing:
         found.append((f" filter: {state.filter} ", "note"))
     return found
 
@@ -61,8 +61,10 @@ def notice(status: Status, width: int) -> list[Line]:
     return [line((f" {text}", "bad")) for text in wrap(status.reason, width - 2, _MOST_REASON)] if status.stale else []
 
 
-def footer(width: int) -> Line:
+def footer(state: State, width: int) -> Line:
     """Return the last line: as many hints as fit, those first without which nobody finds the others."""
+    if state.typing:
+        return padded(line((" / ", "key"), fit_left(state.filter, min(cells(line(state.filter)), max(width - 4, 0))), ("▏", "note")), width)
     first = [own for own in hints() if own[1] in ("help", "back")]
     shown: list[Span] = []
     for key, word in first + [own for own in hints() if own not in first]:

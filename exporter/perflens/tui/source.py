@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -19,7 +20,11 @@ _SECONDS = 10.0
 
 
 class Unavailable(Exception):
-    """Why there is no answer, in one line that is safe to show."""
+    """Why there is no answer, in one line that is safe to show; ``nobody`` when none listens there."""
+
+    def __init__(self, reason: str, *, nobody: bool = False) -> None:
+        super().__init__(reason)
+        self.nobody = nobody
 
 
 class Source(Protocol):
@@ -56,7 +61,7 @@ class HttpSource:
         except TimeoutError:
             raise Unavailable(f"no answer within {_SECONDS:.0f} s") from None
         except aiohttp.ClientConnectorError as error:
-            raise Unavailable(clean(error.os_error.strerror or str(error.os_error))) from None
+            raise Unavailable(clean(error.os_error.strerror or str(error.os_error)), nobody=_is_refusal(error.os_error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unavailable(clean(str(error) or type(error).__name__)) from None
 
@@ -79,6 +84,11 @@ class HttpSource:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def _is_refusal(error: OSError) -> bool:
+    """Whether nobody listens; asyncio makes one error without a number of those of more than one address."""
+    return error.errno == errno.ECONNREFUSED or f"[Errno {errno.ECONNREFUSED}]" in str(error)
 
 
 async def _whole(answer: Any) -> bytes:

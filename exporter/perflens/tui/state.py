@@ -6,9 +6,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from perflens.tui.model import ProcessKey
+from perflens.tui.text import clean
 
 __all__ = ["NOBODY", "WINDOWS", "Cursor", "State"]
 
+_LONGEST_FILTER = 128
 NOBODY = ProcessKey(0, 0)
 WINDOWS = (30, 60, 120, 300)
 
@@ -29,6 +31,7 @@ class State:
     view: str = "dashboard"
     before: list[str] = field(default_factory=list)
     filter: str = ""
+    typing: bool = False
     paused: bool = False
     window: int = 60
     orders: dict[str, int] = field(default_factory=dict)
@@ -42,6 +45,22 @@ class State:
     def cursor(self) -> Cursor:
         """The one of the view that is shown."""
         return self.cursors.setdefault(self.view, Cursor())
+
+    def type(self, text: str) -> None:
+        """Add to the filter what was written."""
+        self.filter = clean(self.filter + text, _LONGEST_FILTER)
+
+    def edit(self, key: str, character: str) -> None:
+        """Change the filter by a key: Enter keeps it, Esc ends it."""
+        if key in ("enter", "escape"):
+            self.typing = False
+            self.filter = self.filter.strip() if key == "enter" else ""
+        elif key == "backspace":
+            self.filter = self.filter[:-1]
+        elif key == "ctrl+u":
+            self.filter = ""
+        elif character.isprintable():
+            self.type(character)
 
     def order(self, names: tuple[str, ...]) -> str:
         """Return by what the view is sorted, of these."""

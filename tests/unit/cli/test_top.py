@@ -116,6 +116,8 @@ def test_the_flags_of_its_own_agent() -> None:
         "--web.listen-address=127.0.0.1:0",
         "--log.format=logfmt",
         "--log.level=info",
+        "--web.config.file=",
+        "--web.telemetry-path=/metrics",
         "--analyzer.state-file=",
     ]
     assert arguments_of({"--analyzer.state-file": ["/f"]}, catalogue)[0] == "--analyzer.state-file=/f"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from perflens.tui import theme
@@ -246,7 +247,7 @@ async def test_filter() -> None:
     """The filter narrows what is seen as it is written; Enter keeps it, and Esc ends it; keys are letters meanwhile."""
     async with shown(example()) as own:
         await own.press("slash", *"cron q")
-        assert own.lines[-1].startswith("cron q")
+        assert own.lines[-1].startswith(" / cron q▏")
         await own.press("backspace", "backspace", "enter")
         kept = own.text
         await own.press("escape")
@@ -256,6 +257,19 @@ async def test_filter() -> None:
     assert " 4242 " not in kept
     assert "filter:" not in ended
     assert " 4242 " in ended
+
+
+async def test_filter_is_edited() -> None:
+    """What is pasted is escaped, Ctrl-U begins anew, Esc ends it, and keys mean again what they did."""
+    async with shown(example()) as own:
+        await own.press("slash")
+        own.app.post_message(Paste("post\x1bgres"))
+        await own.press()
+        pasted = own.lines[-1]
+        await own.press("ctrl+u", "c", "escape", "t")
+
+        assert pasted.startswith(" / post\\x1bgres▏")
+        assert (own.app.state.filter, own.app.state.view) == ("", "timeline")
 
 
 async def test_pause() -> None:
