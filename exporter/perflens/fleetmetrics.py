@@ -8,14 +8,15 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from perflens.fleet.counts import FleetCounts
-from perflens.selfmetrics import OwnMetrics, build_info, counter, gauge, incident_metrics, telling_metrics
+from perflens.model import WebCounts
+from perflens.selfmetrics import OwnMetrics, build_info, counter, gauge, incident_metrics, telling_metrics, web_metrics
 
 __all__ = ["FleetMetrics"]
 
 
 class _FleetCollector(Collector):
-    def __init__(self, read: Callable[[], FleetCounts]) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], FleetCounts], web: Callable[[], WebCounts | None]) -> None:
+        self._read, self._web = read, web
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
@@ -27,6 +28,8 @@ class _FleetCollector(Collector):
         yield from _rounds(own)
         yield from incident_metrics(own.analysis)
         yield from telling_metrics(own.analysis)
+        if web := self._web():
+            yield from web_metrics(web)
 
 
 def _agents(own: FleetCounts) -> Iterator[Metric]:
@@ -66,5 +69,5 @@ def _rounds(own: FleetCounts) -> Iterator[Metric]:
 class FleetMetrics(OwnMetrics):
     """A registry of its own, with the metrics of the process and the interpreter beside the fleet's."""
 
-    def __init__(self, read: Callable[[], FleetCounts]) -> None:
-        super().__init__(_FleetCollector(read))
+    def __init__(self, read: Callable[[], FleetCounts], web: Callable[[], WebCounts | None] = lambda: None) -> None:
+        super().__init__(_FleetCollector(read, web))

@@ -15,7 +15,7 @@ from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
 from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts, WebCounts
 
-__all__ = ["OwnMetrics", "SelfMetrics", "build_info", "counter", "gauge", "incident_metrics", "telling_metrics"]
+__all__ = ["OwnMetrics", "SelfMetrics", "build_info", "counter", "gauge", "incident_metrics", "telling_metrics", "web_metrics"]
 
 _PROBE = ("probe",)
 _DETAILS = {
@@ -75,7 +75,7 @@ class _StatusCollector(Collector):
         if status.kubernetes:
             yield from _kubernetes(status.kubernetes)
         if status.web:
-            yield from _web(status.web)
+            yield from web_metrics(status.web)
         capability = gauge("capability_effective", "Whether the agent has a capability that it has a use for: 1, or 0.", "capability")
         for name, has in status.capabilities.items():
             capability.add_metric((name,), has)
@@ -88,7 +88,8 @@ class _StatusCollector(Collector):
         yield at
 
 
-def _web(own: WebCounts) -> Iterator[Metric]:
+def web_metrics(own: WebCounts) -> Iterator[Metric]:
+    """Yield whether the web configuration is in force, and whom it turned away."""
     for name, text, value in (
         ("last_reload_successful", "Whether the web configuration could be used when it was last read.", own.reload_succeeded),
         ("last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", own.reload_succeeded_at),

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
@@ -18,6 +17,7 @@ from perflens.agent.analyzing import Analyzing, Parts
 from perflens.agent.cluster import cluster_of, level_of
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
+from perflens.agent.guarding import guarding_of
 from perflens.agent.intake import Intake
 from perflens.agent.privileges import Privileges, UnchangedPrivileges
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
@@ -64,9 +64,6 @@ from perflens.model import (
 from perflens.owner_levels import labels_of
 from perflens.probe import Probe
 
-if TYPE_CHECKING:
-    from perflens.web_config.front import Guarding
-
 __all__ = ["SYMBOLS_CURE", "Agent", "tree_of"]
 
 SYMBOLS_CURE = "grant CAP_SYSLOG, and set kernel.kptr_restrict to 0 or 1 (docs/troubleshooting.md#kernel-symbols)"
@@ -99,7 +96,7 @@ class Agent:
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
-        self.guarding = _guarding(settings)
+        self.guarding = guarding_of(settings)
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
         self._loader = choose(settings.loader, host)
@@ -354,15 +351,6 @@ class Agent:
         for own in self.running:
             own.kernel.close()
         self.running.clear()
-
-
-def _guarding(settings: Settings) -> Guarding | None:
-    """What the web configuration decides; the code for it is imported only where there is one."""
-    if not settings.web.config_file:
-        return None
-    from perflens.web_config.front import Guarding
-
-    return Guarding(settings.web.config_file)
 
 
 def tree_of(host: Host, settings: Settings) -> CgroupTree:

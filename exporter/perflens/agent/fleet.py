@@ -10,8 +10,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from perflens.agent.guarding import guarding_of
 from perflens.agent.telling import Telling, telling, tokens_of
 from perflens.analysis import AnalysisCounts, Incident, TellingCounts
 from perflens.analyzer.actions import ACTIONS
@@ -32,9 +33,14 @@ from perflens.fleet.state import GroupsFile
 from perflens.fleetmetrics import FleetMetrics
 from perflens.http import api, server, sockets
 from perflens.http.access import Access, read_token
+from perflens.http.front import OPEN
+from perflens.http.guard import protected
 from perflens.http.openapi import ENDPOINTS
 from perflens.http.parameters import Query as Asked
 from perflens.logs import fields
+
+if TYPE_CHECKING:
+    from perflens.web_config.front import Guarding
 
 __all__ = ["FleetAnalyzer", "serve_fleet"]
 
@@ -180,22 +186,27 @@ async def serve_fleet(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. ConfigError or StartError when it cannot begin."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     own = FleetAnalyzer(settings)
-    access = Access(settings.web.api_token_file)
+    access, guarding = Access(settings.web.api_token_file), guarding_of(settings)
+    front = guarding or OPEN
     bound = [sockets.listen(address) for address in settings.web.listen_address]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _log.warning(_NO_RELOAD))
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
-    endpoints = server.Endpoints(settings.web.telemetry_path, _metrics(own, worker), own.ready.is_set, _reload, enable_lifecycle=False)
+    endpoints = server.Endpoints(
+        settings.web.telemetry_path, _metrics(own, worker, guarding), own.ready.is_set, _reload, enable_lifecycle=False
+    )
     views = api.application(own, access, own.ready.is_set, _SERVED)
-    runner = await server.start(server.application(endpoints, {"/api": views}), bound)
+    runner = await server.start(protected(server.application(endpoints, {"/api": views}), front, access), bound, front.tls)
     for each in bound:
-        _log.info(f"listening on http://{sockets.url_host(each)}{settings.web.telemetry_path}")
+        _log.info(f"listening on {'https' if front.tls else 'http'}://{sockets.url_host(each)}{settings.web.telemetry_path}")
     try:
         await own.run(lambda seconds: _within(ended, seconds))
     finally:
         await runner.cleanup()
         await own.close()
+        if guarding:
+            guarding.close()
         worker.shutdown()
         _log.info("stopped")
 
@@ -207,9 +218,11 @@ async def _reload() -> str:
     return _NO_RELOAD
 
 
-def _metrics(own: FleetAnalyzer, worker: ThreadPoolExecutor) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
+def _metrics(
+    own: FleetAnalyzer, worker: ThreadPoolExecutor, guarding: Guarding | None
+) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
     latest = own.counts()  # the worker renders what the loop has counted
-    page = Page([Collector("fleet", FleetMetrics(lambda: latest).render)], lambda: None)
+    page = Page([Collector("fleet", FleetMetrics(lambda: latest, lambda: guarding.counts() if guarding else None).render)], lambda: None)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
         chosen = content_type(scrape.accept)

@@ -114,5 +114,5 @@ def _link(identity: str, external_url: str) -> str:
     base = external_url.rstrip("/")
     if not re.fullmatch(r"https?://[!-~]+", base):
         return ""
-    url = escaped(f"{base}/api/v1/incidents/{quote(identity, safe='')}", 2 * _LONGEST_LINK)
+    url = escaped(f"{base}/api/v1/incidents?id={quote(identity, safe='')}", 2 * _LONGEST_LINK)
     return f'<a href="{url}">evidence</a>' if len(url) <= _LONGEST_LINK else ""

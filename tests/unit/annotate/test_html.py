@@ -88,7 +88,7 @@ def test_a_hostile_name_is_text_and_nothing_else(own: str) -> None:
     for text in (text_of(made, URL), brief_of(made, URL)):
         read = Reader(text)
         assert read.tags <= {"b", "br", "ul", "li", "a"}
-        assert read.links == [f"{URL}/api/v1/incidents/0badcafe"]
+        assert read.links == [f"{URL}/api/v1/incidents?id=0badcafe"]
         assert read.others == []
         assert all(char.isprintable() for char in read.said)
         assert len(text.encode()) <= LONGEST_TEXT
@@ -107,7 +107,7 @@ def test_the_text_of_an_open_incident() -> None:
     assert text_of(incident(), URL) == (
         "<b>NOISY_NEIGHBOUR_IO on sda (warning)</b><br>412 slow operations, 38.2 s in all<br>reads of sda wait for the backup"
         "<ul><li>backup.service keeps sda busy (high; E01 device latency p99 48.2 ms, was 1.30 ms)</li></ul>"
-        f'<a href="{URL}/api/v1/incidents/0badcafe">evidence</a>'
+        f'<a href="{URL}/api/v1/incidents?id=0badcafe">evidence</a>'
     )
 
 
@@ -132,7 +132,7 @@ def test_a_change_has_no_number_but_a_time() -> None:
 def test_an_incident_without_a_cause() -> None:
     text = text_of(incident(causes=()), URL)
     assert text.startswith(f"<b>UNEXPLAINED on {WHOLE_HOST} (warning)</b>")
-    assert text.endswith(f'<br><a href="{URL}/api/v1/incidents/0badcafe">evidence</a>')
+    assert text.endswith(f'<br><a href="{URL}/api/v1/incidents?id=0badcafe">evidence</a>')
 
 
 @pytest.mark.parametrize("url", ["", "javascript:alert(1)", "https://a b", "https://" + "x" * 400, "//x", "https://x\n"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +29,7 @@ from tests.unit.annotate.server import Grafana as Server
 from tests.unit.annotate.server import serving as grafana_serving
 from tests.unit.fleet.agents import TOKEN, Agent, serving
 from tests.unit.fleet.incidents import OTHER_WWN, WWN, disk, incident
+from tests.web_configs import HASH, PASSWORD
 
 A, B, C = "0000000a", "0000000b", "0000000c"
 
@@ -210,23 +212,32 @@ async def test_what_cannot_begin(case: str) -> None:
     assert caught.value.exit_code == 2
 
 
-async def test_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Health, readiness, metrics and the incidents of all agents, with the document that describes them; SIGTERM ends it."""
+@asynccontextmanager
+async def served(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, **session: Any
+) -> AsyncIterator[Callable[[str], Awaitable[tuple[int, str]]]]:
+    """The service until SIGTERM; what asks it for a path, and returns status and text."""
     ended: list[Callable[[], None]] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "add_signal_handler", lambda number, call, *_: ended.append(call) if number == 15 else None)
-    async with around(Agent("n1", [incident("n1", A)])) as (_, urls, __), ClientSession() as session:
-        own = settings(tmp_path, urls)
+    async with ClientSession(f"http://{own.web.listen_address[0]}", **session) as client:
         task = loop.create_task(serve_fleet(own))
-        base = f"http://{own.web.listen_address[0]}"
 
         async def get(path: str) -> tuple[int, str]:
-            async with session.get(base + path) as answer:
+            async with client.get(path) as answer:
                 return answer.status, await answer.text()
 
         async with asyncio.timeout(20):
-            while not ended or (await get("/-/ready"))[0] != 200:  # noqa: ASYNC110
+            while not ended or (await get("/-/ready"))[0] == 503:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+        yield get
+        ended[0]()
+        await task
+
+
+async def test_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health, readiness, metrics and the incidents of all agents, with the document that describes them; SIGTERM ends it."""
+    async with around(Agent("n1", [incident("n1", A)])) as (_, urls, __), served(settings(tmp_path, urls), monkeypatch) as get:
         assert (await get("/-/healthy"))[0] == 200
         assert "perflens_fleet_agents 1.0" in (await get("/metrics"))[1]
         (found,) = json.loads((await get("/api/v1/incidents"))[1])["incidents"]
@@ -234,8 +245,20 @@ async def test_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert json.loads((await get(f"/api/v1/incidents?id={found['id']}"))[1])["incidents"] == [found]
         assert list(json.loads((await get("/api/v1/openapi.json"))[1])["paths"]) == ["/incidents"]
         assert (await get("/api/v1/events"))[0] == 404
-        ended[0]()
-        await task
+
+
+@pytest.mark.parametrize(("login", "status"), [("", 401), ("a:wrong", 401), (f"a:{PASSWORD}", 200)])
+async def test_a_web_configuration(login: str, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands before everything here too, and counts whom it turned away."""
+    (tmp_path / "web.yml").write_text(f"basic_auth_users: {{a: {HASH}}}\n")
+    async with around(Agent("n1", [])) as (_, urls, __):
+        sent = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+        own = settings(tmp_path, urls)
+        secured = replace(own, web=replace(own.web, config_file=str(tmp_path / "web.yml")))
+        async with served(secured, monkeypatch, headers=sent) as get:
+            assert [(await get(path))[0] for path in ("/", "/metrics", "/-/healthy", "/api/v1/incidents")] == [status] * 4
+            if status == 200:
+                assert 'perflens_web_requests_refused_total{reason="unauthorized"} 0.0' in (await get("/metrics"))[1]
 
 
 def test_a_hundred_rounds_write_the_state_seldom() -> None:
