@@ -50,7 +50,7 @@ class Feed:
         """Ask what is due of these questions; while paused, or of a recording, only what has no answer yet."""
         now = self._clock()
         self._asked = tuple(asks)
-        self._since = {ask: self._since.get(ask, now) for ask in self._asked}
+        self._since = {ask: now if paused else self._since.get(ask, now) for ask in self._asked}
         once = paused or bool(self.source.recorded)
         for ask in self._asked:
             own = self._answers.setdefault(ask, _Answer())

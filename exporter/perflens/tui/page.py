@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from perflens.tui.asks import Ask, Data
 from perflens.tui.lines import Line
@@ -38,7 +39,7 @@ class View:
 
     name: str
     title: str
-    asks: Callable[[State], tuple[Ask[object], ...]]
+    asks: Callable[[State], tuple[Ask[Any], ...]]
     page: Callable[[Data, State, Size], Page]
     orders: tuple[str, ...] = ("",)
 

@@ -279,8 +279,9 @@ async def test_pause() -> None:
         source = own.app.feed.source
         assert isinstance(source, Answers)
         before = len(source.asked)
-        await own.pilot.pause(2.5)
+        await own.pilot.pause(5)
         assert "PAUSED" in own.lines[0]
+        assert own.lines[1].startswith("! probe block")
         assert len(source.asked) == before
         await own.press("space")
         await own.until(lambda: len(source.asked) > before)

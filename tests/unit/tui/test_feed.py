@@ -155,7 +155,7 @@ async def test_an_event_of_a_time_to_come() -> None:
 
 
 async def test_paused() -> None:
-    """While paused only what has no answer is asked."""
+    """While paused only what has no answer is asked, and nothing is stale; the age counts from when it goes on."""
     source = Answers(example())
     feed, clock = feed_of(source)
     feed.look((SUMMARY,))
@@ -168,6 +168,8 @@ async def test_paused() -> None:
     await settled()
 
     assert [path for path, _ in source.asked] == ["summary", "processes"]
+    clock.now += 1
+    assert feed.stale() == (0.0, "")
 
 
 async def test_an_answer_of_another_kind_is_told() -> None:

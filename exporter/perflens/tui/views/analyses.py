@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perflens.tui import units
 from perflens.tui.asks import ANALYSES, INCIDENTS, Ask, Data
 from perflens.tui.diagnoses import Diagnosis
@@ -22,8 +24,8 @@ _COLUMNS = (
 _STYLES = {"open": "bad", "resolved": "good", "window": "dim"}
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return INCIDENTS, ANALYSES  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return INCIDENTS, ANALYSES
 
 
 def page(data: Data, state: State, size: Size) -> Page:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perflens.tui import units
 from perflens.tui.asks import ANALYSES, INCIDENTS, PROCESSES, SUMMARY, Ask, Data
 from perflens.tui.bars import bar
@@ -29,8 +31,8 @@ _COLUMNS = (
 _MOST_KINDS = 8
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return SUMMARY, PROCESSES, INCIDENTS, ANALYSES  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return SUMMARY, PROCESSES, INCIDENTS, ANALYSES
 
 
 def page(data: Data, state: State, size: Size) -> Page:

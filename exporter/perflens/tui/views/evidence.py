@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from perflens.tui import units
 from perflens.tui.asks import ANALYSES, INCIDENTS, Ask, Data
@@ -17,8 +18,8 @@ __all__ = ["VIEW"]
 _MOST_VICTIMS = 5
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return INCIDENTS, ANALYSES  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return INCIDENTS, ANALYSES
 
 
 def page(data: Data, state: State, size: Size) -> Page:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perflens.tui import heat, units
 from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data, agent_now, of_window
 from perflens.tui.lines import Line, line
@@ -16,8 +18,8 @@ _MILLISECOND = 1_000_000
 _AROUND = 5  # lines beside the map
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return EVENTS, TIMELINE  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return EVENTS, TIMELINE
 
 
 def page(data: Data, state: State, size: Size) -> Page:

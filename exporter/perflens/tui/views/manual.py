@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perflens.tui.asks import Ask, Data
 from perflens.tui.keys import KEYS
 from perflens.tui.lines import line
@@ -14,7 +16,7 @@ __all__ = ["VIEW"]
 _KEY = 10
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
+def _asks(_: State) -> tuple[Ask[Any], ...]:
     return ()
 
 

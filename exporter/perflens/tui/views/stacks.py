@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from perflens.tui import units
 from perflens.tui.asks import PROCESSES, Ask, Data, in_progress_of, of_process
@@ -19,10 +20,10 @@ _ORDERS = ("longest", "newest")
 _NAME = 18
 
 
-def _asks(state: State) -> tuple[Ask[object], ...]:
+def _asks(state: State) -> tuple[Ask[Any], ...]:
     if not state.process.pid:
         return ()
-    return of_process(state.process.pid), in_progress_of(state.process.pid), PROCESSES  # type: ignore[return-value]
+    return of_process(state.process.pid), in_progress_of(state.process.pid), PROCESSES
 
 
 def page(data: Data, state: State, size: Size) -> Page:

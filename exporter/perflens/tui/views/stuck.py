@@ -32,8 +32,8 @@ _COLUMNS = (
 )
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return (IN_PROGRESS,)  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return (IN_PROGRESS,)
 
 
 def page(data: Data, state: State, size: Size) -> Page:

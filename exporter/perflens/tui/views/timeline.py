@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from perflens.tui import units
 from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data, of_window
@@ -30,8 +31,8 @@ event_columns = (
 )
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return TIMELINE, EVENTS  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return TIMELINE, EVENTS
 
 
 def page(data: Data, state: State, size: Size) -> Page:

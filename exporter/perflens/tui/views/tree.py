@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from perflens.tui import units
 from perflens.tui.asks import TREE, Ask, Data
 from perflens.tui.lines import Column, header, line, row, widths
@@ -23,8 +25,8 @@ _COLUMNS = (
 _DEEPEST = 24
 
 
-def _asks(_: State) -> tuple[Ask[object], ...]:
-    return (TREE,)  # type: ignore[return-value]
+def _asks(_: State) -> tuple[Ask[Any], ...]:
+    return (TREE,)
 
 
 def page(data: Data, state: State, size: Size) -> Page:
