@@ -68,7 +68,7 @@ def running_agent(folder: Path, *flags: str, environment: Mapping[str, str] | No
     """An agent on a port that the kernel chose, and the URL of its metrics. It knows no incidents of other agents."""
     own = {"PERFLENS_ANALYZER_STATE_FILE": f"{folder}/incidents.json", **(environment or {})}
     command = [sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", *flags]
-    with server(command, folder / "agent.log", r"listening on (http://[^\s\"\\]+)", environment=own) as url:
+    with server(command, folder / "agent.log", r"listening on (https?://[^\s\"\\]+)", environment=own) as url:
         yield url
 
 
@@ -124,26 +124,29 @@ def _rules(folder: Path) -> Path:
 def running_prometheus(
     binaries: Path,
     folder: Path,
-    *targets: str,
+    targets: str | Sequence[str],
+    scrape: Mapping[str, Any] | None = None,
+    *,
     native: bool = False,
-    relabel: Sequence[Mapping[str, Any]] = (),
     alertmanager: str = "",
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes URLs and evaluates the shipped rules once a second.
+    """A Prometheus that scrapes URLs, as ``scrape`` says beside, and evaluates the shipped rules once a second.
 
     It stores ``native`` histograms or classic ones, never both, and tells an ``alertmanager`` (host:port).
     """
-    parts = [urllib.parse.urlsplit(target) for target in targets]
-    scrape = {
+    folder.mkdir(exist_ok=True)
+    parts = [urllib.parse.urlsplit(target) for target in ((targets,) if isinstance(targets, str) else targets)]
+    job = {
         "job_name": "perflens",
         "metrics_path": parts[0].path,
         "static_configs": [{"targets": [part.netloc for part in parts]}],
-        "metric_relabel_configs": list(relabel),
+        **({"scrape_protocols": ["PrometheusProto"]} if native else {}),
+        **(scrape or {}),
     }
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(_rules(folder))],
-        "scrape_configs": [scrape],
+        "scrape_configs": [job],
     }
     if alertmanager:
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
@@ -151,7 +154,6 @@ def running_prometheus(
     command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
     if native:  # by a flag, which every release knows that has them, and which newer ones take for granted
         command.append("--enable-feature=native-histograms")
-        scrape["scrape_protocols"] = ["PrometheusProto"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with server(command, folder / "prometheus.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
         wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Prometheus is ready")

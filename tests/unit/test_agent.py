@@ -129,6 +129,12 @@ def own(make: Make, monkeypatch: pytest.MonkeyPatch) -> Own:
     return made
 
 
+def test_incidents_are_counted_from_zero(own: Own) -> None:
+    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
+    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
+    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
+
+
 def test_owner_is_forgotten_in_the_end(own: Own) -> None:
     """An owner that is gone leaves nothing behind but its series, which expire too."""
     own.cells.record(77, "ext4", 0, 1_000)
@@ -480,9 +486,3 @@ def test_forks_of_parents_that_had_no_room_are_counted(make: Make) -> None:
     made.agent.intake.starts.evicted = 43
 
     assert made.page().total("perflens_evicted_total", table="starts") == 43
-
-
-def test_incidents_are_counted_from_zero(own: Own) -> None:
-    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
-    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
-    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
