@@ -124,24 +124,23 @@ def _rules(folder: Path) -> Path:
 def running_prometheus(
     binaries: Path,
     folder: Path,
-    *targets: str,
-    native: bool = False,
-    relabel: Sequence[Mapping[str, Any]] = (),
-    alertmanager: str = "",
+    targets: str | Sequence[str],
     scrape: Mapping[str, Any] | None = None,
+    *,
+    native: bool = False,
+    alertmanager: str = "",
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes URLs and evaluates the shipped rules once a second.
+    """A Prometheus that scrapes URLs, as ``scrape`` says beside, and evaluates the shipped rules once a second.
 
-    It stores ``native`` histograms or classic ones, never both, and tells an ``alertmanager`` (host:port). ``scrape`` is what else its
-    scrape configuration says.
+    It stores ``native`` histograms or classic ones, never both, and tells an ``alertmanager`` (host:port).
     """
     folder.mkdir(exist_ok=True)
-    parts = [urllib.parse.urlsplit(target) for target in targets]
-    job: dict[str, Any] = {
+    parts = [urllib.parse.urlsplit(target) for target in ((targets,) if isinstance(targets, str) else targets)]
+    job = {
         "job_name": "perflens",
         "metrics_path": parts[0].path,
         "static_configs": [{"targets": [part.netloc for part in parts]}],
-        "metric_relabel_configs": list(relabel),
+        **({"scrape_protocols": ["PrometheusProto"]} if native else {}),
         **(scrape or {}),
     }
     config: dict[str, Any] = {
@@ -155,7 +154,6 @@ def running_prometheus(
     command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
     if native:  # by a flag, which every release knows that has them, and which newer ones take for granted
         command.append("--enable-feature=native-histograms")
-        job["scrape_protocols"] = ["PrometheusProto"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with server(command, folder / "prometheus.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
         wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Prometheus is ready")

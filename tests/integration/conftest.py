@@ -81,7 +81,7 @@ def prometheus(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.T
 def prometheus_of_pods(prometheus_binaries: Path, agent: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Another one, which stores native histograms alone, and to which the agent's owners are pods."""
     folder = tmp_path_factory.mktemp("prometheus-of-pods")
-    with running_prometheus(prometheus_binaries, folder, agent, native=True, relabel=AS_PODS) as running:
+    with running_prometheus(prometheus_binaries, folder, agent, {"metric_relabel_configs": AS_PODS}, native=True) as running:
         yield running
 
 

@@ -126,7 +126,7 @@ def test_faults_are_told_and_so_is_their_end(
         webhook = stack.enter_context(listening())
         alertmanager = stack.enter_context(running_alertmanager(alertmanager_command, tmp_path, webhook.url))
         targets = (seeing.url, blind.url)
-        prometheus = stack.enter_context(running_prometheus(prometheus_binaries, tmp_path, *targets, alertmanager=alertmanager))
+        prometheus = stack.enter_context(running_prometheus(prometheus_binaries, tmp_path, targets, alertmanager=alertmanager))
         with throttled() as group, hanging_read(tmp_path), refused_configuration(seeing, config):
             expected = {
                 "PerfLensSlowFileOperations": {"unit": group.name, "operation": "write", "severity": "warning"},

@@ -130,6 +130,12 @@ def own(make: Make, monkeypatch: pytest.MonkeyPatch) -> Own:
     return made
 
 
+def test_incidents_are_counted_from_zero(own: Own) -> None:
+    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
+    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
+    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
+
+
 def test_owner_is_forgotten_in_the_end(own: Own) -> None:
     """An owner that is gone leaves nothing behind but its series, which expire too."""
     own.cells.record(77, "ext4", 0, 1_000)
@@ -583,9 +589,3 @@ def test_names_that_do_not_come(make: Make, cluster: FakeCluster, monkeypatch: p
     assert made.units() == {f"Pod/{UID}"}
     assert made.agent._owners.unresolved == {"pod": 1, "container": 0}
     assert made.running.ledger.outcomes["aggregated"] == 1
-
-
-def test_incidents_are_counted_from_zero(own: Own) -> None:
-    """Each cause has its counter before its first incident, as a rate sees no counter that begins with 1."""
-    shown = {dict(labels)["cause"]: value for (name, labels), value in own.page().samples.items() if name == "perflens_incidents_total"}
-    assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
