@@ -11,9 +11,10 @@ import yaml
 
 from helm.build import CHART, Manifest, render
 
-__all__ = ["RELEASE", "VARIANTS", "Objects", "agent_args", "chart", "values_of_variant"]
+__all__ = ["RELEASE", "TOKEN", "VARIANTS", "VERSION", "Objects", "agent_args", "chart", "values_of_variant"]
 
 RELEASE = "perflens"
+VERSION: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
 VARIANTS = sorted(path.name.removesuffix("-values.yaml") for path in (CHART / "ci").glob("*-values.yaml"))
 TOKEN: Mapping[str, Any] = {"web": {"apiToken": {"existingSecret": "api"}}}
 

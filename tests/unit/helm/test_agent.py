@@ -11,7 +11,7 @@ from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
 from perflens.errors import ConfigError
-from tests.unit.helm.objects import TOKEN, VARIANTS, agent_args, chart, values_of_variant
+from tests.unit.helm.objects import TOKEN, VARIANTS, VERSION, agent_args, chart, values_of_variant
 
 CATALOGUE = Context.of({}).catalogue
 OF_KUBERNETES = {"PERFLENS_KUBERNETES_ENABLED", "PERFLENS_KUBERNETES_NODE_NAME"}
@@ -228,7 +228,7 @@ def test_further_fields_arrive() -> None:
 
 
 IMAGES = {
-    "the chart's own version": ({}, "ghcr.io/perflens/perflens:0.1.0"),
+    "the chart's own version": ({}, f"ghcr.io/perflens/perflens:{VERSION}"),
     "tag": ({"repository": "registry/mine", "tag": "1.2"}, "registry/mine:1.2"),
     "digest": ({"tag": "1.2", "digest": "sha256:" + "a" * 64}, "ghcr.io/perflens/perflens@sha256:" + "a" * 64),
 }

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from perflens.cli.context import Context
+from perflens.config.keys import leaves, tree
+from perflens.config.load import load
 from tests.unit.helm.objects import chart
 
 NAME = "perflens-analyzer"
@@ -85,6 +91,21 @@ def test_secrets_are_its_own() -> None:
     assert not {"llm", "grafana"} & objects.config().keys()
     assert "/etc/perflens/llm" not in objects.mounts()
     assert objects.pod("Deployment", NAME)["securityContext"]["fsGroup"] == 65532
+
+
+def test_analyzer_takes_its_configuration(tmp_path: Path) -> None:
+    """What the chart writes for it is what `perflens analyze` accepts: no key that means nothing."""
+    catalogue = Context.of({}).catalogue
+    if not any(key.path[0] == "fleet" for key in leaves(tree(catalogue))):
+        pytest.skip("this agent has no section `fleet`")
+    secrets: dict[str, Any] = {"llm": {"existingSecret": "a"}, "grafana": {"existingSecret": "b"}, "caSecret": {"name": "c"}}
+    file = tmp_path / "perflens.yaml"
+    file.write_text(chart(values(**secrets)).of("ConfigMap", NAME)["data"]["perflens.yaml"])
+
+    settings = load({}, {}, str(file), catalogue)
+
+    assert settings.web.listen_address == (":9436",)
+    assert settings.llm.token_file == "/etc/perflens/llm/token"  # noqa: S105
 
 
 def test_without_tokens_nothing_is_said_of_them() -> None:

@@ -8,7 +8,7 @@ import pytest
 from kubernetes_validate.utils import all_versions
 
 from helm.build import CHART, MANIFESTS, Manifest
-from tests.unit.helm.objects import RELEASE, VARIANTS, chart, values_of_variant
+from tests.unit.helm.objects import RELEASE, VARIANTS, VERSION, chart, values_of_variant
 
 OF_OPERATORS = {"PodMonitor", "PrometheusRule", "SecurityContextConstraints", "ServiceMonitor"}
 OLDEST = (1, 28)
@@ -88,7 +88,7 @@ def test_objects_are_labelled(variant: str) -> None:
         if own["metadata"]["name"] in extra:
             continue
         assert own["metadata"]["labels"]["app.kubernetes.io/instance"] == RELEASE
-        assert own["metadata"]["labels"]["helm.sh/chart"] == "perflens-0.1.0"
+        assert own["metadata"]["labels"]["helm.sh/chart"] == f"perflens-{VERSION}"
         of_cluster = own["kind"].startswith("Cluster") or own["kind"] == "SecurityContextConstraints"
         assert ("namespace" in own["metadata"]) is not of_cluster
 
