@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(path.relative_to(ROOT) for path in (*DOCS.rglob("*.md"), ROOT / "README.md"))
 OPENS, FAILED, FIFOS = 23, 5, 3
+COMMAND = re.compile(r"(?:^|[|;&(\"] *|sudo |/|\w=\S+ )perflens ([a-z]+)((?: [^\n`|>#&;]*)?)", re.MULTILINE)
 METRIC = re.compile(r"\bperflens_(?!capsule\b)[a-z_]+[a-z]\b(?!\*)")  # a member of a capsule is none
 
 
@@ -180,7 +181,7 @@ def test_every_command_and_flag_is_documented() -> None:
 def test_commands_that_are_named_exist(name: Path) -> None:
     """No page shows a command or a flag of PerfLens that there is not."""
     known, wrong = parsers(), []
-    for command, rest in re.findall(r"\bperflens ([a-z]+)((?: [^\n`|>#&;]*)?)", code_of((ROOT / name).read_text())):
+    for command, rest in COMMAND.findall(code_of((ROOT / name).read_text())):
         if command not in known:
             wrong.append(command)
         else:

@@ -249,7 +249,7 @@ def event(own: Reader) -> Event:
         program=own.text("program"),
         tid=own.integer("tid"),
         comm=own.text("comm", 64),
-        owner=own.object("owner").text("unit"),
+        owner=own.object("owner").text("name"),
         path=file.text("path"),
         devices=own.texts("devices"),
         parts=_parts(own.object("time")),

@@ -40,7 +40,7 @@ def test_way_to_an_agent(case: str) -> None:
     found = flags(objects)
 
     assert found.url == url
-    assert found.token_file == ("/etc/perflens/api-token/token" if sends_token else None)
+    assert found.client_token_file == ("/etc/perflens/api-token/token" if sends_token else "")
     assert found.config == (None if url else "/etc/perflens/config/perflens.yaml")
     assert objects.pod(*POD).get("hostNetwork", False) is values.get("hostNetwork", False)
     assert ("perflens-local" in objects.names("Service")) is (url is not None and "perflens-local" in url)

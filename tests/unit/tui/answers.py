@@ -70,7 +70,7 @@ def event(
         "parent_pid": 1,
         "tid": pid + 1,
         "comm": "worker",
-        "owner": {"cgroup_id": 7, "path": "/system.slice/db.service", "unit": "db.service"},
+        "owner": owner("db.service"),
         "container_id": "",
         "file": {"path": f"/var/lib/{name}/wal", "complete": True, "device": "254:0", "inode": 9},
         "devices": ["vda"],
@@ -134,14 +134,14 @@ def second(back: int, count: int) -> dict[str, Any]:
 
 def diagnosis(id: str, state: str = "open") -> dict[str, Any]:
     """An incident of a journal on a disk, with a fact for it and one against."""
-    subject = {"kind": "device", "name": "vda"}
+    subject = of("device", "vda")
     cause = {
         "code": "JOURNAL_STALL",
         "score": 0.9,
         "confidence": "high",
         "subject": subject,
-        "culprit": {"kind": "owner", "name": "backup.service"},
-        "victims": [{"kind": "owner", "name": "db.service"}],
+        "culprit": of("owner", "backup.service"),
+        "victims": [of("owner", "db.service")],
         "claim": "The journal waits for backup.service.",
         "supporting": ["E01"],
         "against": ["E02"],
@@ -166,10 +166,11 @@ def diagnosis(id: str, state: str = "open") -> dict[str, Any]:
         "verdict": "attributed",
         "slow_operations": 12,
         "slow_seconds": 3.5,
-        "victims": [{"subject": {"kind": "owner", "name": "db.service"}, "seconds": 3.0}],
+        "victims": [{"subject": of("owner", "db.service"), "seconds": 3.0}],
         "facts": [fact("E01", "time in the journal", 2.5, "s", 0.1), fact("E02", "CPU time in use", 0.4, "ratio", None)],
         "causes": [cause],
         "gaps": ["no locks were measured"],
+        "recording": None,
     }
     return {
         "id": id,
@@ -186,6 +187,8 @@ def diagnosis(id: str, state: str = "open") -> dict[str, Any]:
         "source": "rules",
         "model": "",
         "reopened": 0,
+        "members": [],
+        "merged_by": "",
         "causes": [cause],
         "history": [{"time_ns": (NOW - 60) * 10**9, "cause": "JOURNAL_STALL"}],
         "analysis": analysis,
@@ -196,7 +199,7 @@ def fact(id: str, text: str, value: float, unit: str, baseline: float | None) ->
     return {
         "id": id,
         "metric": "m",
-        "subject": {"kind": "device", "name": "vda"},
+        "subject": of("device", "vda"),
         "text": text,
         "value": value,
         "unit": unit,
@@ -207,6 +210,17 @@ def fact(id: str, text: str, value: float, unit: str, baseline: float | None) ->
         "polarity": "supports",
         "detail": "",
     }
+
+
+def owner(unit: str) -> dict[str, Any]:
+    """An owner that is in no pod."""
+    pod = dict.fromkeys(("namespace", "workload", "pod", "pod_uid", "container"), "")
+    return {"cgroup_id": 7, "name": unit, "path": f"/system.slice/{unit}", "unit": unit, **pod}
+
+
+def of(kind: str, name: str) -> dict[str, Any]:
+    """A subject that is not known beyond its host."""
+    return {"kind": kind, "name": name, "volume": "", "workload": ""}
 
 
 def example(name: str = "postgres") -> dict[str, Any]:
@@ -252,9 +266,11 @@ def example(name: str = "postgres") -> dict[str, Any]:
                 event(4242, 20_000_000, name, back=10, operation="read"),
                 event(77, 50_000_000, "cron", back=3),
                 event(4242, 7_000_000_000, name, back=0, in_progress=True),
-            ]
+            ],
+            "cursor": "c1",
+            "missed": 0,
         },
         "stacks": {"stacks": []},
-        "incidents": {"incidents": [incident]},
+        "incidents": {"host": "h", "incidents": [incident]},
         "analyses": {"analyses": [incident["analysis"]]},
     }

@@ -20,7 +20,8 @@ def test_the_examples_are_what_the_api_gives() -> None:
     """What these tests show is what the OpenAPI document says."""
     answers, own = example(), document()
 
-    assert {endpoint.path: found for endpoint in ENDPOINTS if (found := list(problems(answers[endpoint.path], endpoint.answer, own)))} == {}
+    asked = [endpoint for endpoint in ENDPOINTS if endpoint.path in {ask.path for ask in ASKS}]
+    assert {endpoint.path: found for endpoint in asked if (found := list(problems(answers[endpoint.path], endpoint.answer, own)))} == {}
 
 
 def test_every_question_is_one_that_the_api_knows() -> None:
