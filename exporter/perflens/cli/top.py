@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from perflens import client
@@ -171,9 +171,11 @@ def _terminal_kept() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        os.write(1, _LEAVE)
+        with suppress(OSError):
+            os.write(1, _LEAVE)
         raise
     finally:
-        termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)
+        with suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, before)
         os.dup2(stderr, 2)
         os.close(stderr)

@@ -16,7 +16,7 @@ __all__ = ["HttpSource", "Source", "Unavailable"]
 
 _API = "/api/v1/"
 _LARGEST = 32 << 20
-_SECONDS = 10.0
+_SECONDS, _CONNECT_SECONDS = 30.0, 10.0
 
 
 class Unavailable(Exception):
@@ -51,7 +51,7 @@ class HttpSource:
         self._session: Any = None
 
     async def get(self, path: str, query: Mapping[str, str]) -> Any:
-        """Return the JSON of an answer; Unavailable when there is none within 10 s."""
+        """Return the JSON of an answer; Unavailable when there is none within 30 s."""
         import aiohttp
 
         try:
@@ -59,7 +59,7 @@ class HttpSource:
                 body = await _whole(answer)
                 return _understood(answer.status, body)
         except TimeoutError:
-            raise Unavailable(f"no answer within {_SECONDS:.0f} s") from None
+            raise Unavailable("no answer in time") from None
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(clean(error.os_error.strerror or str(error.os_error)), nobody=_is_refusal(error.os_error)) from None
         except (aiohttp.ClientError, OSError) as error:
@@ -80,7 +80,7 @@ class HttpSource:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(ssl=tls, limit=4),
                 headers=dict(self._target.identity.headers(_API)),
-                timeout=aiohttp.ClientTimeout(total=_SECONDS),
+                timeout=aiohttp.ClientTimeout(total=_SECONDS, sock_connect=_CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
