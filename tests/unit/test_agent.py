@@ -20,11 +20,12 @@ from perflens.agent.running import RunningOperations, event_budget, note_from, t
 from perflens.analysis import UNEXPLAINED
 from perflens.analyzer.causes import discover
 from perflens.config import Settings
-from perflens.config.settings import Events, Filter, OwnerSettings, Probes, ProbeSettings, Web
+from perflens.config.settings import Analyzer, Events, Filter, OwnerSettings, Probes, ProbeSettings, Web
 from perflens.config.settings import Path as Paths
 from perflens.errors import ConfigError, ProbeError, Problem
 from perflens.export.prometheus.page import Query
 from perflens.http.access import Client
+from perflens.http.parameters import parse
 from perflens.kernel.attach import Tuning
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
@@ -589,3 +590,12 @@ def test_names_that_do_not_come(make: Make, cluster: FakeCluster, monkeypatch: p
     assert made.units() == {f"Pod/{UID}"}
     assert made.agent._owners.unresolved == {"pod": 1, "container": 0}
     assert made.running.ledger.outcomes["aggregated"] == 1
+
+
+async def test_incidents_are_of_the_node(make: Make, cluster: FakeCluster) -> None:
+    """A pod's host name is the pod's, and gone with it: what is told of a host has the cluster's name of it."""
+    made = make(Settings(analyzer=Analyzer(enabled=True, state_file="")))
+
+    assert made.agent.analyzing is not None
+    assert made.agent.analyzing.host == cluster.node
+    assert (await made.agent.views.api().incidents(parse((), ("limit",))))["host"] == cluster.node

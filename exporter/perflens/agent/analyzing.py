@@ -91,9 +91,9 @@ class _Drained:
     names: Mapping[ProcessKey, str]
 
 
-def this_host() -> str:
-    """Return the name under which incidents of this host are told."""
-    return shown(socket.gethostname())
+def this_host(node: str = "") -> str:
+    """Return the name under which incidents of this host are told: a cluster's name of the node, as a pod's host name is the pod's."""
+    return shown(node or socket.gethostname())
 
 
 class Analyzing:
@@ -102,9 +102,11 @@ class Analyzing:
     ``tell`` makes, once the event loop runs, what tells the incidents of a host; ``procfs`` is where pressure is told, empty for nowhere.
     """
 
-    def __init__(self, parts: Parts, reader: HostReader, state: StateFile, tell: Callable[[str], Telling], procfs: str = "") -> None:
+    def __init__(
+        self, parts: Parts, reader: HostReader, state: StateFile, tell: Callable[[str], Telling], procfs: str = "", host: str = ""
+    ) -> None:
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="analyst")
-        self.host = this_host()
+        self.host = host or this_host()
         self._parts, self._reader, self._state, self._make_telling = parts, reader, state, tell
         self._telling: Telling | None = None
         self._procfs = procfs

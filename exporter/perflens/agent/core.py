@@ -13,7 +13,7 @@ from pathlib import Path
 
 from perflens import logs
 from perflens.agent import filters, overhead, running
-from perflens.agent.analyzing import Analyzing, Parts
+from perflens.agent.analyzing import Analyzing, Parts, this_host
 from perflens.agent.cluster import cluster_of, level_of
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
@@ -137,6 +137,7 @@ class Agent:
             self._owners.known,
             self.analyzing,
             lambda: self.settings,
+            this_host(self.cluster.node),
         )
 
     def start(self) -> None:
@@ -221,7 +222,8 @@ class Agent:
             self._owners.workloads,
         )
         state, traced = StateFile(self.settings.analyzer.state_file), self.explainer.chat
-        return Analyzing(parts, reader, state, lambda host: telling(self.settings, host, tokens, traced), self.settings.path.procfs)
+        host = this_host(self.cluster.node)
+        return Analyzing(parts, reader, state, lambda own: telling(self.settings, own, tokens, traced), self.settings.path.procfs, host)
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from perflens import __version__
-from perflens.agent.analyzing import Analyzing, this_host
+from perflens.agent.analyzing import Analyzing
 from perflens.agent.explainer import Explainer, wall_offset
 from perflens.agent.intake import Intake
 from perflens.aggregate.evidence import Cursor, Wanted
@@ -39,10 +39,11 @@ class Views:
         owner_of: Callable[[int], Owner | None],
         analyzing: Analyzing | None = None,
         settings: Callable[[], Settings] = Settings,
+        host: str = "",
     ) -> None:
         self._intake, self._explainer, self._drainer = intake, explainer, drainer
         self._clock, self._states, self._owner_of, self._analyzing = clock, states, owner_of, analyzing
-        self._settings = settings
+        self._settings, self._host = settings, host
 
     def api(self) -> Api:
         """Return the views as the API takes them, each on the thread that owns what it shows."""
@@ -54,7 +55,7 @@ class Views:
             timeline=drained(self._timeline),
             events=explained(self._events),
             stacks=explained(self._stacks),
-            incidents=self._analyzed({"host": this_host(), "incidents": []}, self._incidents),
+            incidents=self._analyzed({"host": self._host, "incidents": []}, self._incidents),
             analyses=self._analyzed({"analyses": []}, self._analyses),
             config=self._config,
         )
