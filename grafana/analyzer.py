@@ -86,17 +86,33 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel("Without usage", "Answers a second whose server told no tokens.", "ops", {"{{instance}}": i.USAGE_MISSING}),
     ],
-    "Grafana": [
-        Panel("Grafana answers", "1 when Grafana gave a proper answer last.", "short", {"{{instance}}": i.SINK_UP}, width=6),
+    "Sinks": [
         Panel(
-            "Pending", "Incidents of which Grafana has not been told everything yet.", "short", {"{{instance}}": i.SINK_PENDING}, width=6
+            "Sinks answer",
+            "1 when Grafana, or the collector of logs, gave a proper answer last.",
+            "short",
+            {"{{instance}} {{sink}}": i.SINK_UP},
+            width=6,
         ),
-        Panel("Annotations", "Annotations a second that Grafana took, by what was done.", "ops", {"{{operation}}": i.DELIVERED}, width=6),
+        Panel(
+            "Pending",
+            "Incidents of which a sink has not been told everything yet.",
+            "short",
+            {"{{instance}} {{sink}}": i.SINK_PENDING},
+            width=6,
+        ),
+        Panel(
+            "Told",
+            "Annotations and log records a second that were taken, by what was done.",
+            "ops",
+            {"{{sink}} {{operation}}": i.DELIVERED},
+            width=6,
+        ),
         Panel(
             "Failed and dropped",
-            "Requests a second that failed, and incidents that Grafana will not show, by reason.",
+            "Requests a second that failed, and incidents that a sink will not show, by reason.",
             "ops",
-            {"failed {{reason}}": i.FAILED, "dropped {{reason}}": i.DROPPED},
+            {"{{sink}} failed {{reason}}": i.FAILED, "{{sink}} dropped {{reason}}": i.DROPPED},
             width=6,
         ),
     ],

@@ -44,8 +44,8 @@ def _cost(tokens: str) -> str:
 COST = _cost("sum(increase(perflens_llm_tokens_total{{{}}}[$__range]))")
 COST_OF_A_DAY = compose("86400 * {}", _cost("sum(rate(perflens_llm_tokens_total{{{}}}[$__rate_interval]))"))
 
-SINK_UP = f"min by (instance) (perflens_sink_up{{{AGENT}}})"
-SINK_PENDING = f"max by (instance) (perflens_sink_pending{{{AGENT}}})"
-DELIVERED = rate("perflens_sink_delivered_total", AGENT, "operation")
-FAILED = rate("perflens_sink_failed_total", AGENT, "reason")
-DROPPED = rate("perflens_sink_dropped_total", AGENT, "reason")
+SINK_UP = f"min by (instance, sink) (perflens_sink_up{{{AGENT}}})"
+SINK_PENDING = f"max by (instance, sink) (perflens_sink_pending{{{AGENT}}})"
+DELIVERED = rate("perflens_sink_delivered_total", AGENT, "sink, operation")
+FAILED = rate("perflens_sink_failed_total", AGENT, "sink, reason")
+DROPPED = rate("perflens_sink_dropped_total", AGENT, "sink, reason")

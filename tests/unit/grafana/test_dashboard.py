@@ -32,9 +32,8 @@ def documented() -> dict[str, str]:
 
 HISTOGRAMS = {name for name, kind in documented().items() if kind == "histogram"}
 # What an agent exposes beside its own metrics, and what Prometheus adds.
-KUBERNETES = {f"perflens_kubernetes_{name}" for name in ("watch_up", "pods", "events_total", "errors_total", "names_unresolved_total")}
 PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"}
-KNOWN_METRICS = {*documented(), *KUBERNETES, *PROCESS, "scrape_duration_seconds", "scrape_samples_scraped", "up", "ALERTS"}
+KNOWN_METRICS = {*documented(), *PROCESS, "scrape_duration_seconds", "scrape_samples_scraped", "up", "ALERTS"}
 
 
 @pytest.fixture(scope="module", params=DASHBOARDS, ids=lambda path: str(path.stem))

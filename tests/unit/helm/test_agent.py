@@ -14,7 +14,6 @@ from perflens.errors import ConfigError
 from tests.unit.helm.objects import TOKEN, VARIANTS, VERSION, agent_args, chart, values_of_variant
 
 CATALOGUE = Context.of({}).catalogue
-OF_KUBERNETES = {"PERFLENS_KUBERNETES_ENABLED", "PERFLENS_KUBERNETES_NODE_NAME"}
 
 CAPABILITIES = {
     "default": ({}, ["BPF", "PERFMON", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "CHECKPOINT_RESTORE"]),
@@ -153,7 +152,7 @@ def test_agent_takes_its_configuration(variant: str, tmp_path: Path) -> None:
 
     settings = load({}, {}, str(file), CATALOGUE)
 
-    assert variables - OF_KUBERNETES <= {key.variable for key in leaves(tree(CATALOGUE))}
+    assert variables <= {key.variable for key in leaves(tree(CATALOGUE))}
     if variant == "all-on":
         assert (settings.threshold, settings.events.rate) == (10_000_000, 1_000_000)
         assert settings.probes["file"].thresholds == {"fsync": 100_000_000}

@@ -23,14 +23,14 @@ Change = Literal["opened", "updated", "resolved"]
 class LogCounts:
     """Records that were ``delivered`` by change, exports that ``failed`` and records that were ``dropped`` by reason.
 
-    ``pending`` wait to be sent; ``up`` is whether the last export arrived.
+    ``pending`` wait to be sent; ``up`` is false when the last export did not arrive.
     """
 
     delivered: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     pending: int = 0
-    up: bool = False
+    up: bool = True
 
 
 class IncidentLog(Protocol):

@@ -45,7 +45,7 @@ class _Tally:
         self._capacity = capacity
         self._delivered, self._failed, self._dropped = Counter[str](), Counter[str](), Counter[str]()
         self._pending = 0
-        self._is_closed = self._is_up = False
+        self._is_closed, self._is_up = False, True  # until a batch fails
 
     def take(self) -> bool:
         """Count a record that is to be sent; False, and it is dropped, when the queue is full or all is over."""
