@@ -33,7 +33,7 @@ PACKAGES     ?= $(VENV)/packages
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke ci clean
+.PHONY: help run setup test test-components test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -45,6 +45,9 @@ setup: $(OBJECTS) $(NATIVE) ## Install what is missing and make .venv with the p
 
 test: setup ## Run every test; those that cannot run here are skipped by name with the reason
 	@deploy/elevate $(BIN)/python -m pytest $(ARGS)
+
+test-components: setup ## Run the tests that need large components: the image, Compose, the operator, helm-unittest, Alertmanager, a model
+	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/integration -m components $(ARGS)
 
 test-vm: setup ## Prove the probes on other kernels, in emulated guests, and write docs/kernels.md (KERNELS="6.1" for some of them)
 	@deploy/install-packages --with-guests $(filter aarch64,$(KERNELS))

@@ -102,6 +102,7 @@ def refused_configuration(running: RunningAgent, file: Path) -> Iterator[None]:
         running.process.send_signal(signal.SIGHUP)
 
 
+@pytest.mark.components
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_faults_are_told_and_so_is_their_end(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.components
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "perflens"
 

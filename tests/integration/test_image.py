@@ -39,7 +39,7 @@ mount -o remount,bind,ro .; mount -t tmpfs none var/lib/perflens
 exec chroot . setpriv --no-new-privs --bounding-set={TABLE} env -i PATH="$IMAGE_PATH" perflens "$@"
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.components, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")

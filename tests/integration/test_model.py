@@ -55,6 +55,7 @@ def _told(url: str, name: str) -> float:
     return sum(float(line.split()[1]) for line in _text(f"{url}/metrics").splitlines() if line.startswith(f"{name} "))
 
 
+@pytest.mark.components
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_real_model(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 
 from tests.unit.helm.objects import VARIANTS, chart, values_of_variant
 
+pytestmark = pytest.mark.components
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("PodMonitor", "PrometheusRule", "ServiceMonitor")
 
