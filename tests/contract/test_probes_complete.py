@@ -44,7 +44,7 @@ FIELDS = (  # whose texts are names of fields and states: of what the API answer
     "exporter/perflens/annotate/",
     "exporter/perflens/fleet/",
     "exporter/perflens/reports/",
-    "exporter/perflens/cli/replaying.py",
+    "exporter/perflens/cli/from_capsule.py",
     "exporter/perflens/tui/",
 )
 PLAIN_FILES = ("Makefile", "pyproject.toml", "setup.py")

@@ -8,7 +8,7 @@ import sys
 
 from perflens.cli.asking import add_agent, ended
 from perflens.cli.context import Context
-from perflens.cli.replaying import add_replay, source_of
+from perflens.cli.from_capsule import add_replay, source_of
 from perflens.reports.sheet import Sheet
 from perflens.reports.timeline import HEADER, columns, line, rows
 
