@@ -74,7 +74,7 @@ def test_prune() -> None:
     assert [len(own.of(key)) for key in keys] == [1, 0, 1]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 2**44), st.floats(1.7e9, 1.8e9)), max_size=40))
 def test_order(puts: list[tuple[int, float]]) -> None:
     """Whatever comes, the exemplars of a bucket only ever get newer, by more than Prometheus rounds."""

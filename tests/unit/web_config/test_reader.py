@@ -138,7 +138,7 @@ TREES = st.recursive(
 
 
 @given(tree=TREES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_tree(tmp_path_factory: pytest.TempPathFactory, tree: object) -> None:
     """Whatever a file says, it is taken or refused with problems that are one line each."""
     import yaml
@@ -147,7 +147,7 @@ def test_any_tree(tmp_path_factory: pytest.TempPathFactory, tree: object) -> Non
 
 
 @given(data=st.binary(max_size=200) | st.text(alphabet="abc:{}[]&*!|>-'\"#\n ,%@\t", max_size=80).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     """So is what is no YAML at all."""
     assert_told(tmp_path_factory.getbasetemp() / "any.yml", data)
