@@ -9,7 +9,10 @@ from typing import Literal
 from perflens.analysis import HOST, Subject
 from perflens.analyzer.signals import Signal, Signals
 
-__all__ = ["AllOf", "AnyOf", "Case", "Condition", "Role", "Term", "ramp"]
+__all__ = ["MET", "AllOf", "AnyOf", "Case", "Condition", "Role", "Term", "ramp"]
+
+MET = 0.5
+"""From here on a condition is met: what it looked at speaks for the cause, else against it."""
 
 Role = Literal["subject", "victim", "culprit", "device", "host"]
 
@@ -90,8 +93,9 @@ class AnyOf:
         return max(own.met(case) for own in self.terms)
 
     def seen(self, case: Case) -> tuple[Signal, ...]:
-        """Return the signals that they looked at, those of the best first."""
-        return _seen(sorted(self.terms, key=lambda own: own.met(case), reverse=True), case)
+        """Return the signals that they looked at, those of the best first; where some are met, those of the others say nothing."""
+        terms = sorted(self.terms, key=lambda own: own.met(case), reverse=True)
+        return _seen([own for own in terms if own.met(case) >= MET] or terms, case)
 
 
 @dataclass(frozen=True, slots=True)

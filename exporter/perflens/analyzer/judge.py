@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from perflens.analysis import HOST, Scene, Subject
 from perflens.analyzer.cause import Cause
-from perflens.analyzer.conditions import Case
+from perflens.analyzer.conditions import MET, Case
 from perflens.analyzer.signals import Signal, Signals
 
 __all__ = ["Finding", "Scene", "judge"]
@@ -78,8 +78,8 @@ def _scored(cause: Cause, case: Case, scene: Scene) -> Finding | None:
     if score < _LEAST:
         return None
     terms = (*cause.necessary, *cause.supporting)
-    good = [signal for own in terms if own.met(case) >= 0.5 for signal in own.seen(case)]
-    bad = [signal for own in terms if own.met(case) < 0.5 for signal in own.seen(case)]
+    good = [signal for own in terms if own.met(case) >= MET for signal in own.seen(case)]
+    bad = [signal for own in terms if own.met(case) < MET for signal in own.seen(case)]
     bad += [signal for own in cause.vetoes for signal in own.seen(case)]
     supporting = tuple(dict.fromkeys(good))
     return Finding(cause, case, score, explains, victims, supporting, tuple(own for own in dict.fromkeys(bad) if own not in supporting))

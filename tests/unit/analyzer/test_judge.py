@@ -56,12 +56,16 @@ def test_ratio() -> None:
 
 
 def test_any_and_all() -> None:
+    """The best of some, of which what is not met says nothing; where none is met, all do; the worst of all."""
     case = Case(Signals([signal("a", HOST, 0.2), signal("b", HOST, 0.7)]), HOST)
     terms = (Condition("a", 0, 1, role="host"), Condition("b", 0, 1, role="host"))
 
     assert AnyOf(terms).met(case) == 0.7
     assert AllOf(terms).met(case) == 0.2
-    assert [own.metric for own in AnyOf(terms).seen(case)] == ["b", "a"]
+    assert [own.metric for own in AnyOf(terms).seen(case)] == ["b"]
+    low = Case(Signals([signal("a", HOST, 0.2), signal("b", HOST, 0.3)]), HOST)
+    assert [own.metric for own in AnyOf(terms).seen(low)] == ["b", "a"]
+    assert [own.metric for own in AllOf(terms).seen(case)] == ["a", "b"]
 
 
 def test_metric_of_the_disk() -> None:
