@@ -23,7 +23,7 @@ _SECONDS = 60
 SHIM = """#!/bin/sh
 command=$1; shift
 case $command in
-  events|timeline|flame|capsule|top|analyze) exec {python} -m perflens "$command" "$@" {url} ;;
+  events|timeline|flame|capsule|top) exec {python} -m perflens "$command" "$@" {url} ;;
   *) exec {python} -m perflens "$command" "$@" ;;
 esac
 """

@@ -29,6 +29,7 @@ __all__ = ["replay"]
 
 _SECOND = 1_000_000_000
 _LINE = 600
+_NOTHING = "Nothing was slow: there is no window to judge."
 _CURE = "write the path of a capsule, or of what /api/v1/analyses of an agent has answered"
 
 
@@ -56,7 +57,7 @@ def _gist(own: Bundle) -> object:
 
 
 def replay(path: str, settings: Settings, *, ask: bool = False, as_json: bool = False) -> int:
-    """Print what each window comes to; ConfigError when the file holds none, or there is no model to ask."""
+    """Print what each window comes to; ConfigError when the file is no recording, or there is no model to ask."""
     records = _read(path)
     causes = discover()
     found = [_Replayed(own, judged_again(own.bundle, causes) if own.bundle.recording else own.bundle) for own in records]
@@ -65,7 +66,7 @@ def replay(path: str, settings: Settings, *, ask: bool = False, as_json: bool = 
     if as_json:
         print(json.dumps(json.loads(encode([_json(own) for own in found])), indent=2))
     else:
-        print("\n".join(line for own in found for line in _text(own, ACTIONS)))
+        print("\n".join(line for own in found for line in _text(own, ACTIONS)) or _NOTHING)
     return 0
 
 
@@ -81,8 +82,6 @@ def _read(path: str) -> Sequence[Record]:
         raise _refused(path, f"cannot be read: {error.strerror or error}") from error
     except BadRecord as error:
         raise _refused(f"{path}:{error.line}" if error.line else path, plain(str(error), _LINE)) from error
-    if not records:
-        raise _refused(path, "holds no window")
     return records
 
 

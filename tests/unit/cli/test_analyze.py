@@ -229,7 +229,10 @@ ERRORS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         lambda folder: [f"--replay={folder}/bad"],
         "perflens: --replay {folder}/bad:2: is no JSON at character 1: Expecting value; " + CURE,
     ),
-    "empty": (lambda folder: [f"--replay={folder}/empty"], "perflens: --replay {folder}/empty: holds no window; " + CURE),
+    "empty": (
+        lambda folder: [f"--replay={folder}/empty"],
+        "perflens: --replay {folder}/empty:1: is no JSON at character 1: Expecting value; " + CURE,
+    ),
     "json alone": (lambda _: ["--json"], "perflens: --json: is given without --replay; leave it out, or name a file with --replay"),
     "a model alone": (
         lambda _: ["--replay.llm"],
@@ -250,7 +253,7 @@ ERRORS: dict[str, tuple[Callable[[Path], list[str]], str]] = {
 def test_one_error_with_its_cure(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     (tmp_path / "bad").write_text(lines(SHOWN[:1]) + "nothing\n")
-    (tmp_path / "empty").write_text("[]")
+    (tmp_path / "empty").write_text("")
     (tmp_path / "good").write_text(FORMS["lines"])
     arguments, message = ERRORS[case]
 
@@ -269,3 +272,14 @@ def test_defaults_of_its_own() -> None:
     assert load({"--web.listen-address": [":1"]}, {}, None, {}, DEFAULTS).web.listen_address == (":1",)
     assert load({}, {"PERFLENS_WEB_LISTEN_ADDRESS": ":2"}, None, {}, DEFAULTS).web.listen_address == (":2",)
     assert load({}, {}, None, {}).web.listen_address == (":9435",)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"analyses": []}', '{"perflens_capsule": 1, "analyses": {"analyses": []}}'])
+def test_a_quiet_host(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording of a host on which nothing was slow is none the less one."""
+    (tmp_path / "quiet").write_text(text)
+
+    assert main(["analyze", f"--replay={tmp_path}/quiet"]) == 0
+    assert capsys.readouterr().out == "Nothing was slow: there is no window to judge.\n"
+    assert main(["analyze", f"--replay={tmp_path}/quiet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
