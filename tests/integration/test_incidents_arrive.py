@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.collectors import Place, named, read, records
 from tests.servers import running_agent, wait_for
+from tests.telling import servers
 from tests.throttle import Group
-from tests.unit.analyzer.llm.server import ModelServer, serving
 
 SECONDS = 75
-
-
-@contextmanager
-def model_server() -> Iterator[ModelServer]:
-    """A model's server that answers in prose, on a loop of its own."""
-    ready, found, loop = threading.Event(), [], asyncio.new_event_loop()
-    over = asyncio.Event()
-
-    async def serve() -> None:
-        async with serving("prose") as own:
-            found.append(own)
-            ready.set()
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        yield found[0]
-    finally:
-        loop.call_soon_threadsafe(over.set)
-        thread.join(20)
-        loop.close()
 
 
 @pytest.mark.slow
@@ -53,7 +28,7 @@ def test_an_incident_arrives(place: Place, throttled: Callable[[], AbstractConte
         names = [(record["eventName"], named(record["attributes"])) for record, _ in records(file)]
         return [found for name, found in names if name == "perflens.incident.opened"]
 
-    with place.collector() as file, model_server() as model, throttled() as group:
+    with place.collector() as file, servers() as (model, _, _), throttled() as group:
         url = place.url("http/protobuf")
         flags = (f"--otlp.endpoint={url}", "--analyzer.state-file=", f"--llm.base-url={model.base_url}", "--llm.cache-file=")
         with running_agent(tmp_path, *flags):
