@@ -5,13 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -84,18 +86,32 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         yield Watched(running, group, folder)
 
 
+@contextmanager
+def following(command: Sequence[str], out: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that can be interrupted, as whoever runs these tests may ignore that; gone at the end."""
+
+    def interruptible() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, preexec_fn=interruptible) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def test_every_write_is_one_line(watched: Watched) -> None:
     """20 throttled writes are exactly 20 lines of `events --follow`, the same operations as in the API, in their order."""
     unit = f"/{watched.group.name}"
     command = watched.command("events", "--follow", "--json", f"--unit={unit}", "--probe=file", "--operation=write")
     out = watched.folder / "followed"
-    with out.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE) as following:
+    with out.open("wb") as file, following(command, file) as process:
         subprocess.run(python_in_group(watched.group, WRITER, watched.folder / "written"), check=True, timeout=60)
         until(lambda: len(out.read_text().splitlines()) >= WRITES)
         time.sleep(1.5)  # what comes twice comes now
-        following.send_signal(2)
-        assert following.stderr
-        assert (following.wait(20), following.stderr.read()) == (0, b"")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        assert (process.wait(20), process.stderr.read()) == (0, b"")
     followed = [json.loads(line) for line in out.read_text().splitlines()]
     kept = events(watched.agent.url, owner=unit, probe="file", operation="write")[::-1]
 
