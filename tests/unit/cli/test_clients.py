@@ -23,6 +23,7 @@ from perflens.cli import main
 from perflens.http import api
 from perflens.http.access import Access
 from tests.evidence import evidence
+from tests.interrupt import interruptible
 from tests.unit.capsules import busy_agent
 from tests.unit.test_api_wired import NOW, Agent
 
@@ -272,7 +273,7 @@ class Following:
 
     def __init__(self, url: str, *flags: str, stdout: int = subprocess.PIPE) -> None:
         command = [sys.executable, "-m", "perflens", "events", "--follow", f"--url={url}", *flags]
-        self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible)
 
     def lines(self, number: int) -> list[str]:
         assert self.process.stdout

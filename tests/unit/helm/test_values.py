@@ -48,6 +48,7 @@ def test_schema_has_the_keys_of_the_values() -> None:
         "analyzer",
         "dashboards",
         "livenessProbe",
+        "podMonitor",
         "readinessProbe",
         "resources",
         "startupProbe",
