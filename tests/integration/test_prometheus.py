@@ -179,6 +179,7 @@ def test_dashboards_do_without_owners(prometheus_binaries: Path, tmp_path: Path,
         assert not prometheus.query('perflens_file_operation_duration_seconds_count{unit!=""}')
 
 
+@pytest.mark.components
 @pytest.mark.slow
 @pytest.mark.timeout(420)
 def test_slow_writes_are_alerted(prometheus: Prometheus, throttled: Throttled, tmp_path: Path) -> None:
