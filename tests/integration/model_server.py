@@ -8,6 +8,7 @@ import xllamacpp
 parameters = xllamacpp.CommonParams()
 parameters.model.path, parameters.port = sys.argv[1], int(sys.argv[2])
 parameters.n_ctx, parameters.n_parallel, parameters.endpoint_metrics = 8_192, 1, True
+parameters.cache_prompt = False  # its own count has no tokens that it remembers
 server = xllamacpp.Server(parameters)
 print(server.listening_address, flush=True)
 while True:

@@ -175,7 +175,7 @@ def _quota_by_others(stage: Stage) -> None:
 
 
 def _quota(stage: Stage) -> None:
-    stage.victim.set("cpu", "cpu.cfs_quota_us", "5000")
+    stage.victim.set("cpu", "cpu.cfs_quota_us", "2000")
     stage.ends.callback(stage.victim.set, "cpu", "cpu.cfs_quota_us", "-1")
 
 
