@@ -9,7 +9,17 @@ from prometheus_client.registry import Collector
 
 from perflens.fleet.counts import FleetCounts
 from perflens.model import WebCounts
-from perflens.selfmetrics import OwnMetrics, build_info, counter, gauge, incident_metrics, telling_metrics, web_metrics
+from perflens.selfmetrics import (
+    OwnMetrics,
+    build_info,
+    by_label,
+    counter,
+    gauge,
+    incident_metrics,
+    numbers,
+    telling_metrics,
+    web_metrics,
+)
 
 __all__ = ["FleetMetrics"]
 
@@ -33,22 +43,19 @@ class _FleetCollector(Collector):
 
 
 def _agents(own: FleetCounts) -> Iterator[Metric]:
-    for name, text, value in (
+    yield from numbers(
+        gauge,
         ("fleet_agents", "Agents that `perflens analyze` reads.", own.agents),
         ("fleet_agents_up", "Hosts whose agent answered when it was last asked.", own.up),
         ("fleet_agents_left_out", "Agents that are not asked because there are too many.", own.left_out),
-    ):
-        single = gauge(name, text)
-        single.add_metric((), value)
-        yield single
-    reads = counter("fleet_reads", "Requests to agents, by what became of them.", "outcome")
-    for outcome in sorted({"ok", *own.reads}):
-        reads.add_metric((outcome,), own.reads.get(outcome, 0))
-    yield reads
+    )
+    reads = {outcome: own.reads.get(outcome, 0) for outcome in sorted({"ok", *own.reads})}
+    yield by_label(counter, "fleet_reads", "Requests to agents, by what became of them.", "outcome", reads)
 
 
 def _rounds(own: FleetCounts) -> Iterator[Metric]:
-    for name, text, value in (
+    yield from numbers(
+        counter,
         ("fleet_rounds", "Times that the agents were asked.", own.rounds),
         ("fleet_round_failures", "Of these, those that failed by a bug.", own.failed),
         ("fleet_round_duration_seconds", "Time that they took.", own.seconds),
@@ -56,14 +63,9 @@ def _rounds(own: FleetCounts) -> Iterator[Metric]:
         ("fleet_incidents_lost", "Incidents of hosts that are over because their agent was silent for ten minutes.", own.lost),
         ("fleet_incidents_dropped", "Incidents of hosts that there was no room for, each time that they were read.", own.dropped),
         ("fleet_incidents_unreadable", "Incidents in agents' answers that are none of this version.", own.unreadable),
-    ):
-        single = counter(name, text)
-        single.add_metric((), value)
-        yield single
-    merges = counter("fleet_merges", "Incidents that became a part of another one, by what they share.", "reason")
-    for reason in ("volume", "workload", "cause"):
-        merges.add_metric((reason,), own.merges.get(reason, 0))
-    yield merges
+    )
+    merges = {reason: own.merges.get(reason, 0) for reason in ("volume", "workload", "cause")}
+    yield by_label(counter, "fleet_merges", "Incidents that became a part of another one, by what they share.", "reason", merges)
 
 
 class FleetMetrics(OwnMetrics):

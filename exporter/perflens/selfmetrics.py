@@ -15,7 +15,18 @@ from perflens.export.prometheus.form import Format
 from perflens.export.prometheus.text import TEXT
 from perflens.model import AgentStatus, EvidenceCounts, KubernetesCounts, WebCounts
 
-__all__ = ["OwnMetrics", "SelfMetrics", "build_info", "counter", "gauge", "incident_metrics", "telling_metrics", "web_metrics"]
+__all__ = [
+    "OwnMetrics",
+    "SelfMetrics",
+    "build_info",
+    "by_label",
+    "counter",
+    "gauge",
+    "incident_metrics",
+    "numbers",
+    "telling_metrics",
+    "web_metrics",
+]
 
 _PROBE = ("probe",)
 _DETAILS = {
@@ -55,6 +66,22 @@ def counter(name: str, text: str, *label_names: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"perflens_{name}", text, labels=label_names)
 
 
+def numbers(make: _Make, *declared: tuple[str, str, float]) -> Iterator[Metric]:
+    """Yield families of one number each, from name, text and value."""
+    for name, text, value in declared:
+        own = make(name, text)
+        own.add_metric((), value)
+        yield own
+
+
+def by_label(make: _Make, name: str, text: str, label: str, counts: Mapping[str, float]) -> Metric:
+    """Return a family with a number for each value of one label."""
+    own = make(name, text, label)
+    for value, count in counts.items():
+        own.add_metric((value,), count)
+    return own
+
+
 class _StatusCollector(Collector):
     def __init__(self, read: Callable[[], AgentStatus]) -> None:
         self._read = read
@@ -76,35 +103,27 @@ class _StatusCollector(Collector):
             yield from _kubernetes(status.kubernetes)
         if status.web:
             yield from web_metrics(status.web)
-        capability = gauge("capability_effective", "Whether the agent has a capability that it has a use for: 1, or 0.", "capability")
-        for name, has in status.capabilities.items():
-            capability.add_metric((name,), has)
-        yield capability
-        reloaded = gauge("config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
-        reloaded.add_metric((), status.reload_succeeded)
-        yield reloaded
-        at = gauge("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.")
-        at.add_metric((), status.reload_succeeded_at)
-        yield at
+        has_use = "Whether the agent has a capability that it has a use for: 1, or 0."
+        yield by_label(gauge, "capability_effective", has_use, "capability", status.capabilities)
+        succeeded, at = status.reload_succeeded, status.reload_succeeded_at
+        yield from numbers(
+            gauge,
+            ("config_last_reload_successful", "Whether the last reload of the configuration succeeded.", succeeded),
+            ("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.", at),
+        )
 
 
 def web_metrics(own: WebCounts) -> Iterator[Metric]:
     """Yield whether the web configuration is in force, and whom it turned away."""
-    for name, text, value in (
-        ("last_reload_successful", "Whether the web configuration could be used when it was last read.", own.reload_succeeded),
-        ("last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", own.reload_succeeded_at),
-    ):
-        state = gauge(f"web_config_{name}", text)
-        state.add_metric((), value)
-        yield state
-    for name, text, counts in (
-        ("web_requests_refused", "Requests that the web configuration turned away, by reason.", own.refused),
-        ("web_handshakes_failed", "TLS handshakes that failed: for the client's certificate, or for anything else.", own.handshakes_failed),
-    ):
-        refused = counter(name, text, "reason")
-        for reason, count in counts.items():
-            refused.add_metric((reason,), count)
-        yield refused
+    succeeded, at = own.reload_succeeded, own.reload_succeeded_at
+    yield from numbers(
+        gauge,
+        ("web_config_last_reload_successful", "Whether the web configuration could be used when it was last read.", succeeded),
+        ("web_config_last_reload_success_timestamp_seconds", "When the web configuration was last read with success.", at),
+    )
+    yield by_label(counter, "web_requests_refused", "Requests that the web configuration turned away, by reason.", "reason", own.refused)
+    why = "TLS handshakes that failed: for the client's certificate, or for anything else."
+    yield by_label(counter, "web_handshakes_failed", why, "reason", own.handshakes_failed)
 
 
 def incident_metrics(own: AnalysisCounts) -> Iterator[Metric]:
@@ -113,11 +132,9 @@ def incident_metrics(own: AnalysisCounts) -> Iterator[Metric]:
     for labels in dict.fromkeys(own.active):
         active.add_metric(labels, 1)
     yield active
-    opened = counter("incidents", "Incidents that were opened, by their first cause.", "cause")
-    for cause, count in sorted(own.opened.items()):
-        opened.add_metric((cause,), count)
-    yield opened
-    yield from _numbers(
+    yield by_label(counter, "incidents", "Incidents that were opened, by their first cause.", "cause", dict(sorted(own.opened.items())))
+    yield from numbers(
+        counter,
         ("analysis_state_write_failures", "Times that the incidents could not be written to the state file.", own.unwritten),
         ("analysis_telling_failures", "Times that what tells incidents to a model and to Grafana could not be started.", own.untold),
     )
@@ -131,7 +148,8 @@ def telling_metrics(own: AnalysisCounts) -> Iterator[Metric]:
 
 def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
     yield from incident_metrics(own)
-    yield from _numbers(
+    yield from numbers(
+        counter,
         ("analysis_windows", "Windows that the analyzer looked at.", own.windows),
         ("analysis_early_windows", "Windows that it looked at early, because tasks waited for a resource.", own.early),
         ("analysis_impacts", "Windows in which operations were slow enough to ask why.", own.impacts),
@@ -139,13 +157,6 @@ def _analysis(own: AnalysisCounts) -> Iterator[Metric]:
         ("analysis_duration_seconds", "Time that the analyzer took.", own.seconds),
     )
     yield from telling_metrics(own)
-
-
-def _numbers(*declared: tuple[str, str, float]) -> Iterator[Metric]:
-    for name, text, value in declared:
-        own = counter(name, text)
-        own.add_metric((), value)
-        yield own
 
 
 _LLM = (
@@ -176,16 +187,11 @@ def _labelled(declared: _Declared, found: Mapping[str, Mapping[str, float]]) -> 
     if not found:
         return
     for kind, make, name, text, label in declared:
-        metric = make(name, text, label)
-        for outcome, value in sorted(found[kind].items()):
-            metric.add_metric((outcome,), value)
-        yield metric
+        yield by_label(make, name, text, label, dict(sorted(found[kind].items())))
     for kind in ("duration", "other"):
         for key, value in found.get(kind, {}).items():
             make, name, text = _SINGLE[key]
-            single = make(name, text)
-            single.add_metric((), value)
-            yield single
+            yield from numbers(make, (name, text, value))
 
 
 def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[Metric]:
@@ -206,31 +212,22 @@ def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[M
 
 
 def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
-    up = gauge("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.")
-    up.add_metric((), own.up)
-    yield up
-    pods = gauge("kubernetes_pods", "Pods of this node whose names are known, and those that are gone and remembered.", "state")
-    for state, count in own.pods.items():
-        pods.add_metric((state,), count)
-    yield pods
-    by_label: Sequence[tuple[str, str, str, Mapping[str, int]]] = (
+    yield from numbers(gauge, ("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.", own.up))
+    of_state = "Pods of this node whose names are known, and those that are gone and remembered."
+    yield by_label(gauge, "kubernetes_pods", of_state, "state", own.pods)
+    declared: Sequence[tuple[str, str, str, Mapping[str, int]]] = (
         ("kubernetes_events", "Changes of pods that the API server told.", "type", own.events),
         ("kubernetes_errors", "Requests to the API server that failed, and answers that could not be used.", "reason", own.errors),
         ("kubernetes_names_unresolved", "Owners whose series carry an id, because their name did not come in time.", "of", own.unresolved),
     )
-    for name, text, label, counts in by_label:
-        counted = counter(name, text, label)
-        for value, count in counts.items():
-            counted.add_metric((value,), count)
-        yield counted
-    for name, text, number in (
+    for name, text, label, counts in declared:
+        yield by_label(counter, name, text, label, counts)
+    yield from numbers(
+        counter,
         ("kubernetes_lists", "Times that all pods were listed.", own.lists),
         ("kubernetes_pods_refused", "Pods that the API server told without a proper name, or of another node.", own.refused),
         ("kubernetes_pods_evicted", "Pods that are gone and were forgotten before their time.", own.evicted),
-    ):
-        single = counter(name, text)
-        single.add_metric((), number)
-        yield single
+    )
 
 
 def build_info() -> Iterator[Metric]:
@@ -293,39 +290,23 @@ def _events(status: AgentStatus) -> Iterator[Metric]:
 
 def _evidence(counts: EvidenceCounts) -> Iterator[Metric]:
     for name, text in _EVIDENCE.items():
-        family = counter(f"slow_events_{name}", text, *_PROBE)
-        for probe, count in getattr(counts, name).items():
-            family.add_metric((probe,), count)
-        yield family
-    created = counter("spans_made", "Spans that were made: exported, rejected, failed, or in the queue.")
-    created.add_metric((), counts.spans.get("created", 0))
-    spans = counter("spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome")
-    queued = gauge("spans_in_queue", "Spans that wait to be sent.")
-    for outcome, count in counts.spans.items():
-        if outcome not in ("created", "in_queue"):
-            spans.add_metric((outcome,), count)
-    queued.add_metric((), counts.spans.get("in_queue", 0))
-    frames = counter("user_frames", "Frames of user stacks with a function's name, and without.", "outcome")
-    for outcome, count in counts.frames.items():
-        frames.add_metric((outcome,), count)
-    evicted = counter("evicted", "What a table of the last minutes had to give up before its time.", "table")
-    for table, count in counts.evicted.items():
-        evicted.add_metric((table,), count)
-    of_processes = counter("process_events", "Processes and cgroups that came and went, by what became of the event.", "outcome")
-    for outcome in ("emitted", "ring_full"):
-        of_processes.add_metric((outcome,), counts.process_events.get(outcome, 0))
-    yield of_processes
-    for outcome, text in (("read", "Events of processes taken out of the ring."), ("undecodable", "Of these, not laid out as declared.")):
-        own = counter(f"process_events_{outcome}", text)
-        own.add_metric((), counts.process_events.get(outcome, 0))
-        yield own
-    processes = gauge("processes", "Processes in the table of processes.")
-    processes.add_metric((), counts.processes)
-    yield from (created, spans, queued, frames, evicted, processes)
-    for name, text in _SYMBOLS.items():
-        family = counter(f"symbol_{name}", text)
-        family.add_metric((), counts.symbols.get(name, 0))
-        yield family
+        yield by_label(counter, f"slow_events_{name}", text, *_PROBE, getattr(counts, name))
+    processes, spans = counts.process_events, counts.spans
+    sent = {outcome: processes.get(outcome, 0) for outcome in ("emitted", "ring_full")}
+    yield by_label(counter, "process_events", "Processes and cgroups that came and went, by what became of the event.", "outcome", sent)
+    yield from numbers(
+        counter,
+        ("process_events_read", "Events of processes taken out of the ring.", processes.get("read", 0)),
+        ("process_events_undecodable", "Of these, not laid out as declared.", processes.get("undecodable", 0)),
+        ("spans_made", "Spans that were made: exported, rejected, failed, or in the queue.", spans.get("created", 0)),
+    )
+    ended = {outcome: count for outcome, count in spans.items() if outcome not in ("created", "in_queue")}
+    yield by_label(counter, "spans", "Spans by what became of them; those of queue_full and sampled_out were never made.", "outcome", ended)
+    yield from numbers(gauge, ("spans_in_queue", "Spans that wait to be sent.", spans.get("in_queue", 0)))
+    yield by_label(counter, "user_frames", "Frames of user stacks with a function's name, and without.", "outcome", counts.frames)
+    yield by_label(counter, "evicted", "What a table of the last minutes had to give up before its time.", "table", counts.evicted)
+    yield from numbers(gauge, ("processes", "Processes in the table of processes.", counts.processes))
+    yield from numbers(counter, *((f"symbol_{name}", text, counts.symbols.get(name, 0)) for name, text in _SYMBOLS.items()))
 
 
 def _tables(status: AgentStatus) -> Iterator[Metric]:
@@ -341,13 +322,13 @@ def _tables(status: AgentStatus) -> Iterator[Metric]:
         series.add_metric((metric,), count)
         dropped.add_metric((metric,), status.series_dropped[metric])
         expired.add_metric((metric,), status.series_expired[metric])
-    owners = gauge("owners", "Owners whose name is kept.")
-    owners.add_metric((), status.owners)
-    unnamed = counter("owners_unnamed", "Owners whose cgroup path could not be read in full.")
-    unnamed.add_metric((), status.owners_unnamed)
-    cut = counter("owners_name_cut", "Owners whose name was longer than a label may be, and lost its beginning.")
-    cut.add_metric((), status.owners_cut)
-    yield from (used, capacity, series, dropped, expired, owners, unnamed, cut)
+    yield from (used, capacity, series, dropped, expired)
+    yield from numbers(gauge, ("owners", "Owners whose name is kept.", status.owners))
+    yield from numbers(
+        counter,
+        ("owners_unnamed", "Owners whose cgroup path could not be read in full.", status.owners_unnamed),
+        ("owners_name_cut", "Owners whose name was longer than a label may be, and lost its beginning.", status.owners_cut),
+    )
 
 
 class OwnMetrics:
