@@ -82,6 +82,7 @@ class FleetAnalyzer:
     async def run(self, wait: Callable[[float], Awaitable[bool]]) -> None:
         """Ask round by round until ``wait`` says that it is over; a round that fails is counted, and the next one goes on."""
         self._telling = own = self._start_telling()
+        own.know(self._book.incidents)
         over = False
         while not over:
             began = time.monotonic()

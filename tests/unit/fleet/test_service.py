@@ -18,9 +18,11 @@ from aiohttp.test_utils import unused_port
 from perflens.agent import fleet as module
 from perflens.agent.fleet import FleetAnalyzer, serve_fleet
 from perflens.agent.telling import Telling
+from perflens.analysis import Incident
 from perflens.config import Settings
 from perflens.config.settings import Fleet, Grafana, Llm, Web
 from perflens.errors import ConfigError
+from perflens.export.otlp.incidents import Change, NoIncidentLog
 from perflens.fleet import book
 from perflens.fleetmetrics import FleetMetrics
 from perflens.http.parameters import Query
@@ -116,6 +118,28 @@ async def test_over_a_restart_and_to_its_end(tmp_path: Path) -> None:
     assert "state:resolved" in grafana.rows[identity].tags
     (found,) = (await last.incidents(Query(state="resolved")))["incidents"]
     assert [member["state"] for member in found["members"]] == ["resolved", "resolved"]
+
+
+class Heard(NoIncidentLog):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+
+    def put(self, change: Change, incident: Incident) -> None:
+        self.changes.append(change)
+
+
+async def test_a_restart_tells_nothing_again(tmp_path: Path) -> None:
+    """What was logged before a restart is not logged as new after it."""
+    agent, heard = Agent("n1", [incident("n1", A)]), Heard()
+    async with around(agent) as (_, urls, __):
+        own = settings(tmp_path, urls)
+        for told in (agent.told, agent.told, []):
+            agent.told = told
+            await run(FleetAnalyzer(own, lambda _, __: Telling(None, None, heard)), 2)
+
+    assert heard.changes == ["opened", "resolved"]
 
 
 async def test_killed_before_it_was_told(tmp_path: Path) -> None:
