@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from perflens.http.conform import is_of, resolved
+
 __all__ = ["problems"]
 
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "string": str,
-    "integer": int,
-    "number": (int, float),
-    "boolean": bool,
-    "null": type(None),
-    "array": list,
-    "object": dict,
-}
 _KNOWN = {"$ref", "type", "items", "properties", "required", "additionalProperties", "oneOf", "description"}
 
 
@@ -23,10 +16,10 @@ def problems(value: Any, schema: Mapping[str, Any], document: Mapping[str, Any],
     """Yield where a value is not what the schema says."""
     assert set(schema) <= _KNOWN, schema
     if "$ref" in schema:
-        yield from problems(value, resolve(schema["$ref"], document), document, at)
+        yield from problems(value, resolved(schema["$ref"], document), document, at)
     if "oneOf" in schema and sum(not list(problems(value, own, document, at)) for own in schema["oneOf"]) != 1:
         yield f"{at}: fits not one of {schema['oneOf']}"
-    if "type" in schema and not _is(value, schema["type"]):
+    if "type" in schema and not is_of(value, schema["type"]):
         yield f"{at}: {value!r} is no {schema['type']}"
     elif isinstance(value, list):
         for number, item in enumerate(value):
@@ -44,17 +37,3 @@ def _members(value: Mapping[str, Any], schema: Mapping[str, Any], document: Mapp
             yield f"{at}: {name} is not declared"
         else:
             yield from problems(item, own, document, f"{at}.{name}")
-
-
-def _is(value: Any, kinds: str | list[str]) -> bool:
-    named = [kinds] if isinstance(kinds, str) else kinds
-    return any(isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in named)
-
-
-def resolve(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reference within the document leads to; KeyError when it leads nowhere."""
-    found: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        found = found[part]
-    assert isinstance(found, Mapping)
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["problems"]
+__all__ = ["is_of", "problems", "resolved"]
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "string": str,
@@ -29,11 +29,11 @@ def problems(
         return
     follow = {"lenient": lenient, "depth": depth + 1}
     if "$ref" in schema:
-        yield from problems(value, _resolved(schema["$ref"], document), document, at, **follow)  # type: ignore[arg-type]
+        yield from problems(value, resolved(schema["$ref"], document), document, at, **follow)  # type: ignore[arg-type]
         return
     if "oneOf" in schema and all(any(problems(value, own, document, at, **follow)) for own in schema["oneOf"]):  # type: ignore[arg-type]
         yield f"{at} fits none of what it may be"
-    if "type" in schema and not _is(value, schema["type"]):
+    if "type" in schema and not is_of(value, schema["type"]):
         yield f"{at} is {str(value)[:_LONGEST_SHOWN]!r}, no {schema['type']}"
     elif isinstance(value, list):
         for number, item in enumerate(value):
@@ -55,12 +55,14 @@ def _members(
             yield f"{at}.{str(name)[:_LONGEST_SHOWN]} is not declared"
 
 
-def _is(value: Any, kinds: str | list[str]) -> bool:
+def is_of(value: Any, kinds: str | list[str]) -> bool:
+    """Whether a value is of one of these types of a schema."""
     named = [kinds] if isinstance(kinds, str) else kinds
     return any(isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in named)
 
 
-def _resolved(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(reference: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a reference within the document leads to; KeyError when it leads nowhere."""
     found: Any = document
     for part in reference.removeprefix("#/").split("/"):
         found = found[part]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from perflens.escapes import escaped
+
 __all__ = ["duration", "moment", "printable", "shortened"]
 
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"))
@@ -12,13 +14,7 @@ _SECOND = 1_000_000_000
 
 def printable(text: str) -> str:
     """Escape every character that moves a cursor, hides, or turns the direction of writing: ``\\x1b``, ``\\u202e``."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else _escaped(ord(one)) for one in text)
-
-
-def _escaped(code: int) -> str:
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return text if text.isprintable() else "".join(one if one.isprintable() else escaped(one) for one in text)
 
 
 def shortened(text: str, limit: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from perflens.escapes import escaped
+
 __all__ = ["clean", "fit", "fit_left", "width", "wrap"]
 
 _LONGEST = 512
@@ -30,7 +32,7 @@ def clean(text: str, longest: int = _LONGEST) -> str:
         text = text[: longest - 1] + _ELLIPSIS
     if text.isascii() and text.isprintable():
         return text
-    return "".join(character if _is_plain(character) else _escaped(character) for character in text)
+    return "".join(character if _is_plain(character) else escaped(character) for character in text)
 
 
 def _is_plain(character: str) -> bool:
@@ -38,13 +40,6 @@ def _is_plain(character: str) -> bool:
         return False
     code = ord(character)
     return code < 0x1160 or not any(low <= code <= high for low, high in _UNSETTLED)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def width(text: str) -> int:

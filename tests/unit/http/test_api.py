@@ -17,9 +17,9 @@ from aiohttp.web import Application, Request
 from perflens.http import api, server
 from perflens.http.access import Access
 from perflens.http.api import Api
+from perflens.http.conform import resolved
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.http.parameters import PARAMETERS, BadParameter, Query, parse
-from tests.openapi import resolve
 
 HTTP = TestClient[Request, Application]
 PATHS = [f"/api/v1/{endpoint.path}" for endpoint in ENDPOINTS]
@@ -211,7 +211,7 @@ def test_document_is_whole() -> None:
     assert whole["openapi"] == "3.1.0"
     assert set(whole["info"]) >= {"title", "version"}
     assert set(whole["paths"]) == {f"/{field.name.replace('_', '-')}" for field in fields(Api)}
-    assert all(resolve(reference, whole) for reference in used)
+    assert all(resolved(reference, whole) for reference in used)
     for kind in ("schemas", "parameters"):
         assert {f"#/components/{kind}/{name}" for name in whole["components"][kind]} <= used
 
