@@ -18,6 +18,7 @@ from perflens.analyzer.measures.requests import device_culprits, request_signals
 from perflens.analyzer.onset import onset
 from perflens.analyzer.scene import impact_of, scene_of
 from perflens.analyzer.signals import Signals
+from perflens.analyzer.stopped import stopped
 from perflens.analyzer.window import Window
 
 __all__ = ["Analyst", "Look"]
@@ -52,7 +53,9 @@ class Analyst:
         One that comes ``early`` counts when it is bad, and for nothing else: what is usual and what is over is told by those in turn.
         """
         self.windows += 1
-        impact = impact_of(window.totals, window.events, self.baseline.usual_of)
+        usual = self.baseline.usual_of
+        held = stopped(window.totals, window.host, window.changes, usual)
+        impact = impact_of(window.totals, window.events, usual, held)
         own = scene_of(impact, window.totals, window.events, {**device_culprits(window.totals), **window.culprits})
         scene = identified_scene(own, window.identities)
         measured = _measured(window, impact, scene)

@@ -25,12 +25,12 @@ def owner_of(unit: str) -> Subject:
     return Subject("owner", unit)
 
 
-def impact_of(totals: Totals, events: Iterable[Evidence], usual: Usual) -> Impact:
+def impact_of(totals: Totals, events: Iterable[Evidence], usual: Usual, stopped: Mapping[Subject, float] | None = None) -> Impact:
     """Return what was slower than usual in a window of ``totals.time`` ns, by owner.
 
     That is what was over the threshold and ended, exactly, and what hangs, for as long as it did in the window: of those for whom it is
     twice what is usual (slow seconds a second). And what took longer than usual without being over it: of those whose operations took
-    four times their usual mean, and with that a fiftieth of a thread's time.
+    four times their usual mean, and with that a fiftieth of a thread's time. And the seconds for which owners were ``stopped``.
     """
     operations, seconds = _over_threshold(totals, events)
     window = totals.time / _SECOND
@@ -42,6 +42,8 @@ def impact_of(totals: Totals, events: Iterable[Evidence], usual: Usual) -> Impac
     for victim, excess in _excess(totals, usual).items():
         if excess >= _EXCESS * window:
             found[victim] = max(found.get(victim, 0.0), excess)
+    for victim, held in (stopped or {}).items():
+        found[victim] = max(found.get(victim, 0.0), held)
     victims = dict(sorted(found.items(), key=lambda item: item[1], reverse=True))
     return Impact(operations, sum(found.values()), victims)
 

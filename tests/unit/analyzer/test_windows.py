@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from perflens.analysis import HOST, Subject
+from perflens.analysis import HOST, Incident, Subject
 from perflens.analyzer.analyst import Analyst
 from perflens.analyzer.changes import Changes
 from perflens.analyzer.incidents import Incidents
@@ -22,6 +22,7 @@ from perflens.analyzer.readings.settings import SettingsReading
 from perflens.analyzer.readings.values import CgroupMemory, CgroupReading, CpuTimes, HostReading, IoLimit, Limits
 from perflens.analyzer.scene import impact_of, scene_of
 from perflens.analyzer.signals import Signal, Signals
+from perflens.analyzer.stopped import rates_of, stopped
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
 from perflens.analyzer.window import Window
 from perflens.model import Evidence, Owner, ProcessKey
@@ -73,6 +74,42 @@ def test_what_is_slower_than_usual_below_the_threshold(mean: float, usual: float
 
     assert dict(own.victims) == ({} if expected is None else {A: pytest.approx(expected)})
     assert own.operations == 0
+
+
+def _quota(time: float, periods: float = 0.9) -> tuple[Signal, ...]:
+    return (
+        Signal("cpu.throttled", A, periods, "ratio", "", "", 200),
+        Signal("cpu.throttled_time", A, time, "ratio", "", ""),
+    )
+
+
+_REQUOTED = Signal("changed.cpu_quota", A, 20.0, "s", "was changed", "", detail="1 -> 0.1")
+
+
+@pytest.mark.parametrize(
+    ("time", "periods", "often", "usual", "changes", "expected"),
+    [
+        (0.8, 0.9, 200.0, 0.0, (), 16.0),  # it does a quarter of what it did
+        (0.8, 0.9, 200.0, 0.5, (), None),  # it is stopped nearly as long as ever
+        (0.8, 0.9, 60.0, 0.0, (), None),  # it does as much as ever
+        (0.8, 0.9, 0.0, 0.0, (), None),  # it has begun to do something
+        (0.8, 0.9, 0.0, 0.0, (_REQUOTED,), 16.0),
+        (0.8, 0.9, None, None, (_REQUOTED,), None),  # what is usual is not known yet
+        (0.05, 0.9, 200.0, 0.0, (_REQUOTED,), None),
+        (0.8, 0.05, 200.0, 0.0, (_REQUOTED,), None),
+    ],
+)
+def test_who_is_stopped_by_a_quota(
+    time: float, periods: float, often: float | None, usual: float | None, changes: tuple[Signal, ...], expected: float | None
+) -> None:
+    """Fifty operations a second, none of them slow."""
+    totals = Totals(WINDOW, {OperationKey("read", "/a"): OperationTotal(1_000, SECOND, 0, 0)})
+    known = {"operation.rate": often, "cpu.throttled_time": usual}
+    found = stopped(totals, _quota(time, periods), changes, lambda metric, _: known[metric])
+
+    assert rates_of(totals) == {A: 50.0}
+    assert found == ({} if expected is None else {A: pytest.approx(expected)})
+    assert impact_of(totals, [], lambda *_: 0.0, found).victims == found
 
 
 def test_scene_splits_exact_seconds_as_the_events_are() -> None:
@@ -239,6 +276,22 @@ def test_analyst() -> None:
     ended = [look for at in range(220, 260, 10) for look in own.look(_window(at, 0, *_disk(0.1, 0.1, 0.001))).changed]
     assert [(one.id, one.state) for one in ended] == [(opened.id, "resolved")]
     assert len(own.bundles) == 6
+
+
+def test_a_quota_that_makes_no_operation_slow() -> None:
+    """What is slow is its owner's time between operations."""
+    own = Analyst("h", Incidents("h"))
+
+    def look(at: int, number: int, *signals: Signal) -> tuple[Incident, ...]:
+        totals = Totals(WINDOW, {OperationKey("read", "/a"): OperationTotal(number, number * MS, 0, 0)})
+        return own.look(Window((at - 20) * SECOND, at * SECOND, totals, [], signals)).changed
+
+    assert not [one for at in range(100, 200, 10) for one in look(at, 4_000, *_quota(0.0, 0.0))]
+    (opened,) = look(200, 800, *_quota(0.8))
+    assert (opened.cause, opened.subject, opened.causes[0].victims) == ("CGROUP_CPU_THROTTLE", A, (A,))
+    assert "No operation was over the threshold" in opened.summary
+    ended = [one for at in range(210, 250, 10) for one in look(at, 4_000, *_quota(0.0, 0.0))]
+    assert [(one.id, one.state) for one in ended] == [(opened.id, "resolved")]
 
 
 def test_facts_of_a_name_that_attacks() -> None:

@@ -39,6 +39,7 @@ def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Sce
         yield Signal("slow.seconds", victim, slow / seconds, "ratio", "slow time a second", _EXACT)
     for owner, (number, mean) in means_of(totals).items():
         yield Signal("operation.latency", owner, mean, "s", "mean time of an operation", _ALL, number, counts=False)
+        yield Signal("operation.rate", owner, number / seconds, "1/s", "operations a second", _ALL, number)
     counts = _counted(events)
     for subject, waits in scene.waits.items():
         yield from _waits(subject, waits, counts.get(subject, len(events)))
