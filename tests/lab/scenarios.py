@@ -101,6 +101,11 @@ def _noisy_by_dd(stage: Stage) -> None:
     stage.script(stage.aggressor, "sh", "-c", _loops(f"dd if={path} of=/dev/null bs=512k iflag=direct", 6))
 
 
+def _noisy_by_the_cache(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "p")
+    stage.script(stage.aggressor, "sh", "-c", _loops(f"dd if=/dev/zero of={path} bs=1M count=512 conv=notrunc,fdatasync", 2))
+
+
 def _loops(command: str, number: int) -> str:
     return " ".join([f"(while :; do {command}; done) &"] * number + ["wait"])
 
@@ -140,6 +145,11 @@ def _journal_by_python(stage: Stage) -> None:
         "[threading.Thread(target=work,args=(n,)).start() for n in range(8)]\n"
     )
     stage.script(stage.aggressor, sys.executable, "-c", script, stage.disk.point)
+
+
+def _journal_by_shell(stage: Stage) -> None:
+    one = f"{stage.disk.point}/n$$"
+    stage.script(stage.aggressor, "sh", "-c", _loops(f"sh -c 'echo a > {one}; mv {one} {one}b; sync {one}b; rm {one}b'", 6))
 
 
 def _cold_by_advice(stage: Stage) -> None:
@@ -188,6 +198,10 @@ def _busy_by_shell(stage: Stage) -> None:
     stage.script(stage.aggressor, "sh", "-c", _loops(":", 8))
 
 
+def _busy_in_the_kernel(stage: Stage) -> None:
+    stage.script(stage.aggressor, "sh", "-c", _loops("dd if=/dev/urandom of=/dev/null bs=1M", 8))
+
+
 def _forks(stage: Stage) -> None:
     for _ in range(8):
         stage.run(stage.aggressor, "a", Load("spawn"))
@@ -195,6 +209,12 @@ def _forks(stage: Stage) -> None:
 
 def _forks_by_shell(stage: Stage) -> None:
     stage.script(stage.aggressor, "sh", "-c", _loops("/bin/true", 4))
+
+
+def _forks_by_python(stage: Stage) -> None:
+    script = "import os\nwhile True:\n  if not os.fork(): os._exit(0)\n  os.wait()\n"
+    for _ in range(6):
+        stage.script(stage.aggressor, sys.executable, "-c", script)
 
 
 def _nothing(_: Stage) -> None:
@@ -280,12 +300,14 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("noisy-neighbour", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy, culprit=True),
         Scenario("noisy-neighbour.python", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_python, culprit=True, again=True),
         Scenario("noisy-neighbour.dd", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_dd, culprit=True, again=True),
+        Scenario("noisy-neighbour.cache", _of("NOISY_NEIGHBOUR_IO"), READER, _noisy_by_the_cache, culprit=True, again=True),
         Scenario("slow-device", _of("SLOW_DEVICE"), Load(rate=20, size=64 * MIB), _slow, disk=_slow_ground),
         Scenario("slow-device.writes", _of("SLOW_DEVICE"), _SLOW_WRITER, _slower, disk=_slow_ground, again=True),
         Scenario("io-throttle", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_reads),
         Scenario("io-throttle.bytes", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_bytes, again=True),
         Scenario("journal", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal, culprit=True),
         Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal_by_python, culprit=True, again=True),
+        Scenario("journal.shell", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal_by_shell, culprit=True, again=True),
         Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
         Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice, again=True),
         Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
@@ -294,8 +316,10 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("cpu-quota.others", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota_by_others, again=True),
         Scenario("run-queue", _of("RUNQ_SATURATION"), _FAST, _busy, culprit=True),
         Scenario("run-queue.shell", _of("RUNQ_SATURATION"), _FAST, _busy_by_shell, culprit=True, again=True),
+        Scenario("run-queue.kernel", _of("RUNQ_SATURATION"), _FAST, _busy_in_the_kernel, culprit=True, again=True),
         Scenario("fork-storm", _of("FORK_EXEC_STORM"), _FAST, _forks, culprit=True),
         Scenario("fork-storm.shell", _of("FORK_EXEC_STORM"), _FORKED, _forks_by_shell, culprit=True, again=True),
+        Scenario("fork-storm.python", _of("FORK_EXEC_STORM"), _FORKED, _forks_by_python, culprit=True, again=True),
     )
 }
 
