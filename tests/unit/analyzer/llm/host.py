@@ -9,7 +9,7 @@ from random import Random
 from types import MappingProxyType
 
 from perflens.analysis import HOST, Subject
-from perflens.analyzer.changes import Changes
+from perflens.analyzer.changes import Changes, Program
 from perflens.analyzer.measures.host import cpu_culprits, host_signals
 from perflens.analyzer.measures.starts import start_signals
 from perflens.analyzer.readings.cgroup_delta import CgroupDelta, ThrottlingDelta
@@ -100,7 +100,7 @@ class Host:
     def change(self, at: int) -> None:
         """Somebody installs something at a time in s."""
         number = self._random.randrange(100)
-        self._changes.programs([(owner, f"/opt/release-{number}/bin/{name}") for owner in _OWNERS[:2] for name in "ab"], at * SECOND)
+        self._changes.programs([Program(owner, f"/opt/release-{number}/bin/{name}") for owner in _OWNERS[:2] for name in "ab"], at * SECOND)
 
     def window(self, at: int, trouble: Trouble | None = None, place: int = 0) -> Window:
         """Return the window that ends at ``at`` (s since the epoch); ``place`` says who suffers, and on which disk."""
