@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import agent, passwords, requests, ring, scrape, spans, storm, switches, syscalls, top
+from tests.bench import agent, analyzer, passwords, requests, ring, scrape, spans, storm, switches, syscalls, top
 from tests.bench.report import Line, Result, Skipped, document, table
 
 ROWS: dict[str, Callable[[], Iterator[Line]]] = {
@@ -30,6 +30,8 @@ ROWS: dict[str, Callable[[], Iterator[Line]]] = {
     "unknown_user": passwords.unknown_user,
     "idle": agent.idle,
     "start": agent.start,
+    "analyzer_idle": analyzer.idle,
+    "analyzer_incident": analyzer.incident,
     "top": top.screen,
 }
 

@@ -26,6 +26,7 @@ from tests.bench.waiting import free_port, until
 
 __all__ = [
     "RunningAgent",
+    "cpu_seconds",
     "idle",
     "kib",
     "many_owners",
@@ -183,7 +184,7 @@ def _switches(agent: RunningAgent) -> int:
     return found
 
 
-def _cpu_seconds(agent: RunningAgent) -> float:
+def cpu_seconds(agent: RunningAgent) -> float:
     """Return the CPU time of all threads, to the nanosecond (schedstat, first field)."""
     return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{agent.pid}/task").iterdir()) / 1e9
 
@@ -193,9 +194,9 @@ def idle() -> Iterator[Line]:
     with running_agent() as agent:
         until_ready(agent)
         time.sleep(2)
-        began, switches, cpu = time.monotonic(), _switches(agent), _cpu_seconds(agent)
+        began, switches, cpu = time.monotonic(), _switches(agent), cpu_seconds(agent)
         time.sleep(_IDLE_SECONDS)
-        switches, cpu, took = _switches(agent) - switches, _cpu_seconds(agent) - cpu, time.monotonic() - began
+        switches, cpu, took = _switches(agent) - switches, cpu_seconds(agent) - cpu, time.monotonic() - began
     yield one("idle", "wake-ups a second, all threads", switches / took, "/s", 10, f"{switches} context switches in {took:.1f} s")
     yield one("idle", "CPU of one core", 100 * cpu / took, "%", 0.3, f"{cpu * 1e3:.1f} ms in {took:.1f} s")
 

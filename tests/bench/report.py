@@ -135,6 +135,9 @@ _NOTES = """\
   (310, the window of the timeline and of the evidence).
 - Memory, idle and start rows look at the real agent from outside, through `/proc`. Memory leaves out the mapped BPF maps, which
   are the kernel's and are told in a line of their own.
+- Analyzer rows run two agents at once under the same load, one with `--no-analyzer.enabled`, and take the difference of all their
+  threads' CPU time in the same seconds. The incident is a real one: 32 threads whose cgroup may read a disk 200 times a second.
+  Scrapes of both take turns.
 """
 
 

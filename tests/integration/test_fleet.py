@@ -21,7 +21,7 @@ import pytest
 from perflens.analyzer.state import StateFile
 from tests.servers import server
 from tests.unit.annotate.server import TOKEN, Grafana, serving
-from tests.unit.fleet.incidents import WWN, disk, incident
+from tests.unit.fleet.incidents import OTHER_WWN, WWN, disk, incident
 
 API_TOKEN = "of-the-agents"  # noqa: S105
 
@@ -105,9 +105,10 @@ async def test_a_volume_of_two_hosts_is_one_incident(tmp_path: Path) -> None:
     assert page.count("perflens_incident_active{") == 1
 
 
-async def test_two_disks_of_one_name_are_two_incidents(tmp_path: Path) -> None:
+@pytest.mark.parametrize("volumes", [("", ""), (WWN, OTHER_WWN), (WWN, "")], ids=["unknown", "different", "one known"])
+async def test_two_disks_of_one_name_are_two_incidents(tmp_path: Path, volumes: tuple[str, str]) -> None:
     """Both hosts have trouble with an `sda`: each has its annotation."""
-    async with fleet(tmp_path, ("", "")) as (grafana, url):
+    async with fleet(tmp_path, volumes) as (grafana, url):
         await told(grafana, 2)
         found = json.loads(await asyncio.to_thread(get, f"{url}/api/v1/incidents"))["incidents"]
 

@@ -24,8 +24,9 @@ from perflens.analyzer.state import StateFile
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
 from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
+from perflens.enrich.symbols.client import HelperLate
 from perflens.export.otlp.incidents import NoIncidentLog
-from perflens.model import Device
+from perflens.model import Device, ProcessEvent, ProcessKey
 
 SECOND = 10**9
 WWN = "naa.600508b1001c79ade5178f0626caaa9c"
@@ -40,13 +41,24 @@ class Host:
     slow: int = 0
     looks: int = 0
     executors: list[ThreadPoolExecutor] = field(default_factory=list)
+    starts: Starts = field(default_factory=Starts)
+    asked: list[str] = field(default_factory=list)
+    programs: tuple[str, ...] = ()
 
     def snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.looks += 1
+        if self.looks == 6:
+            self.starts.add([ProcessEvent("exec", 0, ProcessKey(2, 2), ProcessKey(1, 1), "sh", 7, path) for path in self.programs])
         done = 100 * self.looks
         operations = {OperationKey("read", "/a"): OperationTotal(done, done * 10**8, done * self.slow, done * self.slow * 10**8)}
         requests = {RequestKey("read", "sda", "/a"): RequestTotal(done, done * 4096, 0, done * 10**8, done * 10**8)}
         return Totals(self.looks * 20 * SECOND, operations, requests), {}
+
+    def build_of(self, path: str, process: ProcessKey) -> str:
+        self.asked.append(path)
+        if path == "/hangs":
+            raise HelperLate("not answered in time")
+        return "ab" * 20 if process == ProcessKey(2, 2) else ""
 
     def analyzing(self, tell: Callable[[str], Telling]) -> Analyzing:
         worker, drainer, explainer = self.executors = [ThreadPoolExecutor(1) for _ in range(3)]
@@ -60,12 +72,13 @@ class Host:
             self.snapshot,
             store,
             timeline,
-            Starts(),
+            self.starts,
             processes,
             lambda: (DISK,),
             lambda _: "/a",
             frozenset({"file"}),
             lambda: {"/a": "shop/db"},
+            self.build_of,
         )
         return Analyzing(parts, HostReader(str(self.folder), str(self.folder), find_hierarchies(b"")), StateFile(""), tell)
 
@@ -123,5 +136,20 @@ async def test_a_disk_and_an_owner_are_known_beyond_the_host(host: Host) -> None
     assert found == {("sda", WWN): 1}
     assert [(victim.name, victim.workload) for victim in bundle.recording.scene.victims] == [("/a", "shop/db")]
     assert {signal.subject.volume for signal in bundle.recording.signals if signal.subject.kind == "device"} == {WWN}
+    for each in host.executors:
+        each.shutdown()
+
+
+async def test_programs_are_told_by_their_builds(host: Host) -> None:
+    """Where a file hangs it and those after it are told by their paths, and are not asked for at this look."""
+    host.slow, host.programs = 1, ("/bin/db", "/hangs", "/bin/web")
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(24))
+    (bundle, *_) = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert bundle.recording
+    assert sorted(signal.detail for signal in bundle.recording.changes) == ["/bin/db, build abababababab", "/bin/web", "/hangs"]
+    assert host.asked == ["/bin/db", "/hangs"]
     for each in host.executors:
         each.shutdown()

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from perflens.agent.pressure import Looks
 from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore, Wanted
-from perflens.aggregate.starts import Starts
+from perflens.aggregate.starts import Started, Starts
 from perflens.aggregate.timeline import Timeline
 from perflens.analysis import UNEXPLAINED, AnalysisCounts, Bundle, Incident, Subject, TellingCounts
 from perflens.analyzer.analyst import Analyst
 from perflens.analyzer.causes import discover
-from perflens.analyzer.changes import Changes
+from perflens.analyzer.changes import Changes, Program
 from perflens.analyzer.incidents import Explanation, Incidents
 from perflens.analyzer.measures.host import cpu_culprits, host_signals
 from perflens.analyzer.measures.starts import start_culprits, start_signals
@@ -31,6 +31,7 @@ from perflens.analyzer.state import StateFile
 from perflens.analyzer.totals import Totals
 from perflens.analyzer.window import Window
 from perflens.enrich.processes import Processes
+from perflens.enrich.symbols.client import HelperError
 from perflens.enrich.units import shown
 from perflens.enrich.volumes import volumes
 from perflens.export.otlp.incidents import NoIncidentLog
@@ -57,7 +58,7 @@ class Parts:
 
     ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
     cgroup behind each owner's name; ``name_of`` the name of an owner's id, ``workloads`` the ``namespace/Kind/name`` of each name that
-    is part of one.
+    is part of one. ``build_of`` returns the build-id of a program that a process runs, by its path, on the explainer's thread.
     """
 
     worker: ThreadPoolExecutor
@@ -72,6 +73,7 @@ class Parts:
     name_of: Callable[[int], str]
     probes: frozenset[str]
     workloads: Callable[[], Mapping[str, str]] = dict
+    build_of: Callable[[str, ProcessKey], str] = lambda _, __: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class _Drained:
     slow: tuple[float, ...]
     seconds: float
     parents: Counter[ProcessKey]
-    programs: tuple[tuple[str, str], ...]
+    started: Sequence[tuple[str, Started]]
     named: Mapping[ProcessKey, tuple[ProcessKey, ...]]
     names: Mapping[ProcessKey, str]
 
@@ -169,7 +171,8 @@ class Analyzing:
         since = self._samples[0].wall if self._samples else time.time_ns() - _WINDOW
         events = await run(parts.explainer, self._events, since)
         drained = await run(parts.drainer, self._drained)
-        return await run(self.executor, self._judge, totals, paths, events, drained, early)
+        programs = await run(parts.explainer, self._programs, drained.started) if drained.started else ()
+        return await run(self.executor, self._judge, totals, paths, events, drained, programs, early)
 
     def _events(self, since: int) -> list[Evidence]:
         store, probes = self._parts.store, sorted(self._parts.probes)
@@ -185,18 +188,37 @@ class Analyzing:
         lines = {key: tuple(own.key for own in parts.processes.parents(key)) for key in most}
         known = {key: parts.processes.get(key) for key in {*most, *(own for line in lines.values() for own in line)}}
         names = {key: f"{shown(own.comm)}[{key.pid}]" for key, own in known.items() if own}
-        programs = tuple((parts.name_of(owner), path) for owner, path in parts.starts.new_programs())
+        started = [(parts.name_of(own.owner_id), own) for own in parts.starts.programs(time.monotonic_ns())]
         before, self._drained_at = self._drained_at, time.monotonic()
-        return _Drained(slow, self._drained_at - before, parents, programs, lines, names)
+        return _Drained(slow, self._drained_at - before, parents, started, lines, names)
+
+    def _programs(self, started: Sequence[tuple[str, Started]]) -> list[Program]:
+        """The first file that hangs or cannot be asked for ends the reading of builds for this look: the others are told by their paths."""
+        found, reads = [], True
+        for unit, own in started:
+            build = ""
+            if reads:
+                try:
+                    build = self._parts.build_of(own.path, own.process)
+                except HelperError:
+                    reads = False
+            found.append(Program(unit, own.path, build))
+        return found
 
     def _judge(
-        self, totals: Totals, paths: Mapping[str, str], events: Sequence[Evidence], drained: _Drained, early: bool
+        self,
+        totals: Totals,
+        paths: Mapping[str, str],
+        events: Sequence[Evidence],
+        drained: _Drained,
+        programs: Sequence[Program],
+        early: bool,
     ) -> list[Incident]:
         """Return the incidents that are to be told: those that changed, and those that are open still."""
         began, now = time.perf_counter(), time.time_ns()
         sample = _Sample(now, totals, self._reader.read(paths))
         before = self._before(sample)
-        self._note_changes(paths, drained, now)
+        self._note_changes(paths, programs, now)
         if not early:
             self._samples.append(sample)  # those in turn are enough for the begin of a window
         changed: tuple[Incident, ...] = ()
@@ -218,11 +240,10 @@ class Analyzing:
         ages = [(now.totals.time - own.totals.time, own) for own in self._samples]
         return next((own for age, own in reversed(ages) if _WINDOW <= age <= _OLDEST), None)
 
-    def _note_changes(self, paths: Mapping[str, str], drained: _Drained, now: int) -> None:
+    def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int) -> None:
         if self._looks % _SETTINGS_EVERY == 0:
             self._changes.compare(self._reader.settings(paths), now)
-        if now - self._began > _WARM_UP:
-            self._changes.programs(drained.programs, now)
+        self._changes.programs(programs, now, usual=now - self._began <= _WARM_UP)
 
     def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
         moved, counted = delta(before.reading, now.reading), now.totals.since(before.totals)

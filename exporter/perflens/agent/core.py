@@ -220,6 +220,7 @@ class Agent:
             self._name_of,
             frozenset(name for name, probe in self._probes.items() if probe.has_durations and probe.in_flight == "slots"),
             self._owners.workloads,
+            self.explainer.user.build_of,
         )
         state, traced = StateFile(self.settings.analyzer.state_file), self.explainer.chat
         host = this_host(self.cluster.node)

@@ -7,15 +7,15 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from perflens.analysis import Incident, ModelRequest, TellingCounts
+from perflens.analysis import Incident, ModelRequest, Subject, TellingCounts
 from perflens.analyzer.actions import ACTIONS
 from perflens.analyzer.causes import discover
 from perflens.analyzer.incidents import Explanation
 from perflens.analyzer.llm.settings import LlmSettings, Token
 from perflens.analyzer.llm.settings import token_from as llm_token
-from perflens.analyzer.llm.when import when_to_call
+from perflens.analyzer.llm.when import Why, when_to_call
 from perflens.annotate.changes import Changes
 from perflens.annotate.settings import GrafanaSettings
 from perflens.annotate.settings import token_from as grafana_token
@@ -42,13 +42,20 @@ Put = Callable[[str, Explanation], Awaitable[Incident | None]]
 """Puts a model's words into an incident by its id; None when they come too late."""
 
 
+class _Asked(NamedTuple):
+    """An incident as it was when the model was last asked of it, and the first causes that it was asked of with."""
+
+    last: Incident
+    causes: frozenset[tuple[str, Subject]]
+
+
 class Telling:
     """Belongs to the event loop, but for ``counts``. Without a model incidents keep the words of the rules."""
 
     def __init__(self, model: Model | None, sink: GrafanaSink | None, log: IncidentLog) -> None:
         self._model, self._sink, self._incident_log = model, sink, log
         self._changes = Changes()
-        self._asked: dict[str, Incident] = {}
+        self._asked: dict[str, _Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._running = asyncio.get_running_loop().create_task(sink.run()) if sink else None
 
@@ -62,8 +69,7 @@ class Telling:
             self._record(own)
             if self._sink:
                 self._sink.put(own)
-            why = when_to_call(self._asked.get(own.id), own) if self._model else ""
-            if why:
+            if self._model and (why := self._why(own)):
                 self._note(own)
                 task = asyncio.get_running_loop().create_task(self._ask(own, why, put))
                 self._tasks.add(task)
@@ -74,16 +80,23 @@ class Telling:
         if change:
             self._incident_log.put(change, own)
 
+    def _why(self, own: Incident) -> Why:
+        asked = self._asked.get(own.id)
+        return when_to_call(asked.last, own, asked.causes) if asked else when_to_call(None, own)
+
     def _note(self, own: Incident) -> None:
-        self._asked.pop(own.id, None)
-        self._asked[own.id] = own
+        asked = self._asked.pop(own.id, None)
+        self._asked[own.id] = _Asked(own, (asked.causes if asked else frozenset()) | {(own.cause, own.subject)})
         if len(self._asked) > _ASKED_KEPT:
             del self._asked[next(iter(self._asked))]
+
+    def _is_last(self, own: Incident) -> bool:
+        return own.id in self._asked and self._asked[own.id].last is own
 
     async def _ask(self, own: Incident, why: str, put: Put) -> None:
         if self._model is None:
             return
-        told = await self._model.explain(own.bundle, why, lambda: self._asked.get(own.id) is own)
+        told = await self._model.explain(own.bundle, why, lambda: self._is_last(own))
         if told.source == "rules":
             return
         causes = tuple(cause for cause in told.hypotheses if not cause.contributing)

@@ -1,16 +1,26 @@
-"""Who starts processes, and which programs run that did not before, since somebody last asked."""
+"""Who starts processes, and which programs were started, since somebody last asked."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from perflens.model import ProcessEvent, ProcessKey
 
-__all__ = ["Starts"]
+__all__ = ["Started", "Starts"]
 
 _MOST = 4_096
-_NEW_AT_ONCE = 64
+_AT_ONCE = 64
+_AGAIN = 300_000_000_000  # ns
+
+
+class Started(NamedTuple):
+    """A program by the id of its owner and its path, and the process that ran it last."""
+
+    owner_id: int
+    path: str
+    process: ProcessKey
 
 
 class Starts:
@@ -19,34 +29,38 @@ class Starts:
     def __init__(self, limit: int = _MOST) -> None:
         self._limit = limit
         self._forks: Counter[ProcessKey] = Counter()
-        self._programs: OrderedDict[tuple[int, str], None] = OrderedDict()
-        self._new: deque[tuple[int, str]] = deque(maxlen=_NEW_AT_ONCE)
+        self._told: OrderedDict[tuple[int, str], int] = OrderedDict()
+        self._waiting: OrderedDict[tuple[int, str], Started] = OrderedDict()
         self.evicted = 0
 
     def add(self, events: Sequence[ProcessEvent]) -> None:
-        """Count the forks among these events, and note programs that no process of their owner has run lately."""
+        """Count the forks among these events, and note the programs."""
         for event in events:
             if event.kind == "exec" and event.path:
-                self._note((event.owner_id, event.path))
+                self._note(Started(event.owner_id, event.path, event.process))
         self._forks.update(event.parent for event in events if event.kind == "fork")
         if len(self._forks) > self._limit:
             kept = Counter(dict(self._forks.most_common(self._limit // 2)))
             self.evicted += self._forks.total() - kept.total()
             self._forks = kept
 
-    def _note(self, program: tuple[int, str]) -> None:
-        if program in self._programs:
-            self._programs.move_to_end(program)
-            return
-        self._programs[program] = None
-        self._new.append(program)
-        if len(self._programs) > self._limit:
-            self._programs.popitem(last=False)
+    def _note(self, own: Started) -> None:
+        self._waiting[own.owner_id, own.path] = own
+        if len(self._waiting) > self._limit:
+            self._waiting.popitem(last=False)
 
-    def new_programs(self) -> list[tuple[int, str]]:
-        """Return (owner's id, path) of the programs that are new since the last time, the latest 64 at most."""
-        taken, self._new = list(self._new), deque(maxlen=_NEW_AT_ONCE)
-        return taken
+    def programs(self, now: int) -> list[Started]:
+        """Return the programs that were started since they were last told, each at most every five minutes, 64 of them at once.
+
+        The others wait: whoever asks wants to look at the file of each. ``now`` is in ns, of any steady clock.
+        """
+        due = [key for key in self._waiting if key not in self._told or now - self._told[key] >= _AGAIN][:_AT_ONCE]
+        for key in due:
+            self._told[key] = now
+            self._told.move_to_end(key)
+        while len(self._told) > self._limit:
+            self._told.popitem(last=False)
+        return [self._waiting.pop(key) for key in due]
 
     def take(self) -> Counter[ProcessKey]:
         """Return the forks since the last time, by parent."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from perflens.analysis import HOST, Subject
 from perflens.analyzer.readings.changes import Change, changes
 from perflens.analyzer.readings.settings import SettingsReading
 from perflens.analyzer.signals import Signal
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "Program"]
 
 _SECOND = 1_000_000_000
 _WINDOW = 600 * _SECOND
-_MOST = 200
+_MOST, _PROGRAMS = 200, 4_096
+_SHOWN = 12  # digits of a build-id
 _OF_OWNER, _OF_DEVICE = ("io_limit", "memory_limit", "cpu_quota"), ("scheduler", "read_ahead", "nr_requests")
+
+
+class Program(NamedTuple):
+    """A program that somebody started: its owner's unit, its path and its build-id in hexadecimal, empty where it has none."""
+
+    unit: str
+    path: str
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +40,16 @@ class _Seen:
 class Changes:
     """The changes of the last ten minutes, bounded by number. ``escape`` makes text that others chose safe to show.
 
-    A program that an owner had not run before is one too; what it had run is known for a bounded number of programs.
+    A program that an owner had not run before is one too, by its build-id: the same path may be another build, another path the same.
+    What was run is known for a bounded number of programs.
     """
 
     def __init__(self, escape: Callable[[str], str]) -> None:
         self._escape = escape
         self._seen: deque[_Seen] = deque(maxlen=_MOST)
         self._last: SettingsReading | None = None
+        self._paths: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._builds: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def compare(self, now: SettingsReading, at: int) -> None:
         """Take in what is set now; ``at`` is the time in ns since the epoch."""
@@ -45,10 +58,32 @@ class Changes:
                 self._seen.append(_Seen(at, own.kind, self._subject(own), self._escape(own.detail)))
         self._last = now
 
-    def programs(self, started: Iterable[tuple[str, str]], at: int) -> None:
-        """Take in (owner's unit, path) of programs that ran for the first time."""
-        for unit, path in started:
-            self._seen.append(_Seen(at, "exec", Subject("owner", unit), self._escape(path)))
+    def programs(self, started: Iterable[Program], at: int, *, usual: bool = False) -> None:
+        """Take in programs that were started. What is ``usual`` is known from then on, and no change."""
+        for own in started:
+            is_new = self._is_new(own)
+            self._keep(own)
+            if is_new and not usual:
+                build = f", build {own.build[:_SHOWN]}" if own.build else ""
+                self._seen.append(_Seen(at, "exec", Subject("owner", own.unit), f"{self._escape(own.path)}{build}"))
+
+    def _is_new(self, own: Program) -> bool:
+        """Of a path that was run before it must be known that it was another build: of what has ended soon the build was not read."""
+        before = self._paths.get((own.unit, own.path))
+        if own.build:
+            return before != "" and (own.unit, own.build) not in self._builds
+        return before is None
+
+    def _keep(self, own: Program) -> None:
+        path = (own.unit, own.path)
+        self._paths[path] = own.build or self._paths.get(path, "")
+        self._paths.move_to_end(path)
+        if own.build:
+            self._builds[own.unit, own.build] = None
+            self._builds.move_to_end((own.unit, own.build))
+        for known in (self._paths, self._builds):
+            while len(known) > _PROGRAMS:
+                known.popitem(last=False)
 
     def signals(self, onset: int) -> list[Signal]:
         """Return the changes of the ten minutes before ``onset`` (ns since the epoch) and since, the latest first."""

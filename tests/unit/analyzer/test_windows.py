@@ -9,7 +9,7 @@ import pytest
 
 from perflens.analysis import HOST, Incident, Subject
 from perflens.analyzer.analyst import Analyst
-from perflens.analyzer.changes import Changes
+from perflens.analyzer.changes import Changes, Program
 from perflens.analyzer.incidents import Incidents
 from perflens.analyzer.measures.host import cpu_culprits, host_signals
 from perflens.analyzer.measures.operations import operation_signals
@@ -229,7 +229,7 @@ def test_changes() -> None:
     before = SettingsReading(0, {}, {"vm.dirty_ratio": 20}, {}, {"/a": Limits(quota=None)}, ())
     own.compare(before, 0)
     own.compare(replace(before, sysctls={"vm.dirty_ratio": 5}, cgroups={"/a": Limits(quota=0.5, quota_at="/a")}), 100 * SECOND)
-    own.programs([("/b", "/bin/\x1bevil")], 200 * SECOND)
+    own.programs([Program("/b", "/bin/\x1bevil")], 200 * SECOND)
 
     found = own.signals(300 * SECOND)
     assert [(one.metric, one.subject, one.value) for one in found] == [
@@ -240,6 +240,20 @@ def test_changes() -> None:
     assert found[0].detail == "/bin/ESCevil"
     assert "0.5" in found[1].detail
     assert own.signals(900 * SECOND) == []
+
+
+def test_a_program_is_known_by_its_build() -> None:
+    """Another build at the same path is a change; the same one at another path is none, nor one that could not be read before or now."""
+    own = Changes(str)
+    own.programs([Program("/b", "/bin/db", "aa"), Program("/b", "/bin/script")], 0, usual=True)
+    own.programs([Program("/b", "/bin/db", "aa"), Program("/opt", "/bin/db", "aa"), Program("/b", "/bin/script")], SECOND)
+    own.programs([Program("/b", "/opt/db", "aa"), Program("/b", "/bin/db", "bb" * 20)], 2 * SECOND)
+    own.programs([Program("/b", "/bin/db", "bb" * 20), Program("/b", "/bin/db"), Program("/b", "/bin/script", "cc")], 3 * SECOND)
+
+    assert [(one.subject.name, one.detail) for one in own.signals(0)] == [
+        ("/b", "/bin/db, build bbbbbbbbbbbb"),
+        ("/opt", "/bin/db, build aa"),
+    ]
 
 
 def _window(at: int, slow: int, *signals: Signal) -> Window:

@@ -157,16 +157,16 @@ class Exchange:
             "messages": draft.prompt.messages(shorter=draft.is_shorter),
             "stream": False,
             **{name: value for name, value in wanted.items() if name not in self.refused},
-            **self._response_format(),
+            **self._response_format(draft.prompt.facts),
         }
 
-    def _response_format(self) -> dict[str, Any]:
+    def _response_format(self, sent: frozenset[str]) -> dict[str, Any]:
         rung = self.ladder.rung(self.settings.base_url, self.settings.model, self.clock())
         if rung == "none":
             return {}
         if rung == "json_object":
             return {"response_format": {"type": rung}}
-        schema = {"name": "incident", "strict": True, "schema": schema_of(self.vocabulary)}
+        schema = {"name": "incident", "strict": True, "schema": schema_of(self.vocabulary, sent)}
         return {"response_format": {"type": rung, rung: schema}}
 
     def _output_tokens(self, draft: _Draft) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Literal
 
 from perflens.analysis import Bundle, Incident, Subject
@@ -13,22 +14,25 @@ Why = Literal["", "opened", "cause", "severity", "moved"]
 
 _BETWEEN = 600_000_000_000
 _STEP = 1.0
+_CAUSES_AT_ONCE = 4
 
 
-def when_to_call(previous: Incident | None, incident: Incident) -> Why:
+def when_to_call(previous: Incident | None, incident: Incident, asked: Collection[tuple[str, Subject]] = ()) -> Why:
     """Return why to ask of an incident that was last asked of as ``previous``, None when it never was; empty when there is no reason.
 
-    ``previous.updated`` is taken for the time of that call.
+    ``previous.updated`` is taken for the time of that call. ``asked`` are the first causes that it was asked of with, by code and subject:
+    one of those that take turns is no news before the ten minutes are over, nor is a fifth one.
     """
     if incident.state == "resolved":
         return ""
     if previous is None or previous.id != incident.id or previous.state == "resolved":
         return "opened"
-    if (previous.cause, previous.subject) != (incident.cause, incident.subject):
+    is_due, cause = incident.updated - previous.updated >= _BETWEEN, (incident.cause, incident.subject)
+    is_news = cause not in asked and len(asked) < _CAUSES_AT_ONCE
+    if (previous.cause, previous.subject) != cause and (is_due or is_news):
         return "cause"
     if previous.severity != incident.severity:
         return "severity"
-    is_due = incident.updated - previous.updated >= _BETWEEN
     return "moved" if is_due and _moved(previous.bundle, incident.bundle) else ""
 
 

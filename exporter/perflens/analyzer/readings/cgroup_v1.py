@@ -57,7 +57,7 @@ class V1Memory:
         if current is None:
             return None
         kills = dict(pairs(_read(self._point, path, "memory.oom_control"))).get(b"oom_kill")
-        file, anon = refaults(dict(pairs(_read(self._point, path, "memory.stat"))), b"total_")
+        file, anon = refaults(_read(self._point, path, "memory.stat"), b"total_")
         return CgroupMemory(current, self.limit_events(path), kills, file, anon)
 
     def limit_events(self, path: str) -> int | None:

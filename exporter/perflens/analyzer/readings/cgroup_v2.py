@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from perflens.analyzer.readings.files import pairs, read, whole
+from perflens.analyzer.readings.files import number, pairs, read, whole
 from perflens.analyzer.readings.values import CgroupMemory
 
 __all__ = ["LIMIT_KEYS", "CpuStat", "V2Tree", "parse_cpu_max", "parse_cpu_stat", "parse_io_max", "refaults"]
@@ -58,10 +58,10 @@ def parse_io_max(text: bytes) -> dict[str, dict[str, int]]:
     return found
 
 
-def refaults(stat: Mapping[bytes, int], prefix: bytes = b"") -> tuple[int | None, int | None]:
+def refaults(stat: bytes, prefix: bytes = b"") -> tuple[int | None, int | None]:
     """Return the refaults of file pages and of anonymous ones that memory.stat tells; before 5.9 one number has both."""
-    file = stat.get(prefix + b"workingset_refault_file", stat.get(prefix + b"workingset_refault"))
-    return file, stat.get(prefix + b"workingset_refault_anon")
+    file = number(stat, prefix + b"workingset_refault_file")
+    return number(stat, prefix + b"workingset_refault") if file is None else file, number(stat, prefix + b"workingset_refault_anon")
 
 
 class V2Tree:
@@ -92,7 +92,7 @@ class V2Tree:
         if current is None:
             return None
         events = dict(pairs(self._read(path, "memory.events")))
-        file, anon = refaults(dict(pairs(self._read(path, "memory.stat"))))
+        file, anon = refaults(self._read(path, "memory.stat"))
         return CgroupMemory(current, _met(events), events.get(b"oom_kill"), file, anon)
 
     def limit_events(self, path: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-__all__ = ["LONGEST", "pairs", "read", "whole"]
+__all__ = ["LONGEST", "number", "pairs", "read", "whole"]
 
 LONGEST = 1 << 20
 """What is read of a file, in bytes; of a longer one the lines that are whole."""
@@ -48,3 +48,12 @@ def pairs(text: bytes) -> Iterator[tuple[bytes, int]]:
         key, _, word = line.partition(b" ")
         if (value := whole(word)) is not None:
             yield key, value
+
+
+def number(text: bytes, key: bytes) -> int | None:
+    """Return the number on the first line of a key, None without one: for long files of which few lines are needed."""
+    at = 0 if text.startswith(key + b" ") else text.find(b"\n" + key + b" ") + 1
+    if not text.startswith(key + b" ", at):
+        return None
+    end = text.find(b"\n", at)
+    return whole(text[at + len(key) + 1 : end if end >= 0 else len(text)])

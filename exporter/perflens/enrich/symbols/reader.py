@@ -9,7 +9,7 @@ from perflens.enrich.symbols.demangle import demangle
 from perflens.enrich.symbols.elf import BadFile, Functions, Image
 from perflens.enrich.symbols.perfmap import PerfMaps
 from perflens.enrich.symbols.process import Mapping, Process, open_regular
-from perflens.enrich.symbols.tables import Tables
+from perflens.enrich.symbols.tables import Tables, image_of
 
 __all__ = ["Reader"]
 
@@ -36,6 +36,8 @@ class Reader:
                 return self._learn(int(fields[0]), int(fields[1]))
             if verb == b"path":
                 return self._learn_path(fields[0], fields[1:])
+            if verb == b"build":
+                return self._build_of(fields[0], int(fields[1]), int(fields[2]))
             return self._names(*fields)
         except (OSError, ValueError, TypeError, IndexError):  # a process that ended meanwhile, or a request that makes no sense
             return []
@@ -89,6 +91,20 @@ class Reader:
             finally:
                 os.close(fd)
         return []
+
+    def _build_of(self, path: bytes, pid: int, start: int) -> list[bytes]:
+        """Return the build-id of the program at a path, as a living process has it: little of the file is read for it."""
+        process = Process(self._procfs, pid, start)
+        try:
+            fd = open_regular(b"root" + path, process.folder)
+            try:
+                return [image_of(fd).build_id()]
+            except BadFile:
+                return []
+            finally:
+                os.close(fd)
+        finally:
+            process.close()
 
     def _names(self, pid: bytes, start: bytes, near: bytes, paths: bytes, *frames: bytes) -> list[bytes]:
         """Name frames of three fields: build-id, offset, and how many bytes before it the function is looked up.

@@ -108,6 +108,16 @@ class UserSymbols:
         pids = [b"%d" % mount_namespace_pid] if mount_namespace_pid else []
         return self._learn((mount_namespace_pid, path), None, [b"path", os.fsencode(path), *pids])
 
+    def build_of(self, path: str, process: ProcessKey) -> str:
+        """Return the build-id of a program that a process runs, in hexadecimal; empty when it has none, or the process has ended.
+
+        HelperError when there is no answer, as when the file hangs.
+        """
+        if not path.startswith("/") or not os.path.exists(f"{self._procfs}/{process.pid}"):  # most end at once: no helper for them
+            return ""
+        answer = self._helper.ask([b"build", os.fsencode(path), b"%d" % process.pid, b"%d" % process.start])
+        return answer[0].hex() if answer else ""
+
     def close(self) -> None:
         """End the helper."""
         self._helper.close()

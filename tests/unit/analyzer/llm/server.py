@@ -27,10 +27,11 @@ Answer = Callable[["ModelServer"], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class ModelServer:
-    """Answers in one mode and keeps what it was asked. ``base_url`` is where it listens."""
+    """Answers in one mode, or with what ``says`` makes of a request, and keeps what it was asked. ``base_url`` is where it listens."""
 
     mode: str
     base_url: str = ""
+    says: Callable[[dict[str, Any]], tuple[str, dict[str, int]]] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     elsewhere: int = 0
@@ -40,6 +41,9 @@ class ModelServer:
         self.headers.append(dict(request.headers))
         if self.mode == "slow":
             return await _slow(request)
+        if self.says:
+            text, usage = self.says(self.requests[-1])
+            return _completion(text, usage=usage)
         return await MODES[self.mode](self)
 
     async def other(self, request: web.Request) -> web.Response:
@@ -49,9 +53,11 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def serving(mode: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[ModelServer]:
+async def serving(
+    mode: str, tls: ssl.SSLContext | None = None, says: Callable[[dict[str, Any]], tuple[str, dict[str, int]]] | None = None
+) -> AsyncIterator[ModelServer]:
     """Serve a mode on a port of this host."""
-    own = ModelServer(mode)
+    own = ModelServer(mode, says=says)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", own.answer)
     app.router.add_route("*", "/elsewhere", own.other)

@@ -173,6 +173,12 @@ def test_text_of_a_fact(text: str, metric: str, expected: str) -> None:
     assert f"E01 D1 {expected} 48.2 ms (n=8123)" in own.user
 
 
+@pytest.mark.parametrize(("sent", "ids"), [((), 20), (("E01", "E20"), 20), (("E21",), 40), (("E60",), 60)])
+def test_schema_has_the_ids_that_may_be_needed(sent: tuple[str, ...], ids: int) -> None:
+    schema = schema_of(Vocabulary(), sent)
+    assert schema["properties"]["summary_evidence"]["items"]["enum"] == list(FACT_IDS[:ids])
+
+
 def test_schema_is_constant_and_portable() -> None:
     """Every object has all its properties required, and no keyword is used that a server might not have."""
     schema = schema_of(Vocabulary())

@@ -35,6 +35,18 @@ def test_another_cause() -> None:
     assert when_to_call(before, incident(replace(BUNDLE, hypotheses=(elsewhere,)))) == "cause"
 
 
+def test_causes_that_take_turns() -> None:
+    """One that it was asked of with before is asked of again after ten minutes, not at each turn."""
+    before, asked = incident(), {(own.cause, own.subject) for own in (incident(), incident(replace(BUNDLE, hypotheses=(SLOW,))))}
+    turned = replace(BUNDLE, hypotheses=(SLOW,))
+    assert when_to_call(before, incident(turned), asked) == ""
+    assert when_to_call(before, incident(turned, LATER - 1), asked) == ""
+    assert when_to_call(before, incident(turned, LATER), asked) == "cause"
+    assert when_to_call(before, incident(turned, severity="critical"), asked) == "severity"
+    assert when_to_call(before, incident(turned), {(before.cause, before.subject)}) == "cause"
+    assert when_to_call(before, incident(turned), {(code, before.subject) for code in "ABCD"}) == ""
+
+
 def test_another_severity() -> None:
     assert when_to_call(incident(), incident(severity="critical")) == "severity"
 

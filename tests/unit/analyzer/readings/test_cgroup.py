@@ -176,7 +176,7 @@ def test_cpu_max(text: bytes, quota: float | None) -> None:
 
 def test_older_refaults() -> None:
     """Before 5.9 there was one number for both kinds."""
-    assert cgroup_v2.refaults({b"workingset_refault": 5}) == (5, None)
+    assert cgroup_v2.refaults(b"workingset_refault 5\n") == (5, None)
 
 
 @given(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perflens.analyzer.readings.files import LONGEST, pairs, read, whole
+from perflens.analyzer.readings.files import LONGEST, number, pairs, read, whole
 
 
 def test_read(tmp_path: Path) -> None:
@@ -37,3 +37,12 @@ def test_whole(word: bytes, number: int | None) -> None:
 def test_pairs() -> None:
     """Lines that are no key and number are passed over."""
     assert list(pairs(b"a 1\nb\nc x\nd 4 5\ne 6")) == [(b"a", 1), (b"e", 6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(b"a 1\nb 2", 1), (b"b 2\na 1\n", 1), (b"aa 3\nb a 4\na 1", 1), (b"a x\na 1", None), (b"a1 1", None), (b"ba 2", None), (b"", None)],
+)
+def test_number(text: bytes, expected: int | None) -> None:
+    """A key stands at the begin of a line, and its number is the rest of it."""
+    assert number(text, b"a") == expected

@@ -99,6 +99,19 @@ def test_ended_unseen(symbols: UserSymbols, program: Path, stack: tuple[UserFram
     assert symbols.names(other, stack) == NAMED
 
 
+def test_build(symbols: UserSymbols, program: Path, stack: tuple[UserFrame, ...], tmp_path: Path) -> None:
+    """The build-id of a program, as the kernel has it, whatever its path; what is no program has none, nor what has ended."""
+    copy, script = tmp_path / "copy", tmp_path / "script"
+    copy.write_bytes(program.read_bytes())
+    script.write_text("#!/bin/sh\n")
+    with running(program) as process:
+        assert symbols.build_of(str(program), process) == symbols.build_of(str(copy), process) == stack[0].build_id.hex()
+        none = (str(script), f"{tmp_path}/none", str(tmp_path), "relative")
+        assert [symbols.build_of(path, process) for path in none] == ["", "", "", ""]
+        assert symbols.build_of(str(program), process._replace(start=process.start + 10**9)) == ""
+    assert symbols.build_of(str(program), process) == ""
+
+
 def test_relative(symbols: UserSymbols, program: Path, stack: tuple[UserFrame, ...]) -> None:
     """A child that has ended ran the same program as its parent, which lives."""
     with running(program) as parent:
