@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from perflens.analysis import HOST, Bundle, Hypothesis, Impact, Incident, Subject
-from perflens.analyzer.incidents import Incidents, is_impact
+from perflens.analyzer.incidents import Explanation, Incidents, is_impact
 from tests.unit.analyzer.scenes import DISK, OTHER, VICTIM
 
 _SECOND = 10**9
@@ -92,6 +92,20 @@ def test_a_better_explanation_stays_in_the_incident() -> None:
     assert second.history == ((3 * _TICK, "A"),)
     third = _run(own, 4, 4, _cause("C", 0.5))[-1]
     assert third.cause == "B"  # a much weaker one changes nothing
+
+
+def test_what_a_model_prefers_stays_in_front() -> None:
+    """For as long as it scores about the same as the best; then the rules speak again."""
+    own = Incidents("h")
+    _run(own, 1, 2, _cause("A", 0.8), _cause("B", 0.75))
+    (opened,) = own.open
+    own.explained(opened.id, Explanation("A", tuple(reversed(opened.causes)), "B it is.", "rules+llm", "m"))
+    (kept,) = _run(own, 3, 3, _cause("A", 0.8), _cause("B", 0.7))
+
+    assert (kept.cause, kept.summary, kept.source, kept.model, kept.history) == ("B", "B it is.", "rules+llm", "m", ())
+    assert [cause.code for cause in kept.causes] == ["B", "A"]
+    (told,) = _run(own, 4, 4, _cause("A", 0.95), _cause("B", 0.6))
+    assert (told.cause, told.source, told.model, told.history) == ("A", "rules", "", ((4 * _TICK, "B"),))
 
 
 def test_it_comes_back() -> None:

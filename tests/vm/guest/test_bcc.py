@@ -47,12 +47,19 @@ FILE = "of-the-work"
 PAUSE = 0.005  # in which an emulated machine prints a line: what it cannot keep up with is lost
 
 
+class Traced(NamedTuple):
+    """What a tool printed; or why it printed nothing, in its own words."""
+
+    text: str
+    failure: str = ""
+
+
 class Work(NamedTuple):
     """What both loaders and each of the tools made of one workload."""
 
     bcc: Seen
     libbpf: Seen
-    tools: dict[str, str]
+    tools: dict[str, Traced]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,11 +104,13 @@ class Tool:
             assert time.monotonic() < deadline, self._lines
             time.sleep(0.5)
 
-    def found(self) -> str:
-        """End it; return what it printed, empty if it could not trace."""
+    def found(self) -> Traced:
+        """End it; return what it printed, or the last line of that if it could not trace."""
         traced = self._process.poll() is None
         self.close()
-        return "".join(self._lines) if traced else ""
+        if traced:
+            return Traced("".join(self._lines))
+        return Traced("", next((line.strip() for line in reversed(self._lines) if line.strip()), "it ended at once"))
 
     def close(self) -> None:
         """End it, as a person would: again, where it was in a callback that cannot be interrupted."""
@@ -152,9 +161,10 @@ def work(agents: tuple[RunningAgent, RunningAgent], tools: dict[str, Tool], tmp_
 
 def traced(work: Work, tool: str) -> str:
     """What a tool found; the test is skipped if it is missing or cannot trace this kernel."""
-    if not work.tools.get(tool):
-        pytest.skip(f"{tool} is not installed (bpfcc-tools), or does not work on this kernel")
-    return work.tools[tool]
+    found = work.tools.get(tool, Traced("", "it is not installed (bpfcc-tools)"))
+    if found.failure:
+        pytest.skip(f"{tool} does not work here: {found.failure}")
+    return found.text
 
 
 def in_buckets(text: str) -> int:
