@@ -33,6 +33,7 @@ from perflens.config.values import span, written
 from perflens.enrich.cgroups import CgroupTree
 from perflens.enrich.devices import Devices
 from perflens.enrich.kubernetes.place import Place
+from perflens.enrich.kubernetes.selection import Selection, Wanted
 from perflens.enrich.kubernetes.store import PodStore
 from perflens.enrich.kubernetes.watch import PodWatch
 from perflens.export.otlp.ledger import SpanLedger
@@ -185,6 +186,11 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Calls on a descriptor behind which no file is open. They are in no histogram, on purpose.",
         "Nothing. A program that makes many of them closes files twice.",
     ),
+    'perflens_probe_operations_total{outcome="undecided"}': (
+        "Operations of pods or containers whose name a [filter by names](owners.md#filters-by-name) did not know yet. They are in no "
+        "histogram. 0 without such a filter.",
+        "Nothing for few: they began before the name was known. If it grows, look at `perflens_filter_cgroups` and after the watch.",
+    ),
     'perflens_probe_operations_total{outcome="blocking_peer"}': (
         "Calls that wait for a peer and not for storage. They are in no histogram, on purpose.",
         "Nothing; see [coverage](coverage.md).",
@@ -283,6 +289,10 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "the metrics `perflens_block_device_…_info` lack so many now.",
         "Nothing: operations are counted all the same. A slow one on a device that is not kept has no `devices`.",
     ),
+    'perflens_filter_cgroups{verdict="no_room"}': (
+        "Cgroups of pods and containers that the filter by names cannot tell apart: there are more than 8,192. What they do is undecided.",
+        "Filter by namespace or pod alone: containers take an entry each.",
+    ),
     "perflens_kubernetes_errors_total": (
         "Requests to the API server that failed, and answers that could not be used. `gone` is none: the pods are listed again.",
         "The log names the reason when the watch goes down ([names of pods](troubleshooting.md#names-of-pods)); `forbidden` of a "
@@ -362,6 +372,7 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
         made.start()
     made.explainer.spans = _Spans()
     made.cluster = _Cluster()
+    made._selection = Selection(made._tree, Wanted(), made.cluster.pods, made._decide, 0)
     missing = [state.name for state in made.states if not state.attached]
     if missing:
         raise SystemExit(f"no object of {', '.join(missing)}: run make objects")
@@ -485,7 +496,8 @@ def metrics() -> str:
             "A histogram has the buckets `le` 2^-20 to 2^12 s, one an octave, and `+Inf`. Bounds are inclusive.",
             "`unit` is the owner: a systemd unit, else the cgroup's path, `/` for the root cgroup, `other` where a limit was reached.",
             "With `owner.level: node` there is no `unit`; in a cluster there are `namespace` and `workload` in its place, and more with",
-            "other levels ([owners](owners.md)). The metrics `perflens_kubernetes_…` are served in a cluster only. A label of its own that",
+            "other levels ([owners](owners.md)). The metrics `perflens_kubernetes_…` are served in a cluster only, and",
+            "`perflens_filter_cgroups` with a filter by names of pods. A label of its own that",
             "a probe has (`fs`) names the file system's type.",
             "",
             "| label | values |",

@@ -478,3 +478,4 @@ class AgentStatus:
     kubernetes: KubernetesCounts | None = None
     web: WebCounts | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    filter_cgroups: Mapping[str, int] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from perflens.config import Settings
@@ -33,6 +33,9 @@ class Cluster(Protocol):
     @property
     def pods(self) -> Pods: ...
     def counts(self, unresolved: Mapping[str, int]) -> KubernetesCounts | None: ...
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        """Call it for each pod that is new or changed, on the loop's thread."""
+
     async def run(self) -> None:
         """Watch until this is cancelled, or return when there is nothing to watch."""
 
@@ -46,13 +49,21 @@ class NoCluster:
     def counts(self, unresolved: Mapping[str, int]) -> None:
         """Return nothing."""
 
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        """Do nothing."""
+
     async def run(self) -> None:
         """Do nothing."""
 
 
 class _Watched:
+    pods: PodStore
+
     def __init__(self, node: str, pods: PodStore, watch: PodWatch) -> None:
         self.node, self.pods, self.counts, self.run = node, pods, watch.counts, watch.run
+
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        self.pods.changed = call
 
 
 def cluster_of(settings: Settings, environment: Mapping[str, str]) -> Cluster:
