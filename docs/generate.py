@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.flags import NOTICE, cli
 from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
-from perflens.agent.cluster import NoCluster
+from perflens.agent.cluster import NoCluster, NoVolumes
 from perflens.analysis import AnalysisCounts, TellingCounts
 from perflens.analyzer.llm.counts import OUTCOMES
 from perflens.cli.context import Context
@@ -44,7 +44,7 @@ from perflens.fleet.reader import REASONS as READ_REASONS
 from perflens.fleetmetrics import FleetMetrics
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, WebCounts
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, PodVolume, WebCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
@@ -285,8 +285,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Nothing: metrics are not made of these. Raise the threshold if the API shows too short a time.",
     ),
     "perflens_block_device_left_out": (
-        "Block devices beyond 1,024, pairs of one device above another beyond 1,024, mounts beyond 256 or beyond 64 of one device: "
-        "the metrics `perflens_block_device_…_info` lack so many now.",
+        "Block devices beyond 1,024, pairs of one device above another beyond 1,024, mounts beyond 256 or beyond 64 of one device, "
+        "volumes of pods beyond 1,024: the metrics `perflens_block_device_…_info` lack so many now.",
         "Nothing: operations are counted all the same. A slow one on a device that is not kept has no `devices`.",
     ),
     'perflens_filter_cgroups{verdict="no_room"}': (
@@ -350,6 +350,11 @@ class _Devices(Devices):
         return 0, 0
 
 
+class _Volumes(NoVolumes):
+    def all(self) -> tuple[PodVolume, ...]:
+        return (PodVolume("dm-0", "", "shop", "db-0", "data", "pvc-1", "data-db-0"),)
+
+
 class _Cluster(NoCluster):
     """One that was asked for nothing yet."""
 
@@ -368,6 +373,7 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     probes = {name: probe for name, probe in discover().items() if probe.enabled}
     made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
     made.devices = _Devices()
+    made._volumes = _Volumes()
     with patch.object(running, "attach", attach):
         made.start()
     made.explainer.spans = _Spans()

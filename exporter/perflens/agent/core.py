@@ -61,6 +61,7 @@ from perflens.model import (
     Evidence,
     Exemplar,
     Owner,
+    PodVolume,
     ProbeState,
     SlowEvent,
 )
@@ -118,6 +119,7 @@ class Agent:
         visible = settings.path.procfs if host.sees_all_processes else ""
         self._procfs = procfs = Procfs(visible)
         self.devices = Devices(settings.path.sysfs, visible, time.monotonic, mounts)
+        self._volumes = self.cluster.volumes(self.devices.all)
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
@@ -129,6 +131,7 @@ class Agent:
             rate=settings.events.explained,
             devices=self.devices.of_event,
             disk=self._disk,
+            volume=self._volume,
         )
         processes = Processes(procfs, time.monotonic_ns)
         self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, self._owner_of_pid, self._name_cgroup)
@@ -165,7 +168,9 @@ class Agent:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
-        self.page = Page(collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self.status), self.harvest)
+        self.page = Page(
+            collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self._volumes.all, self.status), self.harvest
+        )
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
@@ -298,6 +303,12 @@ class Agent:
     def _disk(self, number: tuple[int, int]) -> str:
         device = self.devices.of(number)
         return device.name if device else ""
+
+    def _volume(self, event: SlowEvent, owner: Owner) -> PodVolume | None:
+        if not owner.pod.uid:
+            return None
+        device = event.object_name if event.is_request else self._disk(event.file.device)
+        return self._volumes.of(owner.pod.uid, device)
 
     def _name_cgroup(self, event: CgroupEvent) -> None:
         if event.kind == "mkdir" and event.hierarchy == self._host.owner_hierarchy:

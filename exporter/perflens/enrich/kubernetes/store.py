@@ -49,6 +49,11 @@ class PodStore:
         facts = known.facts
         return Pod(uid, container_id, facts.namespace, facts.name, known.workload, facts.containers.get(container_id, ""))
 
+    def facts(self, uid: str) -> PodFacts | None:
+        """Return what is known of a pod that lives."""
+        known = self._living.get(uid)
+        return known.facts if known else None
+
     def workload(self, facts: PodFacts) -> str:
         """Return the workload that a pod had before, empty for a new one: it does not change, whoever adopts the pod."""
         known = self._living.get(facts.uid)
