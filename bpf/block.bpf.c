@@ -166,7 +166,10 @@ struct {
 /* Spread addresses over a table, by their lower half: arithmetic on a whole pointer is refused. */
 static __always_inline __u32 place_of(void *address, __u32 bits)
 {
-	return (__u32)(unsigned long)address * 0x9e3779b1u >> (32 - bits); /* 2^32 divided by the golden ratio */
+	__u32 half;
+
+	asm volatile("%0 = %1" : "=w"(half) : "w"((__u32)(unsigned long)address)); /* a copy of half a pointer is a number, as the verifier sees it */
+	return half * 0x9e3779b1u >> (32 - bits); /* 2^32 divided by the golden ratio */
 }
 
 static __always_inline __u32 number_of(struct gendisk *disk)
@@ -354,16 +357,11 @@ static __always_inline struct kernfs_node *find_submitter(struct submitter *who,
 	return node;
 }
 
-static __always_inline bool has_filters(void)
-{
-	return filter_pids || filter_comms || filter_cgroups;
-}
-
-static __always_inline bool is_excluded(const struct submitter *who, const struct blame *blame)
+static __always_inline int refusal_of_request(const struct submitter *who, const struct blame *blame)
 {
 	if (!has_filters())
-		return false;
-	return !passes_filters_of(who->pid, who->comm, blame->node);
+		return PASSES;
+	return refusal_of(who->pid, who->comm, blame->node);
 }
 
 /* When the kernel made a request, or `now` if it did not note that. */
@@ -387,6 +385,7 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 	struct blame blame = {.owner = OWNER_UNKNOWN, .method = LEDGER_BY_UNKNOWN};
 	struct kernfs_node *node;
 	struct request_slot *slot = request_claim(request, use, &spilled);
+	int why;
 
 	if (!slot)
 		return 0;
@@ -412,8 +411,9 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 		else if (slot->who.is_process)
 			blame_node(&blame, node, LEDGER_BY_SUBMITTER);
 	}
-	if (is_excluded(&slot->who, &blame)) {
-		turn_away(LEDGER_FILTERED);
+	why = refusal_of_request(&slot->who, &blame);
+	if (why != PASSES) {
+		turn_away(why & COUNTERS_MASK);
 		if (!spilled) {
 			slot->start = 0;
 			__sync_fetch_and_add(&slot->claims, -1);
@@ -671,7 +671,7 @@ static __noinline int layer_begin(struct bio *bio, struct gendisk *disk)
 		describe_submitter(&slot->who, current_task(), node, now);
 	}
 	blame_of(&blame, bio, &slot->who, node);
-	if (is_excluded(&slot->who, &blame))
+	if (refusal_of_request(&slot->who, &blame) != PASSES)
 		return 0;
 	slot->owner = layer.owner = blame.owner;
 	slot->number = layer.number = number_of(disk);
@@ -739,7 +739,7 @@ static __noinline int held_merged(struct bio *bio)
 	if (!slot || !throttled_take(bio, &slot->who))
 		return 0;
 	blame_of(&blame, bio, &slot->who, NULL);
-	if (is_excluded(&slot->who, &blame))
+	if (refusal_of_request(&slot->who, &blame) != PASSES)
 		return 0;
 	slot->owner = blame.owner;
 	slot->number = number_of(disk);

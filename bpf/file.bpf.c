@@ -99,10 +99,8 @@ static __always_inline int file_enter(struct pt_regs *regs, bool typed, unsigned
 	form = forms[number] & ~COMPAT;
 	if (compat && !compat_seen) /* written once: its cache line is shared by all CPUs */
 		compat_seen = true;
-	if (is_filtered(task)) {
-		turn_away(LEDGER_FILTERED);
+	if (is_turned_away(task))
 		return 0;
-	}
 	if (form >= FORM_COPY_FIRST_TO_THIRD)
 		return enter_copy(task, regs, form, compat);
 	tid = thread_id(task);

@@ -166,10 +166,8 @@ static __noinline int count_process(__u32 operation, __u64 owner)
 {
 	__u16 last = 0;
 
-	if (is_filtered(current_task())) {
-		turn_away(LEDGER_FILTERED);
+	if (is_turned_away(current_task()))
 		return 0;
-	}
 	count(LEDGER_ENTERED);
 	record(operation, owner, 0, 0, &last);
 	return 0;

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from docs.flags import NOTICE, cli
 from docs.tables import host_bytes, tables_of
 from perflens.agent import Agent, running
-from perflens.agent.cluster import NoCluster
+from perflens.agent.cluster import NoCluster, NoVolumes
 from perflens.analysis import AnalysisCounts, TellingCounts
 from perflens.analyzer.llm.counts import OUTCOMES
 from perflens.cli.context import Context
@@ -33,6 +33,7 @@ from perflens.config.values import span, written
 from perflens.enrich.cgroups import CgroupTree
 from perflens.enrich.devices import Devices
 from perflens.enrich.kubernetes.place import Place
+from perflens.enrich.kubernetes.selection import Selection, Wanted
 from perflens.enrich.kubernetes.store import PodStore
 from perflens.enrich.kubernetes.watch import PodWatch
 from perflens.export.otlp.ledger import SpanLedger
@@ -43,7 +44,7 @@ from perflens.fleet.reader import REASONS as READ_REASONS
 from perflens.fleetmetrics import FleetMetrics
 from perflens.kernel.attached import Sizes, object_path, object_types
 from perflens.kernel.features import Host, inspect
-from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, WebCounts
+from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, Device, KubernetesCounts, PodVolume, WebCounts
 from perflens.probe import Probe
 from perflens.registry import discover
 from perflens.testing import FakeCells
@@ -185,6 +186,11 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Calls on a descriptor behind which no file is open. They are in no histogram, on purpose.",
         "Nothing. A program that makes many of them closes files twice.",
     ),
+    'perflens_probe_operations_total{outcome="undecided"}': (
+        "Operations of pods or containers whose name a [filter by names](owners.md#filters-by-name) did not know yet. They are in no "
+        "histogram. 0 without such a filter.",
+        "Nothing for few: they began before the name was known. If it grows, look at `perflens_filter_cgroups` and after the watch.",
+    ),
     'perflens_probe_operations_total{outcome="blocking_peer"}': (
         "Calls that wait for a peer and not for storage. They are in no histogram, on purpose.",
         "Nothing; see [coverage](coverage.md).",
@@ -279,9 +285,13 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Nothing: metrics are not made of these. Raise the threshold if the API shows too short a time.",
     ),
     "perflens_block_device_left_out": (
-        "Block devices beyond 1,024, pairs of one device above another beyond 1,024, mounts beyond 256 or beyond 64 of one device: "
-        "the metrics `perflens_block_device_…_info` lack so many now.",
+        "Block devices beyond 1,024, pairs of one device above another beyond 1,024, mounts beyond 256 or beyond 64 of one device, "
+        "volumes of pods beyond 1,024: the metrics `perflens_block_device_…_info` lack so many now.",
         "Nothing: operations are counted all the same. A slow one on a device that is not kept has no `devices`.",
+    ),
+    'perflens_filter_cgroups{verdict="no_room"}': (
+        "Cgroups of pods and containers that the filter by names cannot tell apart: there are more than 8,192. What they do is undecided.",
+        "Filter by namespace or pod alone: containers take an entry each.",
     ),
     "perflens_kubernetes_errors_total": (
         "Requests to the API server that failed, and answers that could not be used. `gone` is none: the pods are listed again.",
@@ -340,6 +350,11 @@ class _Devices(Devices):
         return 0, 0
 
 
+class _Volumes(NoVolumes):
+    def all(self) -> tuple[PodVolume, ...]:
+        return (PodVolume("dm-0", "", "shop", "db-0", "data", "pvc-1", "data-db-0"),)
+
+
 class _Cluster(NoCluster):
     """One that was asked for nothing yet."""
 
@@ -358,10 +373,12 @@ def _agent() -> tuple[Agent, dict[str, FakeCells]]:
     probes = {name: probe for name, probe in discover().items() if probe.enabled}
     made = Agent(Settings(), inspect(), probes, CgroupTree("/nowhere"))
     made.devices = _Devices()
+    made._volumes = _Volumes()
     with patch.object(running, "attach", attach):
         made.start()
     made.explainer.spans = _Spans()
     made.cluster = _Cluster()
+    made._selection = Selection(made._tree, Wanted(), made.cluster.pods, made._decide, 0)
     missing = [state.name for state in made.states if not state.attached]
     if missing:
         raise SystemExit(f"no object of {', '.join(missing)}: run make objects")
@@ -485,7 +502,8 @@ def metrics() -> str:
             "A histogram has the buckets `le` 2^-20 to 2^12 s, one an octave, and `+Inf`. Bounds are inclusive.",
             "`unit` is the owner: a systemd unit, else the cgroup's path, `/` for the root cgroup, `other` where a limit was reached.",
             "With `owner.level: node` there is no `unit`; in a cluster there are `namespace` and `workload` in its place, and more with",
-            "other levels ([owners](owners.md)). The metrics `perflens_kubernetes_…` are served in a cluster only. A label of its own that",
+            "other levels ([owners](owners.md)). The metrics `perflens_kubernetes_…` are served in a cluster only, and",
+            "`perflens_filter_cgroups` with a filter by names of pods. A label of its own that",
             "a probe has (`fs`) names the file system's type.",
             "",
             "| label | values |",

@@ -37,6 +37,7 @@ _OF_SIZES = {
     "slots": "slots",
     "ledger": "shards",
     "events": "ring",
+    "filter_verdicts": "verdicts",
 }
 
 

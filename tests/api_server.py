@@ -198,12 +198,12 @@ def _status(code: int) -> web.Response:
 
 
 @asynccontextmanager
-async def running(server: ApiServer) -> AsyncIterator[str]:
-    """The URL of a server that runs meanwhile."""
+async def running(server: ApiServer, port: int | None = None) -> AsyncIterator[str]:
+    """The URL of a server that runs meanwhile, on a port that is free or this one."""
     application = web.Application()
     application.router.add_get("/api/v1/pods", server.handle)
     application.router.add_get("/apis/{group}/v1/namespaces/{namespace}/{resource}/{name}", server.handle)
-    async with TestServer(application, handler_cancellation=True) as own:
+    async with TestServer(application, port=port, handler_cancellation=True) as own:
         yield str(own.make_url("/")).rstrip("/")
 
 

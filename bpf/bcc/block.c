@@ -367,11 +367,6 @@ static u64 submitted_at(struct bio *bio)
 	return own && own->bio == key ? own->time : 0;
 }
 
-static bool has_filters(void)
-{
-	return FILTER_PIDS || FILTER_COMMS || FILTER_CGROUPS;
-}
-
 /* Who submitted a request, and whose it is. Of one that is noticed at its end nobody knows: the current task was interrupted. */
 static void find_owner(struct request_slot *slot, struct bio *bio, struct blame *blame, u64 queue, u64 now, bool late)
 {
@@ -414,6 +409,7 @@ static void request_begin(struct request *request, u32 use)
 	u64 now = bpf_ktime_get_ns(), queue = (u64)LOAD(request, q), made = LOAD(request, start_time_ns);
 	struct blame blame = {.owner = OWNER_UNKNOWN, .method = LEDGER_BY_UNKNOWN};
 	struct request_slot *slot = request_claim(request, use, &spilled);
+	u32 why = PASSES;
 
 	if (!slot)
 		return;
@@ -421,8 +417,10 @@ static void request_begin(struct request *request, u32 use)
 		now = made;
 	slot->operation = operation_of(opf);
 	find_owner(slot, bio, &blame, queue, now, late);
-	if (has_filters() && !passes_filters_of(slot->who.pid, slot->who.comm, blame.node)) {
-		turn_away(LEDGER_FILTERED);
+	if (has_filters())
+		why = refusal_of(slot->who.pid, slot->who.comm, blame.node);
+	if (why != PASSES) {
+		turn_away(why);
 		if (!spilled) {
 			slot->start = 0;
 			__sync_fetch_and_add(&slot->claims, -1);

@@ -15,6 +15,7 @@
 
 #define FILTERS_MAX 16
 #define FILTER_DEPTH 32
+#define PASSES LEDGER_ENTERED /* no refusal */
 #define OWNER_PATH_SIZE 512 /* power of two: offsets are masked with it */
 #define OWNER_NAME_SIZE 256 /* NAME_MAX and a NUL */
 #define OWNER_DEPTH 24
@@ -47,6 +48,7 @@ BPF_F_TABLE("array", u32, struct cell, cells, CELLS_ENTRIES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cell_key, cell_keys, CELL_KEYS_ENTRIES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cell_info, cell_infos, CELL_INFOS_ENTRIES, BPF_F_MMAPABLE);
 BPF_F_TABLE("hash", struct cell_key, u32, cell_index, CELL_INDEX_ENTRIES, 0);
+BPF_F_TABLE("hash", u64, u32, filter_verdicts, FILTER_VERDICTS_ENTRIES, 0);
 BPF_QUEUE(free_cells, u32, FREE_CELLS_ENTRIES);
 BPF_RINGBUF_OUTPUT(events, EVENTS_ENTRIES / PAGE_SIZE);
 
@@ -168,30 +170,55 @@ static bool is_wanted_cgroup(struct variables *own, struct kernfs_node *node)
 	return false;
 }
 
-/* Each kind of filter that is set must let pass what a process did for the cgroup of `node`. */
-static bool passes_filters_of(u32 pid, const char *name, struct kernfs_node *node)
+static u32 refusal_by_name(struct kernfs_node *node)
+{
+	for (int level = 0; level < FILTER_DEPTH && node; level++) {
+		u64 id = LOAD(node, id);
+		u32 *verdict = filter_verdicts.lookup(&id);
+
+		if (verdict && *verdict == FILTER_WANTED)
+			return PASSES;
+		if (verdict)
+			return *verdict == FILTER_UNDECIDED ? LEDGER_UNDECIDED : LEDGER_FILTERED;
+		node = parent_of(node);
+	}
+	return LEDGER_FILTERED;
+}
+
+/* Why what a process did for the cgroup of `node` is not measured: each kind of filter that is set must let it pass. */
+static u32 refusal_of(u32 pid, const char *name, struct kernfs_node *node)
 {
 	struct variables *own = changing();
 
 	if (!own)
-		return false;
+		return LEDGER_FILTERED;
 	if (FILTER_PIDS && !is_wanted_pid(own, pid))
-		return false;
+		return LEDGER_FILTERED;
 	if (FILTER_COMMS && !is_wanted_comm(own, name))
-		return false;
+		return LEDGER_FILTERED;
 	if (FILTER_CGROUPS && !is_wanted_cgroup(own, node))
-		return false;
-	return true;
+		return LEDGER_FILTERED;
+	return FILTER_NAMES ? refusal_by_name(node) : PASSES;
 }
 
-static bool is_filtered(struct task_struct *task)
+static bool has_filters(void)
+{
+	return FILTER_PIDS || FILTER_COMMS || FILTER_CGROUPS || FILTER_NAMES;
+}
+
+/* Count what is not measured, and return whether that is so. */
+static bool is_turned_away(struct task_struct *task)
 {
 	char name[16] = {};
+	u32 why;
 
-	if (!FILTER_PIDS && !FILTER_COMMS && !FILTER_CGROUPS)
+	if (!has_filters())
 		return false;
 	bpf_get_current_comm(name, sizeof(name));
-	return !passes_filters_of(LOAD(task, tgid), name, owner_of(task));
+	why = refusal_of(LOAD(task, tgid), name, owner_of(task));
+	if (why != PASSES)
+		turn_away(why);
+	return why != PASSES;
 }
 
 /* Of the family: write the name of the object of its operations. */

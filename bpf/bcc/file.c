@@ -308,10 +308,8 @@ ATTACH(file_enter, sys_enter)
 	if (compat != !!(form & COMPAT))
 		return 0;
 	form &= ~COMPAT;
-	if (is_filtered(task)) {
-		turn_away(LEDGER_FILTERED);
+	if (is_turned_away(task))
 		return 0;
-	}
 	if (form >= FORM_COPY_FIRST_TO_THIRD) {
 		enter_copy(task, regs, form, compat);
 		return 0;

@@ -63,10 +63,8 @@ static void count_process(u32 operation, u64 owner, struct kernfs_node *node)
 	struct cell *cell;
 	u16 last = 0;
 
-	if (is_filtered(this_task())) {
-		turn_away(LEDGER_FILTERED);
+	if (is_turned_away(this_task()))
 		return;
-	}
 	count(LEDGER_ENTERED);
 	cell = cell_of(operation, owner, 0, node, 0, &last);
 	if (cell)

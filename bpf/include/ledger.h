@@ -36,6 +36,7 @@ enum ledger_counter {
 	LEDGER_BY_MEMCG,
 	LEDGER_BY_FLUSH,
 	LEDGER_BY_UNKNOWN,
+	LEDGER_UNDECIDED,	/* of a pod or container whose name the filter does not know yet */
 	LEDGER_COUNTERS,
 };
 

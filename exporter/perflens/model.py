@@ -276,7 +276,8 @@ class Evidence:
 
     ``wall_start`` is its start in ns since the epoch. Frames read ``function+0x1a`` or ``function+0x1a [module]``; what has no name
     stays ``module+0xoffset``. ``container_id`` is empty outside of a container; ``trace_id`` and ``span_id`` (lower-case hex) are
-    empty when it became no span. ``devices`` names the disks that the file lies on, none when it lies on no disk or that is not known.
+    empty when it became no span. ``devices`` names the disks that the file lies on, none when it lies on no disk or that is not known,
+    and ``volume`` the one of its pod that it was about.
     """
 
     event: SlowEvent
@@ -288,6 +289,7 @@ class Evidence:
     trace_id: str = ""
     span_id: str = ""
     devices: tuple[str, ...] = ()
+    volume: PodVolume | None = None
 
 
 class Exemplar(NamedTuple):
@@ -366,6 +368,22 @@ class Device:
     below: tuple[str, ...] = ()
     above: tuple[str, ...] = ()
     mounts: tuple[tuple[str, str], ...] = ()
+
+
+class PodVolume(NamedTuple):
+    """A volume of a pod that is mounted from a block device, ``device`` by the kernel's name.
+
+    ``volume`` is its name in the pod. ``persistent_volume`` and ``claim`` are empty for one that is the pod's own; the claim and the
+    name in the pod are also empty where a pod has several claims and nothing tells which this one is.
+    """
+
+    device: str
+    pod_uid: str
+    namespace: str
+    pod: str
+    volume: str = ""
+    persistent_volume: str = ""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,3 +496,4 @@ class AgentStatus:
     kubernetes: KubernetesCounts | None = None
     web: WebCounts | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
+    filter_cgroups: Mapping[str, int] = field(default_factory=dict)

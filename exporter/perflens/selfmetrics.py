@@ -101,6 +101,9 @@ class _StatusCollector(Collector):
             yield from _analysis(status.analysis)
         if status.kubernetes:
             yield from _kubernetes(status.kubernetes)
+        if status.filter_cgroups:
+            of_pods = "Cgroups of pods and containers by what the filter by their names says of them; those of no_room count as undecided."
+            yield by_label(gauge, "filter_cgroups", of_pods, "verdict", status.filter_cgroups)
         if status.web:
             yield from web_metrics(status.web)
         has_use = "Whether the agent has a capability that it has a use for: 1, or 0."

@@ -28,7 +28,7 @@ _RECORD = struct.Struct("=II")  # before each record of a ring: its length, and 
 
 
 class FakeLoaded(Loaded):
-    """The maps of an object in this process's memory: arrays of zeros, the hash of the cells and the queue of free ones.
+    """The maps of an object in this process's memory: arrays of zeros, the hashes of cells and verdicts, the queue of free cells.
 
     ``forgotten`` are the threads whose sleeps were deleted; ``walked`` is what the iterator of the operations in progress gives,
     ``over`` are the addresses of requests that have ended unseen.
@@ -57,6 +57,7 @@ class FakeLoaded(Loaded):
         self.forgotten: list[int] = []
         self.walked = b""
         self.over: set[int] = set()
+        self.verdicts: dict[int, int] = {}
 
     def memory(self, name: str) -> mmap.mmap:
         mapped = self.named[name] = mmap.mmap(-1, self._lengths[name])
@@ -76,6 +77,10 @@ class FakeLoaded(Loaded):
         return int.from_bytes(arguments, "little") in self.over
 
     def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
+        if map_name == "filter_verdicts":
+            assert key
+            self.verdicts[int.from_bytes(key, sys.byteorder)] = int.from_bytes(value, sys.byteorder)
+            return True
         assert (map_name, key) == ("free_cells", None)
         if len(self.free) == self._capacity:
             return False
@@ -86,6 +91,8 @@ class FakeLoaded(Loaded):
         if map_name == "sleeps":
             self.forgotten += struct.unpack("=I", key)
             return False
+        if map_name == "filter_verdicts":
+            return self.verdicts.pop(int.from_bytes(key, sys.byteorder), None) is not None
         assert map_name == "cell_index"
         return self.index.pop(key, None) is not None
 

@@ -16,6 +16,7 @@ from tests.kernel.disks import zeroed_loop
 from tests.kernel.headers import kernel_headers, needs_bcc
 from tests.kernel.loaders import COMPILES, EXPECTED, Seen, done, seen, slow_series, until_read
 from tests.kernel.support import RunningAgent, agent
+from tests.kernel.test_pods import cluster, one_of_two_containers, read
 
 UNTOLD = {("block", "slow"), ("block", "event"), ("file", "stack"), ("file", "cost")}
 pytestmark = pytest.mark.timeout(300)
@@ -69,6 +70,14 @@ def test_the_page_says_which_loader(bcc: RunningAgent) -> None:
     log = bcc.log.read_text()
     assert 'msg=loader loader=bcc reason="as it is configured"' in log
     assert log.count("mechanism=bcc") == 3
+
+
+def test_a_filter_by_names(tmp_path: Path, data_file: Path) -> None:
+    """The names of pods filter as with libbpf."""
+    needs_bcc()
+    flags = ("--loader=bcc", "--probes.strict", "--filter.container=app", "--owner.level=container")
+    with cluster(tmp_path, *flags, environment=kernel_headers(tmp_path), seconds=COMPILES) as own:
+        one_of_two_containers(own, read(data_file))
 
 
 def test_the_selftest_passes(tmp_path: Path) -> None:

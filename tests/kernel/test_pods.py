@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,13 +41,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, *flags: str) -> Iterator[Cluster]:
-    """An agent that watches the pods of a server without any."""
+def cluster(folder: Path, *flags: str, **how: Any) -> Iterator[Cluster]:
+    """An agent, started so, that watches the pods of a server without any."""
     token = folder / "token"
     token.write_text(TOKEN)
     with in_a_thread([]) as (url, server, loop):
         own = (f"--kubernetes.api-server={url}", f"--kubernetes.token-file={token}", f"--kubernetes.node-name={NODE}")
-        with agent(folder, *own, "--kubernetes.enabled=on", *flags) as running:
+        with agent(folder, *own, "--kubernetes.enabled=on", *flags, **how) as running:
             _until(running, lambda page: page.total("perflens_kubernetes_watch_up") == 1, "the pods are watched")
             yield Cluster(running, server, loop.call_soon_threadsafe)
 
@@ -164,6 +165,69 @@ def test_containers_by_name(tmp_path: Path, data_file: Path) -> None:
         assert page.total("perflens_kubernetes_names_unresolved_total", of="pod") == 1
         end(web)
         end(other)
+
+
+def _verdicts(page: Page) -> dict[str, int]:
+    found = {dict(pairs)["verdict"]: int(value) for (name, pairs), value in page.samples.items() if name == "perflens_filter_cgroups"}
+    return {verdict: count for verdict, count in found.items() if count}
+
+
+def _outcomes(running: RunningAgent) -> dict[str, int]:
+    page = closed_ledger(running.url)
+    names = ("undecided", "filtered", "aggregated")
+    return {name: int(page.total("perflens_probe_operations_total", probe="file", outcome=name)) for name in names}
+
+
+def test_filter_by_namespace(rung: str, tmp_path: Path, data_file: Path) -> None:
+    """Pods of a namespace are measured from when their name is known; what they did before is undecided, what others do filtered."""
+    work = read(data_file)
+    flags = ("--filter.namespace=sh*", "--owner.level=pod", f"--probes.file.attach={rung}")
+    with cluster(tmp_path, *flags) as own, pods() as below:
+        late, other = start(below), start(below)
+        own.tell(own.server.put, pod("db-0", other.uid, namespace="bank"))
+        _until(own.agent, lambda page: _verdicts(page) == {"undecided": 1, "unwanted": 1}, "one is unwanted and one undecided")
+        before = _outcomes(own.agent)
+        wait(late.group.run(work))
+        undecided = _outcomes(own.agent)
+        wait(other.group.run(work))
+        filtered = _outcomes(own.agent)
+        assert undecided["undecided"] - before["undecided"] >= READS
+        assert filtered["filtered"] - undecided["filtered"] >= READS
+        assert filtered["undecided"] == undecided["undecided"]
+        assert filtered["aggregated"] == 0
+
+        own.tell(own.server.put, pod("web-0", late.uid))
+        _until(own.agent, lambda page: _verdicts(page) == {"unwanted": 1, "wanted": 1}, "the name is known")
+        wait(late.group.run(work))
+        page = _until(own.agent, lambda page: bool(reads(page)), "the pod has a series")
+        assert reads(page) == {("shop", "Pod/web-0", "web-0"): READS}
+        assert _outcomes(own.agent)["undecided"] == undecided["undecided"]
+
+        early = start(below)
+        own.tell(own.server.put, pod("web-1", early.uid))
+        _until(own.agent, lambda page: _verdicts(page) == {"unwanted": 1, "wanted": 2}, "a new pod is wanted")
+        for each in (late, other, early):
+            end(each)
+
+
+def test_filter_by_container(tmp_path: Path, data_file: Path) -> None:
+    """Of the containers of a pod the one with the name is measured."""
+    with cluster(tmp_path, "--filter.container=app", "--owner.level=container") as own:
+        one_of_two_containers(own, read(data_file))
+
+
+def one_of_two_containers(own: Cluster, work: Callable[[], None]) -> None:
+    """What an agent makes of two of them that do the same, if its filter wants ``app``."""
+    with pods() as below:
+        wanted, unwanted = start(below), start(below)
+        for name, each in (("app", wanted), ("proxy", unwanted)):
+            own.tell(own.server.put, pod(f"web-{name}", each.uid, containers={name: each.id}))
+        _until(own.agent, lambda page: _verdicts(page) == {"undecided": 2, "unwanted": 1, "wanted": 1}, "both containers are decided")
+        wait(unwanted.group.run(work), wanted.group.run(work))
+        page = _until(own.agent, lambda page: bool(reads(page)), "the container has a series")
+        assert reads(page) == {("shop", "Pod/web-app", "web-app", "app"): READS}
+        for each in (wanted, unwanted):
+            end(each)
 
 
 def test_a_server_that_is_down(tmp_path: Path, data_file: Path) -> None:

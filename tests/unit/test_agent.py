@@ -202,7 +202,14 @@ def test_filters() -> None:
     )
     found = tuning(settings, tree)
 
-    assert found.knobs == {"filter_pids": 2, "filter_comms": 2, "filter_cgroups": 2, "kernel_frames": 20, "user_frames": 20}
+    assert found.knobs == {
+        "filter_pids": 2,
+        "filter_comms": 2,
+        "filter_cgroups": 2,
+        "filter_names": 0,
+        "kernel_frames": 20,
+        "user_frames": 20,
+    }
     assert found.variables["filter_pid"] == [1, 4711, *[0] * 14]
     assert struct.pack("=4Q", *found.variables["filter_comm"][:4]) == b"postgres" + b"\0" * 8 + b"fifteen-bytes-x\0"
     assert found.variables["filter_comm"][4:] == [0] * 28
@@ -269,6 +276,7 @@ def test_reload_of_events(make: Make) -> None:
         ({"filter": Filter(pid=("1",))}, "filter.pid"),
         ({"filter": Filter(comm=("a",))}, "filter.comm"),
         ({"filter": Filter(cgroup=("/a",))}, "filter.cgroup"),
+        ({"filter": Filter(namespace=("shop",))}, "filter.namespace"),
     ],
 )
 def test_what_needs_a_restart(make: Make, change: dict[str, Any], key: str) -> None:

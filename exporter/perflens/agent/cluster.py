@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from perflens.config import Settings
@@ -11,18 +11,36 @@ from perflens.enrich.kubernetes.place import is_cluster, place_of
 from perflens.enrich.owners import NoPods, Pods
 from perflens.errors import ConfigError, Problem
 from perflens.logs import fields
-from perflens.model import KubernetesCounts
+from perflens.model import Device, KubernetesCounts, PodVolume
 
 if TYPE_CHECKING:
     from perflens.enrich.kubernetes.store import PodStore
     from perflens.enrich.kubernetes.watch import PodWatch
 
-__all__ = ["Cluster", "NoCluster", "cluster_of", "level_of"]
+__all__ = ["Cluster", "NoCluster", "NoVolumes", "PodVolumes", "cluster_of", "level_of"]
 
 _log = logging.getLogger("perflens")
 
 _SECOND = 1_000_000_000
 _REMEMBERED = 600.0  # s, at least
+
+
+class PodVolumes(Protocol):
+    """Volumes of pods that lie on block devices; see enrich/kubernetes/volumes.py."""
+
+    def all(self) -> Sequence[PodVolume]: ...
+    def of(self, uid: str, device: str) -> PodVolume | None: ...
+
+
+class NoVolumes:
+    """There are none."""
+
+    def all(self) -> Sequence[PodVolume]:
+        """Return none."""
+        return ()
+
+    def of(self, uid: str, device: str) -> None:
+        """Return None."""
 
 
 class Cluster(Protocol):
@@ -33,6 +51,12 @@ class Cluster(Protocol):
     @property
     def pods(self) -> Pods: ...
     def counts(self, unresolved: Mapping[str, int]) -> KubernetesCounts | None: ...
+    def volumes(self, devices: Callable[[], Iterable[Device]]) -> PodVolumes:
+        """Return the volumes of pods on devices."""
+
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        """Call it for each pod that is new or changed, on the loop's thread."""
+
     async def run(self) -> None:
         """Watch until this is cancelled, or return when there is nothing to watch."""
 
@@ -46,13 +70,30 @@ class NoCluster:
     def counts(self, unresolved: Mapping[str, int]) -> None:
         """Return nothing."""
 
+    def volumes(self, devices: Callable[[], Iterable[Device]]) -> NoVolumes:
+        """Return none."""
+        return NoVolumes()
+
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        """Do nothing."""
+
     async def run(self) -> None:
         """Do nothing."""
 
 
 class _Watched:
+    pods: PodStore
+
     def __init__(self, node: str, pods: PodStore, watch: PodWatch) -> None:
         self.node, self.pods, self.counts, self.run = node, pods, watch.counts, watch.run
+
+    def volumes(self, devices: Callable[[], Iterable[Device]]) -> PodVolumes:
+        from perflens.enrich.kubernetes.volumes import Volumes
+
+        return Volumes(devices, self.pods)
+
+    def when_names_come(self, call: Callable[[], None]) -> None:
+        self.pods.changed = call
 
 
 def cluster_of(settings: Settings, environment: Mapping[str, str]) -> Cluster:

@@ -11,7 +11,7 @@ from perflens.export.prometheus.devices import Devices, device_families
 from perflens.export.prometheus.families import Sample, Wide
 from perflens.export.prometheus.form import Labels, Render
 from perflens.export.prometheus.page import Collector
-from perflens.model import OTHER, SLOW_WIDTH, AgentStatus, SeriesKey
+from perflens.model import OTHER, SLOW_WIDTH, AgentStatus, PodVolume, SeriesKey
 from perflens.owner_levels import OwnerLabels
 from perflens.probe import Counter as Declared
 from perflens.probe import Histogram, Total
@@ -21,9 +21,14 @@ __all__ = ["collectors"]
 
 
 def collectors(
-    running: Sequence[Running], owner: OwnerLabels, nanoseconds_an_operation: float, devices: Devices, status: Callable[[], AgentStatus]
+    running: Sequence[Running],
+    owner: OwnerLabels,
+    nanoseconds_an_operation: float,
+    devices: Devices,
+    volumes: Callable[[], Sequence[PodVolume]],
+    status: Callable[[], AgentStatus],
 ) -> list[Collector]:
-    """Return every collector; ``owner`` gives the labels of an owner's name."""
+    """Return every collector; ``owner`` gives the labels of an owner's name, ``volumes`` those of pods."""
     slow = [own for own in running if isinstance(own, RunningDurations)]
     return [
         *(Collector(own.name, _own(own, owner)) for own in running),
@@ -31,7 +36,7 @@ def collectors(
         Collector("waits", _waits(slow, owner)),
         Collector("in_flight", _in_flight(slow, owner)),
         Collector("overhead", _overhead(slow, owner, nanoseconds_an_operation)),
-        Collector("devices", device_families(devices)),
+        Collector("devices", device_families(devices, volumes)),
         Collector("self", SelfMetrics(status).render),
     ]
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from perflens import logs
@@ -21,8 +22,10 @@ from perflens.agent.guarding import guarding_of
 from perflens.agent.intake import Intake
 from perflens.agent.privileges import Privileges, UnchangedPrivileges
 from perflens.agent.running import Running, RunningDurations, RunningOperations, RunningProcesses, RunningRequests
+from perflens.agent.selecting import NoSelection, selection_of
 from perflens.agent.status import evidence_counts, status
 from perflens.agent.telling import telling, tokens_of
+from perflens.agent.ticker import guarded
 from perflens.agent.totals import totals
 from perflens.agent.views import Views
 from perflens.aggregate.evidence import EvidenceStore
@@ -58,6 +61,7 @@ from perflens.model import (
     Evidence,
     Exemplar,
     Owner,
+    PodVolume,
     ProbeState,
     SlowEvent,
 )
@@ -103,6 +107,10 @@ class Agent:
         self.cluster = cluster_of(settings, os.environ)
         self._level = level_of(settings, self.cluster)
         self._owners = Owners(tree, self._level, self.cluster.pods)
+        self._selection = selection_of(settings, self.cluster, tree, self._decide)
+        self._is_settling = False
+        if not isinstance(self._selection, NoSelection):
+            self.cluster.when_names_come(self._names_came)
         self._reloaded = (True, time.time())
         self._harvested_at = 0.0
         self._read_cost = 0.0
@@ -111,6 +119,7 @@ class Agent:
         visible = settings.path.procfs if host.sees_all_processes else ""
         self._procfs = procfs = Procfs(visible)
         self.devices = Devices(settings.path.sysfs, visible, time.monotonic, mounts)
+        self._volumes = self.cluster.volumes(self.devices.all)
         self.explainer = Explainer(
             self._kernel_symbols,
             UserSymbols(settings.path.procfs),
@@ -122,6 +131,7 @@ class Agent:
             rate=settings.events.explained,
             devices=self.devices.of_event,
             disk=self._disk,
+            volume=self._volume,
         )
         processes = Processes(procfs, time.monotonic_ns)
         self.intake = Intake(Timeline(time.monotonic_ns), Slowest(), processes, self.explainer, self._owner_of_pid, self._name_cgroup)
@@ -143,7 +153,8 @@ class Agent:
     def start(self) -> None:
         """Attach every probe that is enabled, then drop privileges; one that cannot be attached is a state, unless probes.strict."""
         _log.info("loader", extra=fields(loader=self._loader.name, reason=self._loader.why))
-        tuning = filters.tuning(self.settings, self._tree)
+        self._selection.look()
+        tuning = replace(filters.tuning(self.settings, self._tree), verdicts=self._selection.verdicts())
         self.devices.all()  # the first time takes longest
         tuning = replace(tuning, variables={**tuning.variables, "note_from": self._note_from()})
         before = overhead.nanoseconds_a_read()
@@ -157,7 +168,9 @@ class Agent:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
-        self.page = Page(collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self.status), self.harvest)
+        self.page = Page(
+            collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self._volumes.all, self.status), self.harvest
+        )
         failed = [state.name for state in self.states if not state.attached]
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
@@ -264,6 +277,21 @@ class Agent:
             ids = filters.cgroup_ids(self.settings, self._tree)
             for own in self.running:
                 own.kernel.tune({"filter_cgroup": ids})
+        self._selection.look()
+
+    def _decide(self, cgroup_id: int, verdict: str) -> None:
+        for own in self.running:
+            own.kernel.decide(cgroup_id, verdict)
+
+    def _names_came(self) -> None:
+        """On the loop's thread; names that come together are looked at once."""
+        if not self._is_settling:
+            self._is_settling = True
+            self.worker.submit(guarded, self._settle)
+
+    def _settle(self) -> None:
+        self._is_settling = False
+        self._selection.settle()
 
     @property
     def _durations(self) -> list[RunningDurations]:
@@ -277,9 +305,17 @@ class Agent:
         device = self.devices.of(number)
         return device.name if device else ""
 
+    def _volume(self, event: SlowEvent, owner: Owner) -> PodVolume | None:
+        if not owner.pod.uid:
+            return None
+        device = event.object_name if event.is_request else self._disk(event.file.device)
+        return self._volumes.of(owner.pod.uid, device)
+
     def _name_cgroup(self, event: CgroupEvent) -> None:
         if event.kind == "mkdir" and event.hierarchy == self._host.owner_hierarchy:
             self._owners.tell(event.cgroup_id, event.path)
+            if not isinstance(self._selection, NoSelection):
+                self.worker.submit(guarded, partial(self._selection.made, event.cgroup_id, event.path))
 
     def _look_in_progress(self, own: RunningOperations) -> None:
         """Show what has been in flight for long; the walk over all threads is spared while the slots show nothing old."""
@@ -316,7 +352,8 @@ class Agent:
         analysis = self.analyzing.counts() if self.analyzing else None
         kubernetes = self.cluster.counts(self._owners.unresolved)
         web = self.guarding.counts() if self.guarding else None
-        return status(self.states, self.running, self._owners, evidence, self._reloaded, capabilities, analysis, kubernetes, web)
+        found = status(self.states, self.running, self._owners, evidence, self._reloaded, capabilities, analysis, kubernetes, web)
+        return replace(found, filter_cgroups=self._selection.counts())
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

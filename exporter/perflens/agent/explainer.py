@@ -21,7 +21,7 @@ from perflens.enrich.containers import container_of
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.enrich.symbols.user import UserSymbols
 from perflens.export.otlp.spans import SpanIds, Spans
-from perflens.model import Evidence, Owner, ProcessKey, SlowEvent
+from perflens.model import Evidence, Owner, PodVolume, ProcessKey, SlowEvent
 
 __all__ = ["Explainer"]
 
@@ -54,7 +54,8 @@ class Explainer:
     """One thread of its own, ``executor``; it owns the symbols, the spans and the evidence.
 
     ``name_owner`` returns the owner of a cgroup's id, ``runs`` says whether a process still does, ``devices`` on which disks an
-    operation's file lies, ``disk`` the name of one by (major, minor), ``note`` is told of everything that was explained.
+    operation's file lies, ``disk`` the name of one by (major, minor), ``volume`` which volume of its owner's pod it was about, ``note``
+    is told of everything that was explained.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Explainer:
         rate: int,
         devices: Callable[[SlowEvent], tuple[str, ...]] = lambda _: (),
         disk: Callable[[tuple[int, int]], str] = lambda _: "",
+        volume: Callable[[SlowEvent, Owner], PodVolume | None] = lambda *_: None,
     ) -> None:
         self.kernel, self.user, self.spans, self.store, self.stacks = kernel, user, spans, store, stacks
         self.executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="explainer")
@@ -77,7 +79,7 @@ class Explainer:
         self.rate = rate
         self.explained: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self._name_owner, self._runs, self._devices, self._disk = name_owner, runs, devices, disk
+        self._name_owner, self._runs, self._devices, self._disk, self._volume = name_owner, runs, devices, disk, volume
         self._joins = Joins()
         self._budget, self._filled_at = float(rate), time.monotonic()
         self._put = self._taken = 0  # each changed by one thread only
@@ -226,6 +228,7 @@ class Explainer:
             kernel_stack=self._same(tuple(map(self.kernel.name, event.kernel_stack))),
             user_stack=self._same(self._user_stack(event)),
             devices=self._devices(event),
+            volume=self._volume(event, owner),
         )
 
     def _user_stack(self, event: SlowEvent) -> tuple[str, ...]:

@@ -9,7 +9,10 @@ from perflens.config import Settings
 from perflens.enrich.cgroups import CgroupTree
 from perflens.kernel.attach import Tuning
 
-__all__ = ["cgroup_ids", "tuning"]
+__all__ = ["VERDICTS", "cgroup_ids", "names_of", "tuning"]
+
+VERDICTS = 8_192
+"""Cgroups that the kernel side can tell apart by names: 1,000 pods of 3 containers, their sandboxes, and those that are just gone."""
 
 _MOST = 16  # FILTERS_MAX of filter.h
 _COMM = 16  # TASK_COMM_LEN
@@ -29,6 +32,12 @@ def cgroup_ids(settings: Settings, tree: CgroupTree) -> list[int]:
     return _padded([tree.id_of(path) for path in settings.filter.cgroup], _MOST)
 
 
+def names_of(settings: Settings) -> list[str]:
+    """Return the kinds of names that are asked for."""
+    own = settings.filter
+    return [key for key, names in (("namespace", own.namespace), ("pod", own.pod), ("container", own.container)) if names]
+
+
 def tuning(settings: Settings, tree: CgroupTree) -> Tuning:
     """Return the constants and variables that make the kernel side filter."""
     own = settings.filter
@@ -36,6 +45,7 @@ def tuning(settings: Settings, tree: CgroupTree) -> Tuning:
         "filter_pids": len(own.pid),
         "filter_comms": len(own.comm),
         "filter_cgroups": len(own.cgroup),
+        "filter_names": bool(names_of(settings)),
         "kernel_frames": settings.events.kernel_frames,
         "user_frames": settings.events.user_frames,
     }

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 
+from perflens.agent.filters import VERDICTS, names_of
 from perflens.aggregate.exemplars import Exemplars
 from perflens.aggregate.family import Family
 from perflens.config import Settings
@@ -208,7 +209,7 @@ def start(
 ) -> AttachedProbe:
     """Attach a probe as the settings say, with these tables of another; ProbeError or LayoutError when it cannot be."""
     rung = rung or settings.probes[name].attach
-    sizes = Sizes.of(host, settings.cells)
+    sizes = replace(Sizes.of(host, settings.cells), verdicts=VERDICTS if names_of(settings) else 1)
     thresholds = thresholds_of(settings, name, probe, operations_of(name, probe, host.machine))
     tuning = replace(tuning, variables={**tuning.variables, **event_budget(settings)})
     procfs = settings.path.procfs

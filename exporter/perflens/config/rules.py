@@ -25,6 +25,7 @@ MODEL = r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,127}$"
 PROMPT = r"^[\s\S]{0,1000}$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
 NODE = r"^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)?$"
+KUBERNETES = r"^[a-z0-9*](?:[a-z0-9.*-]{0,251}[a-z0-9*])?$"
 PID = r"^[1-9][0-9]{0,6}$"
 COMM = r"^[\s\S]{1,15}$"
 CAPABILITY = rf"(?:needed|all|none|(?:CAP_)?(?:{'|'.join(NAMES)}))"
@@ -120,6 +121,14 @@ def _url(of: str, example: str, secret: str) -> Rule:
     return Rule(URL_OR_NONE, is_url_or_none, f"is not the URL of {of}", f"write a URL such as {example}; {secret}")
 
 
+def is_kubernetes_name(text: str) -> bool:
+    return re.fullmatch(KUBERNETES[1:-1], text) is not None
+
+
+def _names(of: str, example: str) -> Rule:
+    return Rule(KUBERNETES, is_kubernetes_name, f"is no name of a {of}", f"write it as kubectl shows it, such as {example}")
+
+
 RULES: dict[KeyPath, Rule] = {
     ("web", "listen_address"): Rule(
         ADDRESS, is_address, "is not an address to listen on", "write HOST:PORT, such as :9435, 127.0.0.1:9435 or [::1]:9435"
@@ -144,6 +153,9 @@ RULES: dict[KeyPath, Rule] = {
     ("filter", "cgroup"): Rule(
         DIRECTORY, is_directory, "is no path of a cgroup", "write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
+    ("filter", "namespace"): _names("namespace", "shop or team-*"),
+    ("filter", "pod"): _names("pod", "web-0 or web-*"),
+    ("filter", "container"): _names("container", "app or istio-*"),
     ("kubernetes", "node_name"): Rule(
         NODE, lambda text: re.fullmatch(NODE[1:-1], text) is not None, "is no node's name", "write it as kubectl get nodes shows it"
     ),

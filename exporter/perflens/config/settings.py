@@ -162,6 +162,15 @@ class Filter:
     pid: tuple[str, ...] = key((), "Process id. May be repeated, 16 times at most.", limits=(1, 16))
     comm: tuple[str, ...] = key((), "Name of a thread, the whole of it. May be repeated, 16 times at most.", limits=(1, 16))
     cgroup: tuple[str, ...] = key((), "Path of a cgroup, for it and all below it. May be repeated, 16 times at most.", limits=(1, 16))
+    namespace: tuple[str, ...] = key(
+        (), "Namespace of pods, in a cluster; * stands for any characters. May be repeated, 16 times at most.", limits=(1, 16)
+    )
+    pod: tuple[str, ...] = key(
+        (), "Name of a pod, such as web-*; * stands for any characters. May be repeated, 16 times at most.", limits=(1, 16)
+    )
+    container: tuple[str, ...] = key(
+        (), "Name of a container of a pod; * stands for any characters. May be repeated, 16 times at most.", limits=(1, 16)
+    )
 
 
 @dataclass(frozen=True, slots=True)

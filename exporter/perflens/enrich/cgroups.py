@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perflens.model import Mount
@@ -39,6 +39,16 @@ class CgroupTree:
     def id_of(self, path: str) -> int:
         """Return the id of the cgroup at a path, 0 when there is none."""
         return _inode(self.point + path)
+
+    def folders(self, path: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Yield name and id of each cgroup right below a path; none when it is gone or may not be read."""
+        try:
+            with os.scandir("/".join((self.point, *path))) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        yield entry.name, entry.inode()
+        except OSError:
+            return
 
     def find(self, cgroup_id: int) -> tuple[str, ...] | None:
         """Return the path of a cgroup by its id, from the root down; None when it is gone or the tree is too large to walk."""

@@ -26,10 +26,14 @@ _BESIDE_SLOTS = ("overflow_slots", "hints")  # of no use where there is one slot
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """What is set beside the thresholds: constants of the programs, and variables before they are attached; unknown ones are left out."""
+    """What is set beside the thresholds: constants of the programs, and variables before they are attached; unknown ones are left out.
+
+    ``verdicts`` are those of the filter by names, by cgroup.
+    """
 
     knobs: Mapping[str, int] = field(default_factory=dict)
     variables: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    verdicts: Mapping[int, str] = field(default_factory=dict)
 
 
 _UNTUNED = Tuning()
@@ -46,6 +50,7 @@ def table_entries(sizes: Sizes) -> dict[str, int]:
         "slots": sizes.slots,
         "ledger": sizes.shards,
         "events": sizes.ring,
+        "filter_verdicts": sizes.verdicts,
         **(dict.fromkeys(_BESIDE_SLOTS, 1) if sizes.slots == 1 else {}),
     }
 
@@ -95,6 +100,8 @@ def started(
         attached = AttachedProbe(loaded, types, sizes, probe, rung, len(thresholds), procfs)
         attached.set_thresholds(thresholds)
         attached.tune(tuning.variables)
+        for cgroup_id, verdict in tuning.verdicts.items():
+            attached.decide(cgroup_id, verdict)
         attached.attach()
     except BaseException:
         loaded.close()

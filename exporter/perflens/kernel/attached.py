@@ -36,7 +36,10 @@ _DETAILS = {
     "requests": ("overlong", "no_cell", "slot_collision", "name_truncated", "requeued", "held_unknown", "layer_not_noted"),
 }
 _EVENTS = ("emitted", "suppressed", "ring_full", "buffer_busy")
-_OUTCOMES = {"slots": ("blocking_peer", "filtered", "no_slot", "died"), "requests": ("filtered", "no_slot", "died", "merged")}
+_OUTCOMES = {
+    "slots": ("blocking_peer", "filtered", "undecided", "no_slot", "died"),
+    "requests": ("filtered", "undecided", "no_slot", "died", "merged"),
+}
 SHARED = ("slots", "thread_requests", "throttled_bios", "throttled_count")
 _UNREACHABLE = 2**63 - 1  # the threshold of operations that do not exist
 IN_PROGRESS = "event_in_progress"
@@ -45,12 +48,16 @@ REQUEST_IS_OVER = "block_request_is_over"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How large the shared tables are: cells, slots, shards of each cell and bytes of the ring; all but the cells are powers of two."""
+    """How large the shared tables are: cells, slots, shards of each cell and bytes of the ring; all but the cells are powers of two.
+
+    ``verdicts`` are cgroups that a filter by names tells apart.
+    """
 
     cells: int
     slots: int
     shards: int
     ring: int = 1 << 23
+    verdicts: int = 1
 
     @classmethod
     def of(cls, host: Host, cells: int) -> Sizes:
@@ -60,7 +67,8 @@ class Sizes:
     def fit(self, probe: Probe) -> Sizes:
         """Return what of it a probe takes: no more than it declares, and one slot where nothing lasts."""
         cells = min(self.cells, probe.cells or self.cells)
-        return Sizes(cells, self.slots if probe.has_durations else 1, min(self.shards, probe.shards), min(self.ring, probe.ring))
+        slots = self.slots if probe.has_durations else 1
+        return Sizes(cells, slots, min(self.shards, probe.shards), min(self.ring, probe.ring), self.verdicts)
 
 
 def object_path(name: str, machine: str, folder: Path | None = None, *, kind: str = "bpf") -> Path:
@@ -95,6 +103,7 @@ class AttachedProbe:
         self._frames = loaded.memory("wait_frames") if "wait_frame" in types.structs else bytearray()
         self.wait_reasons = _wait_reasons(types)
         self._counters = enum_labels("ledger_counter", types.enum("ledger_counter"), exclude=frozenset({"LEDGER_COUNTERS"}))
+        self._verdicts = {label: number for number, label in enum_labels("filter_verdict", types.enum("filter_verdict")).items()}
         self._states = {label: number for number, label in enum_labels("cell_state", types.enum("cell_state")).items()}
         self._key_layout = types.struct("cell_key")
         self._key = self._key_layout.unpacker("owner", "object", "operation")
@@ -136,6 +145,14 @@ class AttachedProbe:
         for name, values in variables.items():
             if name in self.variables:
                 self.variables.set(name, values)
+
+    def decide(self, cgroup_id: int, verdict: str) -> None:
+        """Let the filter by names take a cgroup for ``wanted``, ``unwanted`` or ``undecided``, or forget it when the verdict is empty."""
+        key = struct.pack("=Q", cgroup_id)
+        if not verdict:
+            self._loaded.delete("filter_verdicts", key)
+        elif not self._loaded.update("filter_verdicts", key, struct.pack("=I", self._verdicts[verdict])):
+            raise ProbeError(f"cgroup {cgroup_id} cannot be filtered", "report this as a bug: the table is larger than what is put into it")
 
     def set_wait_frames(self, ranges: Sequence[tuple[int, int, str]]) -> int:
         """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room.

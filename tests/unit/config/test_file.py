@@ -108,6 +108,13 @@ MISTAKES = {
     "filter:\n  cgroup: [system.slice]": (
         "2: filter.cgroup: 'system.slice' is no path of a cgroup; write it as /proc/PID/cgroup shows it, such as /system.slice"
     ),
+    "filter:\n  namespace: [Shop]": (
+        "2: filter.namespace: 'Shop' is no name of a namespace; write it as kubectl shows it, such as shop or team-*"
+    ),
+    "filter:\n  pod: ['-x']": "2: filter.pod: '-x' is no name of a pod; write it as kubectl shows it, such as web-0 or web-*",
+    "filter:\n  container: ['']": (
+        "2: filter.container: '' is no name of a container; write it as kubectl shows it, such as app or istio-*"
+    ),
     f"filter:\n  comm: [{', '.join('abcdefghijklmnopq')}]": "2: filter.comm: 'q' is one too many; give at most 16",
     # enumerations
     "log:\n  level: verbose": "2: log.level: unknown value 'verbose'; write debug, info, warn or error",

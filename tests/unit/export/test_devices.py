@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from perflens.export.prometheus.devices import MOST_EDGES, MOST_MOUNTS, device_families
+from perflens.export.prometheus.devices import MOST_EDGES, MOST_MOUNTS, MOST_VOLUMES, device_families
 from perflens.export.prometheus.text import TEXT
-from perflens.model import Device
+from perflens.model import Device, PodVolume
 
 DISK = Device("sda", (8, 0), "disk", 1 << 40, False, True, "", 'Super"Disk', "", "sda", above=("sda1",))
 PART = replace(DISK, name="sda1", number=(8, 1), kind="partition", below=("sda",), mounts=(("/", "ext4"), ("/var", "ext4")))
@@ -31,9 +31,9 @@ class Fake:
         return self.more
 
 
-def samples(devices: Fake) -> list[tuple[str, dict[str, str], float]]:
+def samples(devices: Fake, volumes: tuple[PodVolume, ...] = ()) -> list[tuple[str, dict[str, str], float]]:
     """The series of the page, in its order."""
-    page = b"".join(device_families(devices)(lambda _: True, TEXT)).decode()
+    page = b"".join(device_families(devices, lambda: volumes)(lambda _: True, TEXT)).decode()
     found = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return [(own.name.removeprefix("perflens_block_device_"), own.labels, own.value) for own in found]
 
@@ -51,6 +51,7 @@ def test_families() -> None:
         ("mount_info", {"device": "sda1", "mountpoint": "/var", "fs": "ext4"}, 1),
         ("left_out", {"table": "devices"}, 0),
         ("left_out", {"table": "below"}, 0),
+        ("left_out", {"table": "volumes"}, 0),
         ("left_out", {"table": "mounts"}, 0),
     ]
 
@@ -62,7 +63,27 @@ def test_limits() -> None:
     found = samples(Fake((replace(DISK, mounts=many), PART), pairs, (5, 7)))
     mounts = [labels for name, labels, _ in found if name == "mount_info"]
 
-    assert {labels["table"]: value for name, labels, value in found if name == "left_out"} == {"devices": 5, "below": 23, "mounts": 9}
+    assert {labels["table"]: value for name, labels, value in found if name == "left_out"} == {
+        "devices": 5,
+        "below": 23,
+        "volumes": 0,
+        "mounts": 9,
+    }
     assert len(mounts) == MOST_MOUNTS
     assert [(own["device"], own["mountpoint"]) for own in mounts[:4]] == [("sda", "/0"), ("sda1", "/"), ("sda", "/1"), ("sda1", "/var")]
     assert sum(name == "below_info" for name, *_ in found) == MOST_EDGES
+
+
+def test_volumes_of_pods() -> None:
+    """Each has its names, as far as they are known; what does not fit is counted."""
+    own = PodVolume("sda1", "uid", "shop", "db-0", "data", "pvc-1", "data-db-0")
+    found = samples(Fake((PART,)), (own, *[own._replace(pod=f"db-{number}", volume="", claim="") for number in range(MOST_VOLUMES)]))
+    shown = [labels for name, labels, _ in found if name == "volume_info"]
+    of_pod = {"device": "sda1", "namespace": "shop", "persistentvolume": "pvc-1"}
+
+    assert shown[:2] == [
+        {**of_pod, "pod": "db-0", "volume": "data", "persistentvolumeclaim": "data-db-0"},
+        {**of_pod, "pod": "db-0", "volume": "", "persistentvolumeclaim": ""},
+    ]
+    assert len(shown) == MOST_VOLUMES
+    assert ("left_out", {"table": "volumes"}, 1) in found

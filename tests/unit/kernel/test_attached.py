@@ -97,16 +97,30 @@ def test_free_list_that_is_full(cells: FakeCells) -> None:
         cells.give_back(9)
 
 
+def test_verdicts(cells: FakeCells, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filter by names holds the numbers of the object's enum, until one is forgotten; a table that is full is a bug."""
+    for number, verdict in enumerate(("wanted", "unwanted", "undecided"), 77):
+        cells.decide(number, verdict)
+    cells.decide(77, "undecided")
+    cells.decide(78, "")
+    cells.decide(99, "")
+    assert cells._fake.verdicts == {77: 2, 79: 2}
+
+    monkeypatch.setattr(cells._fake, "update", lambda *_: False)
+    with pytest.raises(ProbeError, match="cgroup 80 cannot be filtered"):
+        cells.decide(80, "wanted")
+
+
 def test_ledger(cells: FakeCells) -> None:
     """Counters are summed over the shards; operations in the overflow table are in flight."""
-    for counter in ("entered", "entered", "entered", "filtered", "blocking_peer", "died", "overlong"):
+    for counter in ("entered", "entered", "entered", "entered", "filtered", "undecided", "blocking_peer", "died", "overlong"):
         cells.count(counter)
     for counter in ("overflow_entered", "overflow_entered", "overflow_left"):
         cells.count(counter)
     entered, outcomes, in_flight, missed, details = cells.ledger(SlotsReading(0, 0, 0, ()))
 
-    assert entered == 3
-    assert outcomes == {"blocking_peer": 1, "filtered": 1, "no_slot": 0, "died": 1}
+    assert entered == 4
+    assert outcomes == {"blocking_peer": 1, "filtered": 1, "undecided": 1, "no_slot": 0, "died": 1}
     assert (in_flight, missed) == (1, {})
     assert details == {"overlong": 1, "no_cell": 0, "slot_collision": 0, "name_truncated": 0, "sleep_not_noted": 0}
     assert cells.overflowing == 1
@@ -131,7 +145,7 @@ def test_ledger_of_one_moment(cells: FakeCells) -> None:
     cells.count("entered")
     entered, outcomes, in_flight, _, _ = cells.ledger(cells.slots.read())
 
-    assert (entered, outcomes, in_flight) == (5, {"blocking_peer": 0, "filtered": 1, "no_slot": 0, "died": 1}, 3)
+    assert (entered, outcomes, in_flight) == (5, {"blocking_peer": 0, "filtered": 1, "undecided": 0, "no_slot": 0, "died": 1}, 3)
 
 
 def test_events(cells: FakeCells) -> None:
@@ -261,6 +275,7 @@ def test_plan_of_a_rung(host: Host) -> None:
         "slots": 1024,
         "ledger": 4,
         "events": 1 << 20,
+        "filter_verdicts": 1,
     }
 
 
@@ -283,7 +298,7 @@ def test_requests_are_scanned_in_their_own_table() -> None:
 
     assert [(one.owner, one.operation) for one in reading.old] == [(77, 3)]
     assert (over.in_flight, over.old) == (1, ())
-    assert (entered, outcomes, in_flight) == (11, {"filtered": 0, "no_slot": 0, "died": 0, "merged": 2}, 1)
+    assert (entered, outcomes, in_flight) == (11, {"filtered": 0, "undecided": 0, "no_slot": 0, "died": 0, "merged": 2}, 1)
     assert (details["requeued"], details["held_unknown"], "sleep_not_noted" in details) == (2, 0, False)
     assert own.attributed() == {"submitter": 0, "blkcg": 2, "memcg": 0, "flush": 0, "unknown": 2}
 
@@ -291,7 +306,7 @@ def test_requests_are_scanned_in_their_own_table() -> None:
 def test_operations_are_attributed_by_nothing(cells: FakeCells) -> None:
     """Operations are their thread's: there is no method to tell."""
     assert cells.attributed() == {}
-    assert set(cells.ledger(cells.slots.read())[1]) == {"blocking_peer", "filtered", "no_slot", "died"}
+    assert set(cells.ledger(cells.slots.read())[1]) == {"blocking_peer", "filtered", "undecided", "no_slot", "died"}
 
 
 def test_plan_of_a_probe_without_slots(host: Host) -> None:
@@ -299,7 +314,7 @@ def test_plan_of_a_probe_without_slots(host: Host) -> None:
     beside = {"overflow_slots", "hints"}
     plan = _plan(Path("x"), TYPES, host, Sizes(64, 1, 4, 1 << 12), TP_BTF, (), {})
 
-    assert {name for name, entries in plan.max_entries.items() if entries == 1} == {"slots", *beside}
+    assert {name for name, entries in plan.max_entries.items() if entries == 1} == {"slots", "filter_verdicts", *beside}
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 __all__ = ["NO_CONTROLLER", "Controller", "PodFacts", "controller_of", "decoded", "metadata_of", "pod_facts", "version_of"]
 
-_MOST_CONTAINERS = 512
+_MOST = 512  # containers of each kind, and volumes
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
@@ -39,7 +40,8 @@ NO_CONTROLLER = Controller()
 class PodFacts(NamedTuple):
     """A pod. ``uid`` names it in cgroups; ``containers`` holds the names of containers by their ids of 64 hex digits.
 
-    A static pod is named there by the hash of its file, ``is_static``.
+    A static pod is named there by the hash of its file, ``is_static``. ``volumes`` holds the names of its volumes with that of the claim
+    of each, empty for one that is of no claim.
     """
 
     uid: str
@@ -50,6 +52,7 @@ class PodFacts(NamedTuple):
     template_hash: str
     is_static: bool
     containers: Mapping[str, str]
+    volumes: Mapping[str, str] = MappingProxyType({})
 
 
 def decoded(text: bytes | bytearray) -> Mapping[str, Any]:
@@ -94,15 +97,17 @@ def pod_facts(found: Mapping[str, Any]) -> PodFacts | None:
         return None
     controller = controller_of(metadata)
     static = _static_uid(metadata, controller)
+    spec = _mapping(found.get("spec"))
     return PodFacts(
         static or uid,
         namespace,
         name,
-        _fitting(_NAME, _mapping(found.get("spec")).get("nodeName")),
+        _fitting(_NAME, spec.get("nodeName")),
         controller,
         _fitting(_LABEL, _mapping(metadata.get("labels")).get(_TEMPLATE_HASH)),
         bool(static),
         dict(_containers(_mapping(found.get("status")))),
+        dict(_volumes(spec, name)),
     )
 
 
@@ -128,6 +133,15 @@ def _containers(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                     yield match[1], name
 
 
+def _volumes(spec: Mapping[str, Any], pod: str) -> Iterator[tuple[str, str]]:
+    """The names of volumes, with that of their claim. An ephemeral one's claim is made for the pod, and named after both."""
+    for own in _mappings(spec.get("volumes")):
+        name = _fitting(_LABEL, own.get("name"))
+        if name:
+            claim = f"{pod}-{name}" if _mapping(own.get("ephemeral")) else _mapping(own.get("persistentVolumeClaim")).get("claimName")
+            yield name, _fitting(_NAME, claim)
+
+
 def _fitting(pattern: re.Pattern[str], value: object) -> str:
     return value if isinstance(value, str) and pattern.fullmatch(value) else ""
 
@@ -137,4 +151,4 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _mappings(value: object) -> Sequence[Mapping[str, Any]]:
-    return [own for own in value[:_MOST_CONTAINERS] if isinstance(own, dict)] if isinstance(value, list) else []
+    return [own for own in value[:_MOST] if isinstance(own, dict)] if isinstance(value, list) else []

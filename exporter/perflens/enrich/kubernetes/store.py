@@ -26,7 +26,7 @@ class PodStore:
     """Pods by the uid that cgroups have. One thread puts, any may ask: what is put does not change.
 
     A pod that was deleted is remembered for ``keep`` seconds, since its last operations are seen after it; of these at most
-    ``most_dead``. ``evicted`` counts those that were forgotten before their time.
+    ``most_dead``. ``evicted`` counts those that were forgotten before their time. ``changed`` is called when there are new names.
     """
 
     tells = True
@@ -36,6 +36,7 @@ class PodStore:
         self._living: dict[str, Known] = {}
         self._dead: OrderedDict[str, tuple[Known, float]] = OrderedDict()
         self.evicted = 0
+        self.changed: Callable[[], None] = lambda: None
 
     def find(self, uid: str, container_id: str) -> Pod | None:
         """Return the names of a pod, and of a container in it; the latter is empty when it is not known."""
@@ -48,6 +49,11 @@ class PodStore:
         facts = known.facts
         return Pod(uid, container_id, facts.namespace, facts.name, known.workload, facts.containers.get(container_id, ""))
 
+    def facts(self, uid: str) -> PodFacts | None:
+        """Return what is known of a pod that lives."""
+        known = self._living.get(uid)
+        return known.facts if known else None
+
     def workload(self, facts: PodFacts) -> str:
         """Return the workload that a pod had before, empty for a new one: it does not change, whoever adopts the pod."""
         known = self._living.get(facts.uid)
@@ -59,6 +65,7 @@ class PodStore:
         if before is None or (before.facts.namespace, before.facts.name) == (known.facts.namespace, known.facts.name):
             self._living[known.facts.uid] = known
             self._dead.pop(known.facts.uid, None)
+            self.changed()
 
     def remove(self, facts: PodFacts) -> None:
         """Take in that a pod was deleted; what it was last is remembered."""

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from perflens.export.otlp.text import cleaned, stack
-from perflens.model import BlockRequest, Evidence, Pod, SlowEvent, Wait
+from perflens.model import BlockRequest, Evidence, Pod, PodVolume, SlowEvent, Wait
 
 __all__ = ["BootClock", "Value", "error_type", "of_operation", "of_request", "of_wait"]
 
@@ -68,6 +68,7 @@ def of_operation(evidence: Evidence, clock: BootClock) -> dict[str, Value]:
     if evidence.container_id:
         found["container.id"] = cleaned(evidence.container_id, _LONGEST_PATH)
     found |= _of_pod(evidence.owner.pod)
+    found |= _of_volume(evidence.volume)
     for reason, blocked in event.blocked.items():
         found[_blocked(reason)] = blocked / 1e9
     _add_object(found, event, evidence.devices)
@@ -86,6 +87,18 @@ def _of_pod(pod: Pod) -> Mapping[str, Value]:
         "k8s.pod.name": pod.name,
         "k8s.container.name": pod.container,
         f"k8s.{kind.lower()}.name": workload if kind in _WORKLOADS else "",
+    }
+    return {key: cleaned(value, _LONGEST_PATH) for key, value in found.items() if value}
+
+
+def _of_volume(volume: PodVolume | None) -> Mapping[str, Value]:
+    """What is known of the pod's volume that an operation was about."""
+    if volume is None:
+        return {}
+    found = {
+        "k8s.volume.name": volume.volume,
+        "k8s.persistentvolume.name": volume.persistent_volume,
+        "k8s.persistentvolumeclaim.name": volume.claim,
     }
     return {key: cleaned(value, _LONGEST_PATH) for key, value in found.items() if value}
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
 from perflens.export.prometheus.families import Sample, gauge_family, together
 from perflens.export.prometheus.form import Render
-from perflens.model import Device
+from perflens.model import Device, PodVolume
 
-__all__ = ["MOST_EDGES", "MOST_MOUNTS", "Devices", "device_families"]
+__all__ = ["MOST_EDGES", "MOST_MOUNTS", "MOST_VOLUMES", "Devices", "device_families"]
 
-MOST_EDGES, MOST_MOUNTS = 1_024, 256
+MOST_EDGES, MOST_MOUNTS, MOST_VOLUMES = 1_024, 256, 1_024
 
 _ROTATIONAL = {None: "", False: "false", True: "true"}
 
@@ -25,8 +25,11 @@ class Devices(Protocol):
     def left_out(self) -> tuple[int, int]: ...
 
 
-def device_families(devices: Devices) -> Render:
-    """Return what renders the devices that have a size: what they are, what they lie on, where they are mounted, and what was cut."""
+def device_families(devices: Devices, volumes: Callable[[], Sequence[PodVolume]] = lambda: ()) -> Render:
+    """Return what renders the devices that have a size: what they are, what they lie on, where they are mounted, and what was cut.
+
+    ``volumes`` are those of pods.
+    """
 
     def shown() -> list[Device]:
         return [own for own in devices.all() if own.size]
@@ -45,11 +48,18 @@ def device_families(devices: Devices) -> Render:
         for device, point, fstype in islice(_mounts(shown()), MOST_MOUNTS):
             yield Sample((("device", device), ("mountpoint", point), ("fs", fstype)), 1)
 
+    def of_pods() -> Iterator[Sample]:
+        for own in volumes()[:MOST_VOLUMES]:
+            of_pod = (("namespace", own.namespace), ("pod", own.pod), ("volume", own.volume))
+            claimed = (("persistentvolume", own.persistent_volume), ("persistentvolumeclaim", own.claim))
+            yield Sample((("device", own.device), *of_pod, *claimed), 1)
+
     def left_out() -> Iterator[Sample]:
         unlisted, unmounted = devices.left_out()
         more = {
             "devices": unlisted,
             "below": max(len(devices.edges()) - MOST_EDGES, 0),
+            "volumes": max(len(volumes()) - MOST_VOLUMES, 0),
             "mounts": unmounted + max(sum(len(own.mounts) for own in shown()) - MOST_MOUNTS, 0),
         }
         for table, count in more.items():
@@ -60,7 +70,8 @@ def device_families(devices: Devices) -> Render:
             gauge_family("perflens_block_device_info", "A block device that has a size; `disk` is that of a partition.", info),
             gauge_family("perflens_block_device_below_info", "A block device and one that it lies on, however deep.", below),
             gauge_family("perflens_block_device_mount_info", "A block device and where a file system on it is mounted.", mounts),
-            gauge_family("perflens_block_device_left_out", "What the three above do not show because there is too much.", left_out),
+            gauge_family("perflens_block_device_volume_info", "A block device and the volume of a pod that is mounted from it.", of_pods),
+            gauge_family("perflens_block_device_left_out", "What the four above do not show because there is too much.", left_out),
         ]
     )
 

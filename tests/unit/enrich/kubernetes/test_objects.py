@@ -62,6 +62,23 @@ def test_containers() -> None:
     assert facts(status=status).containers == {A: "app", B: "app", C: "setup", D: "debug"}
 
 
+def test_volumes() -> None:
+    """Volumes are known with the claim of each; an ephemeral one's is named after the pod, and what is no name is left out."""
+    volumes = [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data-web-0"}},
+        {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {}}},
+        {"name": "config", "configMap": {"name": "web"}},
+        {"name": "odd", "persistentVolumeClaim": {"claimName": "../x"}},
+        {"name": "odder", "persistentVolumeClaim": []},
+        {"name": "No/Name"},
+        7,
+    ]
+    found = facts(spec={"nodeName": "node-1", "volumes": volumes})
+
+    assert found.volumes == {"data": "data-web-0", "scratch": "web-7d9c5-x2x7q-scratch", "config": "", "odd": "", "odder": ""}
+    assert facts(spec={"nodeName": "node-1", "volumes": {}}).volumes == {}
+
+
 def test_a_static_pod() -> None:
     """A mirror pod is known by the hash that its cgroup has; it belongs to the node."""
     node = [{"apiVersion": "v1", "kind": "Node", "name": "node-1", "uid": UID, "controller": True}]

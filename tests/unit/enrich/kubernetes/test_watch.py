@@ -259,6 +259,61 @@ async def test_a_token_that_is_rotated(tmp_path: Path) -> None:
         await own.until_up()
 
 
+async def test_a_token_that_is_rotated_while_it_watches(tmp_path: Path) -> None:
+    """The kubelet puts another file in its place; the next watch has the new token, and nothing is listed again."""
+    server = ApiServer()
+    async with watching(tmp_path, server) as own:
+        await own.until_up()
+        (tmp_path / "new").write_text("eyJ.second")
+        (tmp_path / "link").symlink_to("new")
+        (tmp_path / "link").rename(own.token)
+        server.tokens = {"eyJ.second"}
+        server.end_watches()
+        await own.until(lambda: server.number("watch") == 2)
+        server.put(pod("web-1", UID(1)))
+        await own.until(lambda: own.names(1) == ["shop/Pod/web-1/web-1"])
+        assert (own.errors, own.counts.lists) == ({}, 1)
+
+
+async def test_a_server_that_is_restarted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """While it is down names stay, and pauses are made. The new one has forgotten the version: what it lists then is what is."""
+    caplog.set_level(logging.INFO)
+    server, store, pauses = ApiServer(), PodStore(600.0), list[float]()
+    server.put(pod("web-1", UID(1)), pod("web-2", UID(2)))
+    (tmp_path / "token").write_text(TOKEN)
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0.001)
+
+    own: Own | None = None
+    async with running(server) as url:
+        port = int(url.rpartition(":")[2])
+        watch = PodWatch(Place(url, str(tmp_path / "token"), "", NODE), store, sleep, lambda: 1.0)
+        own = Own(server, store, watch, tmp_path / "token", pauses)
+        task = asyncio.create_task(watch.run())
+        await own.until_up()
+        asyncio.get_running_loop().call_later(0.1, server.end_watches)  # it takes no new ones by then
+    try:
+        await own.until(lambda: own.errors.get("connection", 0) > 3)
+        assert own.names(1, 2) == ["shop/Pod/web-1/web-1", "shop/Pod/web-2/web-2"]
+        assert pauses[1:4] == [1.0, 2.0, 4.0]  # after that of the watch which ended
+        after = ApiServer(version=900, oldest=900)
+        after.put(pod("web-2", UID(2)), pod("web-3", UID(3)))
+        after.compact()
+        async with running(after, port):
+            await own.until(lambda: own.counts.up and own.counts.lists == 2)
+            assert own.names(3) == ["shop/Pod/web-3/web-3"]
+            assert own.counts.pods == {"living": 2, "dead": 1}
+            task.cancel()  # a server that is closed waits for its watches
+            await asyncio.wait((task,))
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+    told = [record.message for record in caplog.records if "watched" in record.message]
+    assert told[:3] == ["pods are watched", "pods cannot be watched: series of new pods carry ids", "pods are watched"]
+
+
 @pytest.mark.parametrize("text", ["", "two words", "new\nline", "é", "x" * 20_000])
 async def test_a_token_that_is_none(tmp_path: Path, text: str) -> None:
     """What cannot be a token is not sent."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from perflens.export.otlp.attributes import BootClock, of_operation, of_request, of_wait
-from perflens.model import NO_POD, BlockRequest, Evidence, FileIdentity, Pod, Wait
+from perflens.model import NO_POD, BlockRequest, Evidence, FileIdentity, Pod, PodVolume, Wait
 
 CLOCK = BootClock(1_700_000_000_000_000_000)
 MS = 1_000_000
@@ -153,3 +153,17 @@ def test_pod(make: Callable[..., Evidence], pod: Pod, expected: dict[str, str]) 
 
     assert {key: value for key, value in found.items() if key.startswith("k8s.")} == expected
     assert found["perflens.owner"] == "shop/Deployment/web"
+
+
+def test_volume(make: Callable[..., Evidence]) -> None:
+    """The volume of the pod has the names of the conventions, those that are known."""
+    own = PodVolume("sda1", UID, "shop", "db-0", "data", "pvc-1", "data-db-0")
+    names = ("k8s.volume.name", "k8s.persistentvolume.name", "k8s.persistentvolumeclaim.name")
+
+    def told(volume: PodVolume | None) -> list[object]:
+        found = of_operation(replace(make(), volume=volume), CLOCK)
+        return [found.get(name) for name in names]
+
+    assert told(own) == ["data", "pvc-1", "data-db-0"]
+    assert told(own._replace(volume="", claim="")) == [None, "pvc-1", None]
+    assert told(None) == [None] * 3
