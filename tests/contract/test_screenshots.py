@@ -18,11 +18,11 @@ from tests.unit.tui.answers import Answers, example
 ROOT = Path(__file__).parents[2]
 NAMES = [name for name, _ in VIEWS]
 WORDS = {
-    "dashboard": ("Slowest processes", "IO_CGROUP_THROTTLE"),
-    "stacks": ("Where the time went", "cgroup_throttle"),
-    "timeline": ("a bar a second", "file write", "process fork", "process exec"),
-    "analyses": ("Incidents", "IO_CGROUP_THROTTLE"),
-    "evidence": ("confidence, score", "+ E0"),
+    "dashboard": (NAME, "Slowest processes", "IO_CGROUP_THROTTLE"),
+    "stacks": (NAME, "Where the time went", "cgroup_throttle"),
+    "timeline": (NAME, "a bar a second", "file write", "process fork", "process exec"),
+    "analyses": (NAME, "Incidents", "IO_CGROUP_THROTTLE"),
+    "evidence": (NAME, "confidence, score", "+ E0"),
     "heatmap": ("≥ 128 ms",),
 }
 
@@ -62,7 +62,7 @@ def test_pictures_are_of_today(name: str) -> None:
     assert len(picture) < LARGEST
     assert f" {EVERY[name].title} " in text
     assert text.split()[-len(keys) :] == keys
-    assert [word for word in (NAME, *WORDS[name]) if word not in text] == []
+    assert [word for word in WORDS[name] if word not in text] == []
 
 
 def test_pictures_show_no_machine() -> None:
