@@ -33,7 +33,7 @@ PACKAGES     ?= $(VENV)/packages
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-components test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke ci clean
+.PHONY: help run setup test test-components test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke soak ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -122,6 +122,9 @@ lab: setup ## Try the analyzer on known faults of this machine, add the runs to 
 
 lab-smoke: setup ## Try it once on each fault, in half an hour, and keep nothing
 	@deploy/elevate $(BIN)/python -m tests.lab --one-means --healthy 30 --fault 45 --kept "$$(mktemp -d)"
+
+soak: setup ## Watch perflens top and its agent for an hour on a busy host: memory and CPU time (ARGS="--minutes 10 --page docs/soak.md")
+	@deploy/elevate $(BIN)/python -m tests.soak.top $(ARGS)
 
 ci: ## What the gate runs
 	.ci/run

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.bench.rounds import Spread
 
-__all__ = ["Line", "Result", "Skipped", "document", "table"]
+__all__ = ["Line", "Result", "Skipped", "document", "document_of", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,16 @@ _NOTES = """\
 """
 
 
+def document_of(about: str, lines: Sequence[Line]) -> str:
+    """Return a page of results: what it is about, when and on what they were measured, and the table."""
+    return f"{about}\n\nMeasured on {datetime.now(UTC):%Y-%m-%d}.\n\n{_facts()}\n\n## Results\n\n{_markdown(lines)}\n"
+
+
 def document(lines: Sequence[Line]) -> str:
     """Return docs/benchmarks.md."""
-    return (
+    about = (
         "# Benchmarks\n\n"
         "Written by `make bench` (`python -m tests.bench` as root, from the root of the repository): what PerfLens costs, each figure\n"
-        "against a floor or a peer that was measured in the same run.\n\n"
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}.\n\n{_facts()}\n\n## Results\n\n{_markdown(lines)}\n\n{_NOTES}"
+        "against a floor or a peer that was measured in the same run."
     )
+    return f"{document_of(about, lines)}\n{_NOTES}"

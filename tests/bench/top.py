@@ -17,10 +17,10 @@ from tests.bench.agent import kib, one, running_agent, until_ready
 from tests.bench.report import Line, Skipped
 from tests.terminal import Terminal, terminal
 
-__all__ = ["screen"]
+__all__ = ["KEYS", "child", "screen", "writers"]
 
 _SECONDS = float(os.environ.get("PERFLENS_BENCH_TOP_SECONDS", "180"))
-_KEYS = (("d",), ("t",), ("h",), ("p",), ("n",), ("a",), ("d", "s"))
+KEYS = (("d",), ("t",), ("h",), ("p",), ("n",), ("a",), ("d", "s"))
 _EVERY = 5.0  # s: how long each view is seen
 _SAMPLE = 1.0
 _CPU, _GROWTH = 3, 4
@@ -34,7 +34,7 @@ _WRITER = (
 
 
 @contextmanager
-def _writers(number: int) -> Iterator[None]:
+def writers(number: int) -> Iterator[None]:
     """Processes that sync a file a hundred times a second each."""
     with tempfile.TemporaryDirectory(prefix="perflens-bench-", dir="/var/tmp") as folder:
         found = [subprocess.Popen([sys.executable, "-c", _WRITER, f"{folder}/{at}"]) for at in range(number)]
@@ -46,7 +46,8 @@ def _writers(number: int) -> Iterator[None]:
                 own.wait()
 
 
-def _child(own: Terminal) -> int:
+def child(own: Terminal) -> int:
+    """Return the PID of what runs in a terminal."""
     pane = own.flag("pane_pid")
     return int(Path(f"/proc/{pane}/task/{pane}/children").read_text().split()[0])
 
@@ -60,19 +61,19 @@ def screen() -> Iterator[Line]:
     if not shutil.which("tmux"):
         yield Skipped("top", "CPU of one core", "tmux is not installed")
         return
-    with running_agent("--threshold=10us", "--analyzer.state-file=") as agent, _writers(4):
+    with running_agent("--threshold=10us", "--analyzer.state-file=") as agent, writers(4):
         until_ready(agent)
         url = agent.url.removesuffix("/metrics")
         with terminal(sys.executable, "-m", "perflens", "top", f"--url={url}", size=(120, 40)) as own:
             own.shows("Slowest processes", "file write", seconds=60)
-            yield from _watched(own, _child(own))
+            yield from _watched(own, child(own))
 
 
 def _watched(own: Terminal, pid: int) -> Iterator[Line]:
     began, cpu, memory, turn = time.monotonic(), _cpu(pid), [], 0
     while (passed := time.monotonic() - began) < _SECONDS:
         if passed >= turn * _EVERY:
-            own.press(*_KEYS[turn % len(_KEYS)])
+            own.press(*KEYS[turn % len(KEYS)])
             turn += 1
         memory.append(kib(Path(f"/proc/{pid}/status").read_text(), "VmRSS") / 1024)
         time.sleep(_SAMPLE)

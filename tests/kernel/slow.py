@@ -64,10 +64,10 @@ def functions(stack: list[str]) -> list[str]:
 
 
 @contextmanager
-def throttled(folder: Path, reads: int = RATE, writes: int = RATE) -> Iterator[Group]:
+def throttled(folder: Path, reads: int = RATE, writes: int = RATE, name: str = "") -> Iterator[Group]:
     """A group whose direct reads and writes of files in a folder take that many bytes a second."""
     try:
-        with throttled_group(folder, f"perflens-slow-{os.getpid()}-{next(_numbers)}", writes) as group:
+        with throttled_group(folder, name or f"perflens-slow-{os.getpid()}-{next(_numbers)}", writes) as group:
             _limit_reads(group, reads)
             yield group
     except CannotThrottle as reason:

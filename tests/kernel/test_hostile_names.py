@@ -78,7 +78,7 @@ def _raw(url: str, path: str) -> bytes:
 
 def _safe_everywhere(url: str) -> None:
     """Every answer is JSON of printable ASCII without markup; the metrics page parses."""
-    for view in ("summary", "processes", "process-tree", "timeline", "events?limit=1000", "stacks"):
+    for view in ("summary", "processes", "process-tree", "timeline", "process-starts?limit=1000", "events?limit=1000", "stacks"):
         body = _raw(url, f"/api/v1/{view}")
         assert ALLOWED.fullmatch(body), view
         assert not set(b"<>&") & set(body), view

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,10 @@ from perflens.kernel.features import Host, inspect, memory_on_v1, mounts
 from perflens.layout import enum_labels
 from perflens.model import HISTOGRAM_WIDTH, SLOW_WIDTH, CgroupEvent, ProcessEvent
 from perflens.registry import discover
+from tests.kernel.slow import api, until
 from tests.kernel.support import Group, agent, closed_ledger, group, owner_tree, remove, scrape, wait
 
-PRIME = 1009
+PRIME, FEW = 1009, 20
 DEPTH = 5
 RATE, SECONDS = 10_000, 5
 ROWS = 1_024
@@ -350,6 +352,26 @@ def test_the_page_of_an_agent_has_the_exact_counts(own_url: str, program: str) -
     assert not page.total("perflens_slow_operations_total", probe="process")
     assert not page.total("perflens_process_events_total", outcome="ring_full")
     assert not page.total("perflens_process_events_undecodable_total")
+
+
+def test_the_api_has_each_fork_and_exec(own_url: str, program: str) -> None:
+    """One by one: each child after its parent forked it and before it became the program, with path, parent and owner."""
+    with group("one-by-one") as own:
+        pid = run(own, program, "fork-and-exec", FEW)
+        until(lambda: len(_starts(own_url, own.unit)) >= 2 * FEW + 1)
+        found = _starts(own_url, own.unit)[::-1]
+
+    children = [start for start in found if start["process"]["pid"] != pid]
+    forks, execs = ([start for start in children if start["kind"] == kind] for kind in ("fork", "exec"))
+    assert [start["time_ns"] for start in found] == sorted(start["time_ns"] for start in found)
+    assert len({start["process"]["pid"] for start in forks}) == len(forks) == len(execs) == FEW
+    assert {start["parent"]["pid"] for start in children} == {pid}
+    assert [(start["process"], start["path"]) for start in execs] == [(start["process"], program) for start in forks]
+    assert {start["path"] for start in forks} == {""}
+
+
+def _starts(url: str, owner: str) -> list[dict[str, Any]]:
+    return [start for start in api(url, "process-starts", limit=1_000)["starts"] if start["owner"] == owner]
 
 
 def test_an_agent_reads_every_event_of_a_storm(own_url: str, program: str) -> None:

@@ -129,8 +129,25 @@ def test_timeline(host: Host) -> None:
         own.shows("of the last 5 min, a bar for 3 s")
         own.press("o")
         own.shows("by longest")
-        own.press("Enter")
+        own.press("Home", "Enter")
         own.shows("Where the time went")
+
+
+def test_forks_and_execs(host: Host) -> None:
+    """A program that is started now is in the list with its path and its parent, among the slow operations."""
+    with top(host, "--view=timeline", size=(200, 60)) as own:
+        own.shows("of the last 1 min")
+        for _ in range(3):
+            subprocess.run(["/bin/true"], check=True)
+        own.press("/", *"/true", "Enter")
+        text = own.until(
+            lambda text: len(re.findall(rf"^[0-9:.]+ +\d+ true +process exec +by {os.getpid()} +/\S*/true ", text, re.MULTILINE)) >= 3
+        )
+        assert re.search(r"^ *execs [1-9]\d* .*█", text, re.MULTILINE)
+        own.press("Escape")
+        own.shows("process fork", "process exec", "file write", "cgroup_throttle")
+        own.press("o", "o")
+        own.until(lambda text: "by newest slow" in text and "file write" in text and "process fork" not in text)
 
 
 def test_processes(host: Host) -> None:

@@ -19,6 +19,9 @@ def busy_agent() -> Agent:
     """An agent with operations, a request, one in progress, a tree of processes and an incident."""
     own, shell, worker = Agent(), ProcessKey(100, 100 * SECOND), ProcessKey(101, 101 * SECOND)
     own.processes.apply([ProcessEvent("fork", NOW, worker, shell, "sh", 7, "")])
+    own.starts.add(
+        [ProcessEvent("fork", NOW - 2, worker, shell, "sh", 7, ""), ProcessEvent("exec", NOW - 1, worker, shell, "db", 7, "/bin/db")]
+    )
     own.timeline.add_processes(NOW // SECOND, 1, 0)
     for pid, ms in ((100, 10), (101, 30), (101, 20)):
         own.take(evidence(pid=pid, duration=ms * 10**6, end=NOW - ms))

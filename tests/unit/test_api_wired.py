@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from perflens.aggregate.evidence import Cursor, EvidenceStore, Wanted
+from perflens.aggregate.newest import NewestStarts
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.stacks import Stacks
 from perflens.aggregate.timeline import Timeline
@@ -41,6 +42,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.timeline, self.processes = Timeline(self.clock), Processes(Procfs(""), self.clock)
+        self.starts = NewestStarts(self.clock)
         self.slowest, self.store, self.stacks = Slowest(), EvidenceStore(self.clock), Stacks()
         self.told: list[Incident] = []
 
@@ -66,7 +68,8 @@ class Agent:
 
             return answer
 
-        every = self.summary, self.top, self.tree, self.seconds, self.events, self.stack_list, self.incidents, self.analyses, self.config
+        processes = self.summary, self.top, self.tree, self.seconds, self.process_starts
+        every = *processes, self.events, self.stack_list, self.incidents, self.analyses, self.config
         return Api(*map(view, every))
 
     def summary(self, _: Query) -> Any:
@@ -96,6 +99,9 @@ class Agent:
     def seconds(self, query: Query) -> Any:
         return {"seconds": [shapes.second(bucket, OFFSET) for bucket in self.timeline.buckets(query.seconds)]}
 
+    def process_starts(self, query: Query) -> Any:
+        return {"starts": [shapes.process_start(own, "", OFFSET) for own in self.starts.newest(query.limit, query.since - OFFSET)]}
+
     def events(self, query: Query) -> Any:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)
         if query.after is not None:
@@ -121,6 +127,9 @@ class Agent:
 def agent() -> Agent:
     own, shell, worker = Agent(), ProcessKey(100, 100 * SECOND), ProcessKey(101, 101 * SECOND)
     own.processes.apply([ProcessEvent("fork", NOW, worker, shell, "sh", 7, "")])
+    own.starts.add(
+        [ProcessEvent("fork", NOW - 2, worker, shell, "sh", 7, ""), ProcessEvent("exec", NOW - 1, worker, shell, "db", 7, "/bin/db")]
+    )
     own.timeline.add_processes(NOW // SECOND, 1, 0)
     for pid, ms in ((100, 10), (101, 30), (101, 20)):
         own.take(evidence(pid=pid, duration=ms * 10**6, end=NOW - ms))
@@ -178,6 +187,17 @@ async def test_events_after_a_cursor(agent: Agent) -> None:
     assert ([own["duration_ns"] for own in every["events"]], every["cursor"]) == ([10**7, 3 * 10**7], f"{store}-2")
     agent.take(evidence(pid=7, end=NOW))
     assert [own["process"]["pid"] for own in (await ask(agent, f"events?after={newest['cursor']}"))["events"]] == [7]
+
+
+async def test_forks_and_execs(agent: Agent) -> None:
+    """One by one, the newest first, from a time on."""
+    fork = {"pid": 101, "start_ns": 101 * SECOND}
+    (newest, oldest) = (await ask(agent, "process-starts"))["starts"]
+
+    assert (newest["kind"], newest["comm"], newest["path"], newest["time_ns"]) == ("exec", "db", "/bin/db", NOW - 1 + OFFSET)
+    assert (oldest["kind"], oldest["comm"], oldest["path"], oldest["process"]) == ("fork", "sh", "", fork)
+    assert (await ask(agent, "process-starts?limit=1"))["starts"] == [newest]
+    assert (await ask(agent, f"process-starts?since={(NOW + OFFSET) // SECOND + 1}"))["starts"] == []
 
 
 async def test_limits_and_filters(agent: Agent) -> None:

@@ -39,7 +39,7 @@ def problem(packed: bytes) -> str:
 
 def test_members(whole: Capsule) -> None:
     """Beside its version, when and by what it was made a capsule has an answer for each view of the API."""
-    members = ["summary", "processes", "process_tree", "timeline", "events", "stacks", "incidents", "analyses", "config"]
+    members = ["summary", "processes", "process_tree", "timeline", "process_starts", "events", "stacks", "incidents", "analyses", "config"]
     assert list(MEMBERS) == members
     assert list(value(whole)) == ["perflens_capsule", "made_at", "build", *members]
     assert (value(whole)["perflens_capsule"], value(whole)["build"]) == (1, "0.1.0")

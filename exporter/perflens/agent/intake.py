@@ -10,6 +10,7 @@ from operator import attrgetter
 
 from perflens.agent.explainer import Explainer
 from perflens.agent.running import Running, RunningDurations, RunningProcesses, RunningRequests
+from perflens.aggregate.newest import NewestStarts
 from perflens.aggregate.slowest import Slowest
 from perflens.aggregate.starts import Starts
 from perflens.aggregate.timeline import Timeline
@@ -41,7 +42,7 @@ class Intake:
     ) -> None:
         """``owner_of`` gives the owner's id by PID, ``name_cgroup`` is told of cgroups that are made."""
         self.timeline, self.slowest, self.processes = timeline, slowest, processes
-        self.starts = Starts()
+        self.starts, self.newest_starts = Starts(), NewestStarts(time.monotonic_ns)
         self._explainer, self._owner_of, self._name_cgroup = explainer, owner_of, name_cgroup
         self._sources: list[RunningDurations] = []
         self._process_sources: list[RunningProcesses] = []
@@ -104,6 +105,7 @@ class Intake:
             self._refuse(source, reason)
         self.processes.apply(found.processes)
         self.starts.add(found.processes)
+        self.newest_starts.add(found.processes)
         for cgroup in found.cgroups:
             self._name_cgroup(cgroup)
         counts = Counter((event.time // _SECOND, event.kind) for event in found.processes)

@@ -53,6 +53,7 @@ class Views:
             processes=drained(self._processes),
             process_tree=drained(self._process_tree),
             timeline=drained(self._timeline),
+            process_starts=drained(self._process_starts),
             events=explained(self._events),
             stacks=explained(self._stacks),
             incidents=self._analyzed({"host": self._host, "incidents": []}, self._incidents),
@@ -100,7 +101,12 @@ class Views:
             processes=own.processes.living,
             in_progress=in_progress,
             probes=self._states(),
-            evicted={**evicted, "processes": own.processes.evicted, "slow_processes": own.slowest.evicted},
+            evicted={
+                **evicted,
+                "processes": own.processes.evicted,
+                "slow_processes": own.slowest.evicted,
+                "process_starts": own.newest_starts.evicted,
+            },
         )
 
     def _processes(self, query: Query) -> Any:
@@ -127,6 +133,11 @@ class Views:
     def _timeline(self, query: Query) -> Any:
         offset = wall_offset()
         return {"seconds": [shapes.second(bucket, offset) for bucket in self._intake.timeline.buckets(query.seconds)]}
+
+    def _process_starts(self, query: Query) -> Any:
+        offset = wall_offset()
+        found = self._intake.newest_starts.newest(query.limit, query.since - offset)
+        return {"starts": [shapes.process_start(own, self._name(own.owner_id), offset) for own in found]}
 
     def _events(self, query: Query) -> Any:
         wanted = Wanted(query.probe, query.operation, query.owner, query.pid, query.min_duration, query.since)

@@ -20,7 +20,7 @@ __all__ = ["configurable", "execute", "register"]
 
 configurable = False
 _MOST: Mapping[str, Mapping[str, int]] = {
-    **{name: {"limit": 1_000} for name in ("processes", "process_tree", "events", "stacks", "incidents", "analyses")},
+    **{name: {"limit": 1_000} for name in ("processes", "process_tree", "process_starts", "events", "stacks", "incidents", "analyses")},
     "timeline": {"seconds": 300},
 }
 

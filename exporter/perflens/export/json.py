@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from perflens.model import BlockRequest, Evidence, FileIdentity, Owner, ProbeState, ProcessKey, SlowEvent, Wait
+from perflens.model import BlockRequest, Evidence, FileIdentity, Owner, ProbeState, ProcessEvent, ProcessKey, SlowEvent, Wait
 
-__all__ = ["event", "events", "probe_state", "second", "slow", "slow_process", "stack", "summary", "tree_process"]
+__all__ = ["event", "events", "probe_state", "process_start", "second", "slow", "slow_process", "stack", "summary", "tree_process"]
 
 Json = dict[str, Any]
 
@@ -258,6 +258,21 @@ def tree_process(process: Process, depth: int, owner: str, counts: tuple[int, in
         "alive": not process.ended,
         "slow": own,
         "slow_below": below,
+    }
+
+
+def process_start(event: ProcessEvent, owner: str, wall_offset: int) -> Json:
+    """One fork or exec."""
+    time = event.time + wall_offset
+    return {
+        "kind": event.kind,
+        "time_seconds": time / _SECOND,
+        "time_ns": time,
+        "process": _key(event.process),
+        "parent": _key(event.parent),
+        "comm": event.comm,
+        "path": event.path,
+        "owner": owner,
     }
 
 

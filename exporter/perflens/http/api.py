@@ -37,6 +37,7 @@ class Api:
     processes: View
     process_tree: View
     timeline: View
+    process_starts: View
     events: View
     stacks: View
     incidents: View

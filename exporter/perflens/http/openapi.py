@@ -150,6 +150,16 @@ _SCHEMAS: Mapping[str, Schema] = {
     "Second": _object(
         time_seconds=_noted(_INTEGER, "Since 1970."), slow=_ref("Slow"), forks=_INTEGER, execs=_INTEGER, operations=_list(_ref("Operation"))
     ),
+    "ProcessStart": _object(
+        kind=_noted(_TEXT, "fork, when a process began, or exec, when it became another program."),
+        time_seconds=_noted(_NUMBER, "Since 1970."),
+        time_ns=_INTEGER,
+        process=_ref("ProcessKey"),
+        parent=_ref("ProcessKey"),
+        comm=_noted(_TEXT, "Its name: of a fork that of its parent, of an exec that of the program."),
+        path=_noted(_TEXT, "Of an exec the program's; else empty."),
+        owner=_noted(_TEXT, "Its `name`; empty when it is not known."),
+    ),
     "Stack": _object(
         probe=_TEXT,
         operation=_TEXT,
@@ -287,7 +297,7 @@ _SCHEMAS: Mapping[str, Schema] = {
         probes=_list(_object(name=_TEXT, attached=_BOOLEAN, mechanism=_TEXT, reason=_TEXT, cure=_TEXT)),
         evicted=_noted(
             {"type": "object", "additionalProperties": _INTEGER},
-            "By kind of entry (events, processes, slow_processes, stacks): how many had to go before their time, since the start.",
+            "How many entries had to go before their time, since the start: events, processes, process_starts, slow_processes, stacks.",
         ),
     ),
 }
@@ -327,6 +337,12 @@ ENDPOINTS = (
         "Second by second, the oldest first; the last one is not over yet.",
         ("seconds",),
         _object(seconds=_list(_ref("Second"))),
+    ),
+    Endpoint(
+        "process-starts",
+        "The newest forks and execs of the last five minutes, the newest first: 1,000 are kept; `/timeline` counts them all.",
+        ("since", "limit"),
+        _object(starts=_list(_ref("ProcessStart"))),
     ),
     Endpoint(
         "events",

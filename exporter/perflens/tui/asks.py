@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ __all__ = [
     "INCIDENTS",
     "IN_PROGRESS",
     "PROCESSES",
+    "STARTS",
     "SUMMARY",
     "TIMELINE",
     "TREE",
@@ -28,7 +29,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_MOST_EVENTS = 2_000
+Timed = TypeVar("Timed", model.Event, model.Start)
+_MOST_EVENTS, _MOST_STARTS = 2_000, 1_000
 _AHEAD = 86_400.0  # s: by how much the clock of an agent may be before ours
 _OVERLAP = 2.0  # s: an event is told a moment after its operation ended
 
@@ -75,31 +77,36 @@ def agent_now(data: Data) -> float:
     return seconds[-1].time + 1.0 if seconds else data.now
 
 
-def of_window(data: Data, seconds: int) -> tuple[model.Event, ...]:
-    """Return the events that ended within the last seconds, by the agent's clock; none of a time to come."""
+def of_window(data: Data, ask: Ask[tuple[Timed, ...]], seconds: int) -> tuple[Timed, ...]:
+    """Return what ended within the last seconds, by the agent's clock; none of a time to come."""
     now = agent_now(data)
-    return tuple(own for own in data.of(EVENTS) or () if now - seconds < own.end <= now + 1)
+    return tuple(own for own in data.of(ask) or () if now - seconds < own.end <= now + 1)
 
 
 def _events(own: Reader) -> tuple[model.Event, ...]:
     return model.merged((), model.events(own), _MOST_EVENTS)
 
 
-def _events_since(known: tuple[model.Event, ...]) -> float:
+def _since(known: Iterable[model.Event | model.Start]) -> float:
     """From shortly before the newest on; one of a time to come, which no agent means, must not hide all others."""
-    ends = [own.end for own in known if own.end < time.time() + _AHEAD]
-    return max(ends[0] - _OVERLAP, 0.0) if ends else 0.0
+    ends = (own.end for own in known if own.end < time.time() + _AHEAD)
+    return max(next(ends, 0.0) - _OVERLAP, 0.0)
 
 
 def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> tuple[model.Event, ...]:
     return model.merged(old, new, _MOST_EVENTS)
 
 
+def _more_starts(old: tuple[model.Start, ...], new: tuple[model.Start, ...]) -> tuple[model.Start, ...]:
+    return model.merged_starts(old, new, _MOST_STARTS)
+
+
 SUMMARY = Ask("summary", model.summary)
 PROCESSES = Ask("processes", model.processes)
 TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
 TIMELINE = Ask("timeline", model.seconds, (("seconds", "300"),))
-EVENTS = Ask("events", _events, (("limit", "500"),), merge=_more_events, since=_events_since)
+EVENTS = Ask("events", _events, (("limit", "500"),), merge=_more_events, since=_since)
+STARTS = Ask("process-starts", model.starts, (("limit", "500"),), merge=_more_starts, since=_since)
 IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))
 INCIDENTS = Ask("incidents", diagnoses.incidents, (("limit", "20"),), every=5.0)
 ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", "20"),), every=5.0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from perflens.tui.asks import EVENTS, IN_PROGRESS, PROCESSES, TREE, Data
-from perflens.tui.model import ProcessKey
+from perflens.tui.asks import EVENTS, IN_PROGRESS, PROCESSES, STARTS, TREE, Data
+from perflens.tui.model import ProcessKey, Start
 from perflens.tui.state import State
 
 __all__ = ["Choice", "chosen"]
@@ -27,6 +27,8 @@ def chosen(data: Data, state: State) -> Choice | None:
     if state.view == "tree":
         tree = data.of(TREE)
         return next((Choice(own.process, own.comm) for own in (tree.processes if tree else ()) if own.process == key), None)
+    if state.view == "timeline" and isinstance(key, Start):
+        return Choice(key.process, key.comm) if key in (data.of(STARTS) or ()) else None
     ask = {"timeline": EVENTS, "stuck": IN_PROGRESS}.get(state.view)
     events = (data.of(ask) or ()) if ask else ()
     return next((Choice(own.process, own.process_name or own.comm, own.id) for own in events if own.id == key), None)

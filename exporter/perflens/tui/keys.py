@@ -22,7 +22,9 @@ class Key(NamedTuple):
 
 KEYS = (
     Key(("d",), "show('dashboard')", "d", "the dashboard: totals, the slowest processes, the latest analysis", "dashboard"),
-    Key(("t",), "show('timeline')", "t", "the timeline: a bar for each second, and the newest slow operations", "timeline"),
+    Key(
+        ("t",), "show('timeline')", "t", "the timeline: a bar for each second, and the newest slow operations, forks and execs", "timeline"
+    ),
     Key(("p",), "show('tree')", "p", "the tree of processes with their slow operations", "processes"),
     Key(("s", "enter"), "stacks", "s Enter", "the stacks and waits of what is selected; in the analyses its evidence", "stacks"),
     Key(("a",), "show('analyses')", "a", "the history of incidents and analyses", "analyses"),

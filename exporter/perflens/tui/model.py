@@ -15,14 +15,17 @@ __all__ = [
     "Second",
     "Slow",
     "SlowProcess",
+    "Start",
     "Summary",
     "Tree",
     "TreeProcess",
     "Wait",
     "events",
     "merged",
+    "merged_starts",
     "processes",
     "seconds",
+    "starts",
     "summary",
     "tree",
 ]
@@ -164,6 +167,22 @@ class Tree(NamedTuple):
 
     processes: tuple[TreeProcess, ...]
     total: int
+
+
+class Start(NamedTuple):
+    """A process that began (``fork``), or that became another program (``exec``)."""
+
+    kind: str
+    time: float
+    process: ProcessKey
+    parent: int
+    comm: str
+    path: str
+    owner: str
+
+    @property
+    def end(self) -> float:
+        return self.time
 
 
 class Second(NamedTuple):
@@ -308,6 +327,28 @@ def _tree_process(own: Reader) -> TreeProcess:
 def tree(own: Reader) -> Tree:
     """Read /process-tree."""
     return Tree(own.each("processes", _tree_process), own.integer("total"))
+
+
+def _start(own: Reader) -> Start:
+    return Start(
+        own.text("kind", 32),
+        own.number("time_seconds"),
+        _key(own.object("process")),
+        own.object("parent").integer("pid"),
+        own.text("comm", 64),
+        own.text("path"),
+        own.text("owner"),
+    )
+
+
+def starts(own: Reader) -> tuple[Start, ...]:
+    """Read /process-starts, the newest first."""
+    return own.each("starts", _start)
+
+
+def merged_starts(old: tuple[Start, ...], new: tuple[Start, ...], most: int) -> tuple[Start, ...]:
+    """Return the forks and execs of both, the newest first, each once."""
+    return tuple(sorted({*old, *new}, key=lambda own: own.time, reverse=True)[:most])
 
 
 def _second(own: Reader) -> Second:

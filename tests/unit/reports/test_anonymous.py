@@ -23,6 +23,7 @@ WORDS = {
     *(f"events.events.{name}" for name in EVENT),
     *(f"stacks.stacks.{name}" for name in ("kernel_stack", "operation", "probe")),
     *(f"summary.{name}" for name in ("operations.operation", "operations.probe", "probes.mechanism", "probes.name")),
+    "process_starts.starts.kind",
     *(f"timeline.seconds.operations.{name}" for name in ("operation", "probe")),
     *(f"{of}.causes.{name}" for name in CAUSE for of in ("analyses.analyses", "incidents.incidents")),
     *(f"analyses.analyses.facts.{name}" for name in FACT),

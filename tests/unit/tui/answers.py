@@ -132,6 +132,13 @@ def second(back: int, count: int) -> dict[str, Any]:
     return {"time_seconds": NOW - back, "slow": slow(count, count * 10_000_000), "forks": count, "execs": 0, "operations": operations}
 
 
+def start(kind: str, pid: int, name: str, back: float) -> dict[str, Any]:
+    """A fork or an exec so many seconds before now."""
+    time, path = NOW - back, f"/usr/bin/{name}" if kind == "exec" else ""
+    who = {"process": process_of(pid), "parent": process_of(1), "comm": name, "path": path, "owner": "cron.service"}
+    return {"kind": kind, "time_seconds": time, "time_ns": int(time * 1e9), **who}
+
+
 def diagnosis(id: str, state: str = "open") -> dict[str, Any]:
     """An incident of a journal on a disk, with a fact for it and one against."""
     subject = of("device", "vda")
@@ -270,6 +277,7 @@ def example(name: str = "postgres") -> dict[str, Any]:
             "cursor": "c1",
             "missed": 0,
         },
+        "process-starts": {"starts": [start("exec", 99, "backup", 2.4), start("fork", 99, "cron", 2.6)]},
         "stacks": {"stacks": []},
         "incidents": {"host": "h", "incidents": [incident]},
         "analyses": {"analyses": [incident["analysis"]]},

@@ -82,6 +82,7 @@ def empty() -> dict[str, Any]:
         "processes": {},
         "process-tree": {},
         "timeline": {},
+        "process-starts": {},
         "events": {"events": []},
         "incidents": {},
         "analyses": {},
@@ -117,7 +118,7 @@ async def test_dashboard_when_there_is_room() -> None:
 
 
 async def test_timeline() -> None:
-    """The timeline has a bar for each second of the window and the newest operations."""
+    """The timeline has a bar for each second of the window, and one list of slow operations, forks and execs, the newest first."""
     async with shown(example(), view="timeline") as own:
         lines = own.lines
 
@@ -125,10 +126,31 @@ async def test_timeline() -> None:
     assert [line[:14].strip() for line in lines[2:9]] == ["slow 8", "", "", "", "time 80.0 ms", "forks 8", "execs 0"]
     assert [line[14:].find("█") for line in lines[2:9]] == [56, 56, 56, 56, 56, 56, -1]
     assert lines[9].split() == ["07:59:01", "08:00:00"]
-    rows = [line.split() for line in lines[11:14]]
-    assert [row[1] for row in rows] == ["4242", "77", "4242"]
-    assert "file fsync" in lines[11]
-    assert "journal 67%" in lines[11]
+    assert lines[10].rstrip() == "of 8 forks and execs 2 are listed"
+    rows = [line.split() for line in lines[12:17]]
+    assert [row[1] for row in rows] == ["4242", "99", "99", "77", "4242"]
+    assert "file fsync" in lines[12]
+    assert "journal 67%" in lines[12]
+    assert rows[1][2:] == ["backup", "process", "exec", "by", "1"]
+    assert rows[2][2:] == ["cron", "process", "fork", "by", "1"]
+
+
+async def test_forks_and_execs_in_the_timeline() -> None:
+    """Sorted by time taken they come last, or not at all; the filter finds them; Enter shows their process."""
+    async with shown(example(), (200, 24), view="timeline") as own:
+        await own.press("o")
+        longest = [line.split()[1] for line in own.lines[12:17]]
+        await own.press("o")
+        slow = [line.split()[1] for line in own.lines[11:16] if line.strip()]
+        await own.press("o", "slash", *"exec", "enter")
+        found = [line for line in own.lines[12:17] if line.strip()]
+        await own.press("enter")
+        text = own.text
+
+    assert (longest, slow) == (["4242", "77", "4242", "99", "99"], ["4242", "77", "4242"])
+    assert [line.split()[1:3] for line in found] == [["99", "backup"]]
+    assert found[0].split()[-2:] == ["/usr/bin/backup", "cron.service"]
+    assert "backup PID 99" in text
 
 
 async def test_zoom() -> None:

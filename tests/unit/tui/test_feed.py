@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, SUMMARY, TREE
+from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TREE
 from perflens.tui.feed import Feed
-from tests.unit.tui.answers import NOW, Answers, event, example
+from tests.unit.tui.answers import NOW, Answers, event, example, start
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +138,22 @@ async def test_events_are_asked_for_from_the_last_one_on() -> None:
 
     assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
     assert [own.process.pid for own in feed.data().of(EVENTS) or ()] == [2, 1]
+
+
+async def test_forks_and_execs_are_asked_for_from_the_last_one_on() -> None:
+    """One that comes again is there once."""
+    first, second = start("fork", 1, "sh", 10), start("exec", 1, "true", 9)
+    source = Answers({"process-starts": {"starts": [first]}})
+    feed, clock = feed_of(source)
+    feed.look((STARTS,))
+    await settled()
+    clock.now += 2
+    source.parts["process-starts"] = {"starts": [second, first]}
+    feed.look((STARTS,))
+    await settled()
+
+    assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
+    assert [own.kind for own in feed.data().of(STARTS) or ()] == ["exec", "fork"]
 
 
 async def test_an_event_of_a_time_to_come() -> None:

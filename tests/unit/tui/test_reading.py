@@ -8,12 +8,12 @@ import pytest
 
 from perflens.http.openapi import ENDPOINTS, document
 from perflens.tui import diagnoses, model
-from perflens.tui.asks import ANALYSES, EVENTS, INCIDENTS, PROCESSES, SUMMARY, TIMELINE, TREE, Ask
+from perflens.tui.asks import ANALYSES, EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, Ask
 from perflens.tui.reading import Reader, Unreadable
 from tests.openapi import problems
 from tests.unit.tui.answers import HOSTILE, NOW, SAFE, event, example
 
-ASKS: tuple[Ask[Any], ...] = (SUMMARY, PROCESSES, TREE, TIMELINE, EVENTS, INCIDENTS, ANALYSES)
+ASKS: tuple[Ask[Any], ...] = (SUMMARY, PROCESSES, TREE, TIMELINE, STARTS, EVENTS, INCIDENTS, ANALYSES)
 
 
 def test_the_examples_are_what_the_api_gives() -> None:

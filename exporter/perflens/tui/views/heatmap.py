@@ -27,7 +27,7 @@ def page(data: Data, state: State, size: Size) -> Page:
     found = data.of(EVENTS)
     if found is None:
         return of_lines([line(("waiting for the agent", "dim"))])
-    events = [own for own in of_window(data, state.window) if is_wanted(own, state)]
+    events = [own for own in of_window(data, EVENTS, state.window) if is_wanted(own, state)]
     title = line(
         ("Latency of slow operations ", "bold"),
         (f"of the last {units.span(state.window)}: {units.count(len(events))} that were explained", "dim"),

@@ -1,4 +1,4 @@
-"""The timeline: a bar for each second, forks and execs beside, and the newest slow operations."""
+"""The timeline: a bar for each second, and below them one list of slow operations, forks and execs, the newest first."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from perflens.tui import units
-from perflens.tui.asks import EVENTS, TIMELINE, Ask, Data, of_window
+from perflens.tui.asks import EVENTS, STARTS, TIMELINE, Ask, Data, of_window
 from perflens.tui.bars import columns, resampled
 from perflens.tui.lines import Column, Line, header, line, row, widths
-from perflens.tui.model import Event, Second
+from perflens.tui.model import Event, Second, Start
 from perflens.tui.page import Page, Size, View
 from perflens.tui.state import State
 
 __all__ = ["VIEW", "event_cells", "event_columns", "is_wanted"]
 
-_ORDERS = ("newest", "longest")
+_ORDERS = ("newest", "longest", "newest slow")
 _HEIGHT = 4
 _LABEL = 14
 
@@ -32,25 +32,42 @@ event_columns = (
 
 
 def _asks(_: State) -> tuple[Ask[Any], ...]:
-    return TIMELINE, EVENTS
+    return TIMELINE, EVENTS, STARTS
 
 
 def page(data: Data, state: State, size: Size) -> Page:
     """Return the timeline."""
-    seconds, found = data.of(TIMELINE), data.of(EVENTS)
+    seconds = (data.of(TIMELINE) or ())[-state.window :]
     shown = widths(event_columns, size.width)
-    rows = [own for own in of_window(data, state.window) if is_wanted(own, state)]
-    if state.order(_ORDERS) == "longest":
-        rows.sort(key=lambda own: (-own.duration, own.id))
-    titles = (header(event_columns, shown),)
-    empty = "" if found is None else "no slow operation of this window is kept" + (", or matches the filter" if state.filter else "")
+    starts = of_window(data, STARTS, state.window)
+    rows = _rows(of_window(data, EVENTS, state.window), starts, state)
+    none = "no slow operation, fork or exec of this window is kept" + (", or matches the filter" if state.filter else "")
     return Page(
-        _head((seconds or ())[-state.window :], state, size),
-        titles,
-        [own.id for own in rows],
-        lambda at: row(event_columns, shown, event_cells(rows[at])),
-        empty=empty,
+        (*_head(seconds, state, size), *_left_out(seconds, len(starts), state)),
+        (header(event_columns, shown),),
+        [own if isinstance(own, Start) else own.id for own in rows],
+        lambda at: row(event_columns, shown, _cells(rows[at])),
+        empty="" if data.of(EVENTS) is None else none,
     )
+
+
+def _rows(events: Sequence[Event], starts: Sequence[Start], state: State) -> list[Event | Start]:
+    """One list; sorted by what took longest, forks and execs, which take no time, come last."""
+    slow, others = [own for own in events if is_wanted(own, state)], [own for own in starts if _is_wanted(own, state)]
+    match state.order(_ORDERS):
+        case "longest":
+            return [*sorted(slow, key=lambda own: (-own.duration, own.id)), *others]
+        case "newest slow":
+            return [*slow]
+    return sorted((*slow, *others), key=lambda own: -own.end)
+
+
+def _left_out(seconds: Sequence[Second], listed: int, state: State) -> tuple[Line, ...]:
+    """Of how many forks and execs the list has only the newest: on a busy host the agent counts more than it keeps."""
+    known = sum(own.forks + own.execs for own in seconds[:-2])  # of the last ones the answers are not of the same moment
+    if listed >= known or state.order(_ORDERS) == "newest slow":
+        return ()
+    return (line((f"of {units.count(known)} forks and execs {units.count(listed)} are listed", "dim")),)
 
 
 def _head(seconds: Sequence[Second], state: State, size: Size) -> tuple[Line, ...]:
@@ -86,6 +103,25 @@ def is_wanted(own: Event, state: State) -> bool:
     """Whether an event matches the filter."""
     names = (own.process_name, own.comm, str(own.process.pid), own.owner, own.path, f"{own.probe} {own.operation}")
     return state.matches(*names, *own.devices, *(name for name, _ in own.parts))
+
+
+def _is_wanted(own: Start, state: State) -> bool:
+    return state.matches(own.comm, str(own.process.pid), own.owner, own.path, f"process {own.kind}")
+
+
+def _cells(own: Event | Start) -> list[str | tuple[str, str]]:
+    if isinstance(own, Event):
+        return event_cells(own)
+    return [
+        (units.precise_clock(own.time), "dim"),
+        str(own.process.pid),
+        own.comm,
+        "",
+        (f"process {own.kind}", "exec" if own.kind == "exec" else "fork"),
+        f"by {own.parent}" if own.parent else "",
+        own.path,
+        (own.owner, "dim"),
+    ]
 
 
 def event_cells(own: Event) -> list[str | tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""What holds for hours: `python -m tests.soak.top`, as root."""
