@@ -6,8 +6,10 @@ import os
 import platform
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ KERNELS = [series for series in os.environ.get("KERNELS", "").split() if series 
 CHECKS = os.environ.get("CHECKS", "").split()
 NONE = pytest.param("", marks=pytest.mark.skip(reason="boots other kernels, which takes minutes each: make test-vm"))
 PATIENCE = 10
+LONGEST = 1_500  # s of one guest
 
 
 @dataclass(frozen=True)
@@ -39,21 +42,23 @@ class Boot:
 
 ONE, MANY = 1, 128
 ALL = tuple(sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/vm/guest").glob("test_*.py")))
-APART = ("capabilities", "possible_cpus", "preempted")
-"""Not in every boot: the latter two need another command line, and the first takes minutes: CHECKS=capabilities."""
+APART = ("capabilities", "possible_cpus", "preempted", "preconditions")
+"""Not with the others: some need another command line, preconditions take as long as all the rest, and capabilities run when named."""
 WHOLE = Boot(2, "", tuple(name for name in ALL if name not in APART or name in {APART[0]} & set(CHECKS)))
+SETTINGS = Boot(2, "", ("preconditions",))
 PREEMPTED = Boot(2, "preempt=full", ("preempted",))
 BOOTS = {
-    "5.10": (WHOLE,),  # has no preempt=full, and does not count the memory of maps exactly; 6.1 neither
-    "6.1": (WHOLE, PREEMPTED),
-    "6.12": (WHOLE, PREEMPTED),
+    "5.10": ((WHOLE, SETTINGS),),  # has no preempt=full, and does not count the memory of maps exactly; 6.1 neither
+    "6.1": ((WHOLE, SETTINGS), (PREEMPTED,)),
+    "6.12": ((WHOLE, SETTINGS), (PREEMPTED,)),
     "newest": (
-        WHOLE,
-        Boot(2, "preempt=full", ("preempted", "possible_cpus"), MANY),
-        Boot(ONE, "", ("possible_cpus",), ONE),
+        (WHOLE, SETTINGS),
+        (Boot(2, "preempt=full", ("preempted", "possible_cpus"), MANY),),
+        (Boot(ONE, "", ("possible_cpus",), ONE),),
     ),
-    "native": (Boot(0, "", tuple(name for name in ALL if name != "possible_cpus")),),
+    "native": ((Boot(0, "", tuple(name for name in ALL if name != "possible_cpus")),),),
 }
+"""One group of starts after the other; those of a group at once, as the CPUs of a guest are emulated by one of this machine."""
 
 
 def guest(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +67,7 @@ def guest(*arguments: str) -> subprocess.CompletedProcess[str]:
         [GUEST, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         try:
-            out, err = process.communicate()
+            out, err = process.communicate(timeout=LONGEST)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -111,7 +116,7 @@ def scrapes(reports: list[str]) -> str:
 def write(series: str, version: str, reports: list[str]) -> list[str]:
     """Bring the column of this kernel into the page and return what failed; of several boots the worst counts."""
     cells, checks = outcomes(reports, NAMES)
-    if any(boot.possible for boot in BOOTS[series]):
+    if any(boot.possible for group in BOOTS[series] for boot in group):
         checks[f"possible_cpus: a scrape with {MANY} takes at most twice the time of one with {ONE}"] = scrapes(reports)
     PAGE.write_text(merged(PAGE, Run(series, version, datetime.now(UTC).date().isoformat(), cells, checks)))
     return [name for name, own in {**cells, **checks}.items() if own == "FAIL"]
@@ -122,13 +127,15 @@ def write(series: str, version: str, reports: list[str]) -> list[str]:
 def test_kernel(series: str, tmp_path: Path) -> None:
     """Every check holds on this kernel; docs/kernels.md tells what came out, whatever it is."""
     version, failed, reports = version_of(series), [], []
-    for number, boot in enumerate(BOOTS[series]):
-        if not set(boot.checks) & set(CHECKS or ALL):
-            continue
-        done = run_in(series, boot, report := tmp_path / f"{number}.xml")
-        print(done.stdout)
-        failed += [done.stderr or "a check failed"] if done.returncode else []
-        reports += [report.read_text()] if report.exists() else []
+    files = (tmp_path / f"{number}.xml" for number in count())
+    for group in BOOTS[series]:
+        wanted = [(boot, file) for boot, file in zip(group, files, strict=False) if set(boot.checks) & set(CHECKS or ALL)]
+        with ThreadPoolExecutor() as pool:
+            runs = list(pool.map(lambda own: run_in(series, *own), wanted))
+        for done in runs:
+            print(done.stdout)
+            failed += [done.stderr or "a check failed"] if done.returncode else []
+        reports += [file.read_text() for _, file in wanted if file.exists()]
     if not CHECKS:
         failed += write(series, version, reports)
     assert not failed, "\n".join(failed)

@@ -14,7 +14,8 @@ from tests.vm.guest.disks import NATIVE, Parted, ext4, null_disk, scsi_disk
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Before the session's agent what its programs would stand in the way of; at the end what a kernel does not take back."""
-    items.sort(key=lambda item: 2 if item.name.startswith("test_lockdown") else item.path.name != "test_preconditions.py")
+    places = {"test_preconditions.py": 0, "test_lockdown.py": 2}
+    items.sort(key=lambda item: places.get(item.path.name, 1))
 
 
 @pytest.fixture(scope="session", autouse=True)

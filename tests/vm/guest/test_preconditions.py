@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from tests.kernel.preconditions import LEAST, Checked, checked, running_without,
 DISPOSABLE = any(word in Path("/proc/cmdline").read_text() for word in ("virtme", "perflens_guest"))  # else it is somebody's
 ALL, NONE = dict.fromkeys(discover(), 1), dict.fromkeys(discover(), 0)
 SYSCTL = Path("/proc/sys/kernel")
-LOCKDOWN = Path("/sys/kernel/security/lockdown")
 LOW = "prlimit", "--memlock=65536:65536"
 pytestmark = pytest.mark.skipif(not DISPOSABLE, reason="changes settings of the kernel, for good: only in a guest")
 HOOKED_BY_PERF_EVENTS = [name for name, probe in discover().items() if "kprobe" in probe.mechanisms]
@@ -106,23 +104,3 @@ def test_functions_cannot_be_traced() -> None:
     assert "function tracing" in found.gaps
     assert found.findings["function tracing"]["detail"].startswith("off, kernel.ftrace_enabled is 0; for ")
     assert found.findings["function tracing"]["lost"]
-
-
-@pytest.mark.parametrize("mode", ["integrity", "confidentiality"])
-def test_lockdown(tmp_path: Path, mode: str) -> None:
-    """In mode integrity nothing is lost, in mode confidentiality everything. A kernel does not go back to a milder one."""
-    if not LOCKDOWN.exists():
-        subprocess.run(["mount", "-t", "securityfs", "securityfs", "/sys/kernel/security"], check=False)
-    if not LOCKDOWN.exists():
-        pytest.skip("this kernel has no lockdown")
-    LOCKDOWN.write_text(mode)
-    locked = mode == "confidentiality"
-    with ThreadPoolExecutor() as pool:
-        runs = pool.submit(running_without, tmp_path) if locked else None
-        found = checked()
-
-    assert found.findings["lockdown"]["detail"].startswith(mode)
-    assert found.code == int(locked)
-    assert ("lockdown" in found.gaps) == locked
-    if runs:
-        assert runs.result()[0] == NONE
