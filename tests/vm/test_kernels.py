@@ -31,13 +31,11 @@ LONGEST = 1_500  # s of one guest
 
 @dataclass(frozen=True)
 class Boot:
-    """A start of the guest: its CPUs, the kernel's parameters, the checks that are run then, by the names of their modules, and for
-    how many CPUs the kernel has room."""
+    """A start of the guest: its CPUs, the kernel's parameters, and the checks that are run then, by the names of their modules."""
 
     cpus: int
     parameters: str
     checks: tuple[str, ...]
-    possible: int = 0
 
 
 ONE, MANY = 1, 128
@@ -53,8 +51,8 @@ BOOTS = {
     "6.12": ((WHOLE, SETTINGS), (PREEMPTED,)),
     "newest": (
         (WHOLE, SETTINGS),
-        (Boot(2, "preempt=full", ("preempted", "possible_cpus"), MANY),),
-        (Boot(ONE, "", ("possible_cpus",), ONE),),
+        (PREEMPTED,),
+        (Boot(MANY, "", ("possible_cpus",)), Boot(ONE, "", ("possible_cpus",))),
     ),
     "native": ((Boot(0, "", tuple(name for name in ALL if name != "possible_cpus")),),),
 }
@@ -91,7 +89,7 @@ def run_in(series: str, boot: Boot, report: Path) -> subprocess.CompletedProcess
     command = pytest_of(series, tuple(name for name in boot.checks if name in (CHECKS or ALL)), report)
     if series == "native":
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    options = (*(("--append", boot.parameters) if boot.parameters else ()), *(("--possible", str(boot.possible)) if boot.possible else ()))
+    options = ("--append", boot.parameters) if boot.parameters else ()
     return guest(series, "--cpus", str(boot.cpus), *options, "--results", str(report.parent), "--", *command)
 
 
@@ -116,7 +114,7 @@ def scrapes(reports: list[str]) -> str:
 def write(series: str, version: str, reports: list[str]) -> list[str]:
     """Bring the column of this kernel into the page and return what failed; of several boots the worst counts."""
     cells, checks = outcomes(reports, NAMES)
-    if any(boot.possible for group in BOOTS[series] for boot in group):
+    if any(boot.cpus == MANY for group in BOOTS[series] for boot in group):
         checks[f"possible_cpus: a scrape with {MANY} takes at most twice the time of one with {ONE}"] = scrapes(reports)
     PAGE.write_text(merged(PAGE, Run(series, version, datetime.now(UTC).date().isoformat(), cells, checks)))
     return [name for name, own in {**cells, **checks}.items() if own == "FAIL"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ from perflens.kernel.features import inspect
 from perflens.registry import discover
 from tests.kernel.support import Page, RunningAgent, closed_ledger, group, scrape, wait
 
-SCRAPES, OWNERS = 11, 5
+SCRAPES, OWNERS = 31, 5
 CELLS = 4_096  # the default
 
 
@@ -47,7 +46,7 @@ def test_memory(running: RunningAgent) -> None:
 
 
 def test_scrape(running: RunningAgent, tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    """The time of a scrape is told; the runs of one kernel are compared (../test_kernels.py)."""
+    """The time of a scrape is told, the least of many as the machine below may be busy; those of one kernel are compared there."""
     fd = os.open(tmp_path / "data", os.O_RDWR | os.O_CREAT)
     for _ in range(OWNERS):
         with group("scraped") as own:
@@ -55,4 +54,4 @@ def test_scrape(running: RunningAgent, tmp_path: Path, record_property: Callable
             closed_ledger(running.url)
     os.close(fd)
     record_property("possible_cpus", inspect().possible_cpus)
-    record_property("scrape_seconds", statistics.median(collected(scrape(running.url)) for _ in range(SCRAPES)))
+    record_property("scrape_seconds", min(collected(scrape(running.url)) for _ in range(SCRAPES)))
