@@ -213,7 +213,7 @@ def _forks_by_shell(stage: Stage) -> None:
 
 def _forks_by_python(stage: Stage) -> None:
     script = "import os\nwhile True:\n  if not os.fork(): os._exit(0)\n  os.wait()\n"
-    for _ in range(6):
+    for _ in range(32):
         stage.script(stage.aggressor, sys.executable, "-c", script)
 
 
