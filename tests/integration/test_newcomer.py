@@ -50,8 +50,7 @@ def test_the_first_five_minutes(tmp_path: Path) -> None:
     begin = time.monotonic()
     deadline = begin + MINUTES * 60
     commands = [block.text.strip() for block in blocks(ROOT / "README.md") if block.language == "sh"]
-    run, follow = commands[:2]
-    (write,) = [block.text.strip() for block in blocks(ROOT / "docs" / "getting-started.md") if block.text.startswith("dd ")]
+    run, follow, write = commands[:3]
     agent, events = tmp_path / "agent", tmp_path / "events"
 
     with _begun(run, agent, ARGS=f"--web.listen-address=127.0.0.1:0 --analyzer.state-file={tmp_path}/incidents.json"):
