@@ -21,7 +21,7 @@ _CONTAINER = re.compile(r"[a-z0-9.-]{1,32}://([0-9a-f]{64})")
 _VERSION = re.compile(r"[!-~]{1,64}")
 _TEMPLATE_HASH = "pod-template-hash"
 _STATIC = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror")
-_SOURCE, _OF_FILES = "kubernetes.io/config.source", ("file", "http")
+_SOURCE, _API_SERVER = "kubernetes.io/config.source", "api"
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -123,7 +123,7 @@ def _uid(metadata: Mapping[str, Any], controller: Controller, *, of_kubelet: boo
     mirrored = told.pop() if uid and len(told) == 1 and controller.kind == "Node" else ""
     if mirrored:
         return mirrored, True
-    if of_kubelet and annotations.get(_SOURCE) in _OF_FILES:
+    if of_kubelet and _fitting(_LABEL, annotations.get(_SOURCE)) not in ("", _API_SERVER):
         return uid or _fitting(_STATIC_UID, own), True
     return uid, False
 
