@@ -215,7 +215,7 @@ def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[M
 
 
 def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
-    yield from numbers(gauge, ("kubernetes_watch_up", "Whether names of this node's pods come, by a watch or from the kubelet: 1, or 0.", own.up))
+    yield from numbers(gauge, ("kubernetes_watch_up", "Whether names of pods come, by a watch or from the kubelet: 1, or 0.", own.up))
     of_state = "Pods of this node whose names are known, and those that are gone and remembered."
     yield by_label(gauge, "kubernetes_pods", of_state, "state", own.pods)
     declared: Sequence[tuple[str, str, str, Mapping[str, int]]] = (

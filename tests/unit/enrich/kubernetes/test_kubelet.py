@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -201,6 +203,20 @@ async def test_an_unknown_pod_is_asked_for_soon(tmp_path: Path, authority: Autho
             await asyncio.sleep(0.002)
         assert own.asked == 7
         assert set(it.pauses) == {1.0}
+
+
+@pytest.mark.parametrize(("every", "least"), [(60.0, 5.0), (2.0, 2.0)])
+async def test_answers_that_take_long_to_read(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch, every: float, least: float
+) -> None:
+    """Where reading an answer takes 0.1 s of a CPU, the next one is asked for 5 s later at the soonest, or in time for the usual one."""
+    seconds = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: next(seconds) / 10)
+    async with asking(tmp_path, authority, Kubelet(), every=every) as it:
+        await it.answers(1)
+        it.store.find(UID(1), "")
+        await it.answers(1)
+        assert {round(own, 3) for own in it.pauses} == {least}
 
 
 async def test_a_token_that_is_rotated(tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
