@@ -295,8 +295,9 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Filter by namespace or pod alone: containers take an entry each.",
     ),
     "perflens_kubernetes_errors_total": (
-        "Requests to the API server that failed, and answers that could not be used. `gone` is none: the pods are listed again.",
-        "The log names the reason when the watch goes down ([names of pods](troubleshooting.md#names-of-pods)); `forbidden` of a "
+        "Requests to the API server or the kubelet that failed, and answers that could not be used. `gone` is none: the pods are listed "
+        "again.",
+        "The log names the reason when names stop to come ([names of pods](troubleshooting.md#names-of-pods)); `forbidden` of a "
         "watch that is up is about ReplicaSets or Jobs.",
     ),
     "perflens_kubernetes_names_unresolved_total": (
@@ -304,8 +305,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Few of `container` are usual: a pod's first container has no name. For `pod` look after the watch.",
     ),
     "perflens_kubernetes_pods_refused_total": (
-        "Times that the API server told of a pod without a proper name, or of another node's.",
-        "Nothing for single ones; else report it.",
+        "Times that the API server, or the kubelet with each answer, told of a pod without a proper name, or of another node's.",
+        "Nothing for single ones. All of a kubelet's: `kubernetes.node_name` is not the node's name. Else report it.",
     ),
     "perflens_kubernetes_pods_evicted_total": (
         "Pods that are gone and were forgotten before their last series: more than 4,096 ended within the time.",

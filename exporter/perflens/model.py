@@ -459,7 +459,7 @@ class WebCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KubernetesCounts:
-    """What the API server told: ``up`` while the pods of the node are watched; pods by ``state``, errors by reason, events by type.
+    """What was told of pods: ``up`` while their names come; pods by ``state``, errors by reason, events of a watch by type.
 
     ``unresolved`` counts the owners whose series were bound by ids, by what had no name.
     """

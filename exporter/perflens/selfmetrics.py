@@ -215,12 +215,12 @@ def _sinks(sinks: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[M
 
 
 def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
-    yield from numbers(gauge, ("kubernetes_watch_up", "Whether the pods of this node are watched: 1, or 0.", own.up))
+    yield from numbers(gauge, ("kubernetes_watch_up", "Whether names of pods come, by a watch or from the kubelet: 1, or 0.", own.up))
     of_state = "Pods of this node whose names are known, and those that are gone and remembered."
     yield by_label(gauge, "kubernetes_pods", of_state, "state", own.pods)
     declared: Sequence[tuple[str, str, str, Mapping[str, int]]] = (
         ("kubernetes_events", "Changes of pods that the API server told.", "type", own.events),
-        ("kubernetes_errors", "Requests to the API server that failed, and answers that could not be used.", "reason", own.errors),
+        ("kubernetes_errors", "Requests for names that failed, and answers that could not be used.", "reason", own.errors),
         ("kubernetes_names_unresolved", "Owners whose series carry an id, because their name did not come in time.", "of", own.unresolved),
     )
     for name, text, label, counts in declared:
@@ -228,7 +228,7 @@ def _kubernetes(own: KubernetesCounts) -> Iterator[Metric]:
     yield from numbers(
         counter,
         ("kubernetes_lists", "Times that all pods were listed.", own.lists),
-        ("kubernetes_pods_refused", "Pods that the API server told without a proper name, or of another node.", own.refused),
+        ("kubernetes_pods_refused", "Pods that were told without a proper name, or of another node.", own.refused),
         ("kubernetes_pods_evicted", "Pods that are gone and were forgotten before their time.", own.evicted),
     )
 

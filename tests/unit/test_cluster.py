@@ -73,10 +73,43 @@ def test_no_node_is_named(token: str, caplog: pytest.LogCaptureFixture, monkeypa
     assert record.fields["cure"] == "set PERFLENS_KUBERNETES_NODE_NAME from spec.nodeName"  # type: ignore[attr-defined]
 
 
+def test_names_from_the_kubelet(token: str, tmp_path: Path) -> None:
+    """Where the kubelet is to tell names, it is asked wherever there is a token, API server or none; elsewhere nobody is."""
+    own = {"source": "kubelet", "kubelet": "127.0.0.1", "node_name": "node-1"}
+    found = cluster_of(settings(**own, token_file=token), {})
+
+    assert (found.node, level_of(settings(), found)) == ("node-1", "workload")
+    assert type(found.run.__self__).__name__ == "KubeletPods"  # type: ignore[attr-defined]
+    assert cluster_of(settings(**own, token_file=f"{tmp_path}/none"), INSIDE).node == ""
+    assert cluster_of(settings(**own, token_file=token, enabled="off"), INSIDE).node == ""
+
+
+def test_no_kubelet_is_known(token: str) -> None:
+    """To ask the kubelet takes its address."""
+    with pytest.raises(ConfigError) as caught:
+        cluster_of(settings(source="kubelet", token_file=token), INSIDE)
+
+    cure = "set PERFLENS_KUBERNETES_KUBELET from status.hostIP"
+    assert str(caught.value) == f"environment: kubernetes.source: is kubelet, but no kubelet is known; {cure}"
+
+
+def test_a_cgroup_of_a_pod_is_looked_for(token: str) -> None:
+    """A cgroup that was made has its pod looked for by the uid in its path; one that is in no pod nobody asks for."""
+    uid, number = "0f6a5a3e-3c0e-4c1f-9a52-0d1c9b9b0a11", "a" * 64
+    found, missed = cluster_of(settings(source="kubelet", kubelet="127.0.0.1", token_file=token, node_name="n"), {}), list[object]()
+    found.pods.missed = lambda *what: missed.append(what)  # type: ignore[attr-defined]
+    below = f"kubelet-kubepods-pod{uid.replace('-', '_')}.slice"
+    for path in (("kubepods.slice", below), ("kubepods.slice", below, f"cri-containerd-{number}.scope"), ("system.slice", "a.service"), ()):
+        found.made(path)
+
+    assert missed == [(uid, ""), (uid, number)]
+
+
 def test_nothing_runs_outside() -> None:
     """Without a cluster there is nothing to run, and nobody knows a pod."""
     own = NoCluster()
     asyncio.run(own.run())
+    own.made(("kubepods", "x"))
 
     assert (own.pods.find("x", "y"), own.pods.tells) == (None, False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from perflens.agent.cluster import NoCluster, cluster_of
 from perflens.agent.selecting import NoSelection, selection_of
 from perflens.config import Settings
 from perflens.config.settings import Filter, Kubernetes
+from perflens.enrich.cgroups import CgroupTree
 from perflens.errors import ConfigError
+from tests.api_server import NODE, TOKEN, pod, uid_of
+from tests.certificates import Authority
+from tests.kubelet_server import Kubelet, serving
 
 NOBODY: Any = None
 
@@ -51,3 +56,32 @@ def test_in_a_cluster(tmp_path: Path) -> None:
 
     assert called == [1]
     assert own.counts() == {"wanted": 0, "unwanted": 0, "undecided": 0, "no_room": 0}
+
+
+async def test_names_from_the_kubelet(tmp_path: Path) -> None:
+    """A cgroup of a pod that began just now has the kubelet asked early, and is decided as soon as that has told."""
+    (tmp_path / "token").write_text(TOKEN)
+    authority, kubelet, decided = Authority(tmp_path), Kubelet(), asyncio.Queue[tuple[int, str]]()
+    async with serving(kubelet, authority.issue("kubelet")) as address:
+        own = Kubernetes(
+            source="kubelet", kubelet=address, kubelet_ca=str(authority.certificate), token_file=f"{tmp_path}/token", node_name=NODE
+        )
+        settings = Settings(filter=Filter(pod=("web-*",)), kubernetes=own)
+        cluster = cluster_of(settings, {})
+        selection = selection_of(settings, cluster, CgroupTree("/nowhere"), lambda *what: decided.put_nowait(what))
+        cluster.when_names_come(selection.settle)
+        task = asyncio.create_task(cluster.run())
+        try:
+            async with asyncio.timeout(4):  # less than it rests when nobody asks
+                while not kubelet.asked:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                kubelet.put(pod("web-1", uid_of("web-1")))
+                path = ("kubepods", f"pod{uid_of('web-1')}")
+                cluster.made(path)
+                selection.made(7, path)
+                found = [await decided.get(), await decided.get()]
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    assert found == [(7, "undecided"), (7, "wanted")]

@@ -52,7 +52,7 @@ class Node:
 
     def __init__(self, level: str, folder: Path) -> None:
         (folder / "token").write_text("x")
-        cluster = Kubernetes("on", "node-1", "http://127.0.0.1:1", f"{folder}/token")
+        cluster = Kubernetes("on", node_name="node-1", api_server="http://127.0.0.1:1", token_file=f"{folder}/token")
         settings = Settings(owner=OwnerSettings(level), kubernetes=cluster, analyzer=Analyzer(enabled=False))  # type: ignore[arg-type]
         self.limit, self.now, self.tree = settings.series.limit, 100.0, Tree()
         self.cells = FakeCells("file", PROBE, cells=settings.cells, shards=1)

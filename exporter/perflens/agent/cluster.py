@@ -1,4 +1,4 @@
-"""The names of pods: watched in a cluster, and none asked for elsewhere."""
+"""The names of pods: those that the API server or the kubelet tells in a cluster, and none elsewhere."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from perflens.config import Settings
-from perflens.enrich.kubernetes.place import is_cluster, place_of
+from perflens.config.settings import Kubernetes
+from perflens.enrich.containers import pods_around
+from perflens.enrich.kubernetes.place import Place, is_cluster, is_told, kubelet_of, place_of
 from perflens.enrich.owners import NoPods, Pods
 from perflens.errors import ConfigError, Problem
 from perflens.logs import fields
 from perflens.model import Device, KubernetesCounts, PodVolume
 
 if TYPE_CHECKING:
+    from perflens.enrich.kubernetes.kubelet import KubeletPods
     from perflens.enrich.kubernetes.store import PodStore
     from perflens.enrich.kubernetes.watch import PodWatch
 
@@ -57,6 +60,9 @@ class Cluster(Protocol):
     def when_names_come(self, call: Callable[[], None]) -> None:
         """Call it for each pod that is new or changed, on the loop's thread."""
 
+    def made(self, path: Sequence[str]) -> None:
+        """Take in that a cgroup was made, by its path from the root down; any thread may tell."""
+
     async def run(self) -> None:
         """Watch until this is cancelled, or return when there is nothing to watch."""
 
@@ -77,15 +83,18 @@ class NoCluster:
     def when_names_come(self, call: Callable[[], None]) -> None:
         """Do nothing."""
 
+    def made(self, path: Sequence[str]) -> None:
+        """Do nothing."""
+
     async def run(self) -> None:
         """Do nothing."""
 
 
-class _Watched:
+class _Told:
     pods: PodStore
 
-    def __init__(self, node: str, pods: PodStore, watch: PodWatch) -> None:
-        self.node, self.pods, self.counts, self.run = node, pods, watch.counts, watch.run
+    def __init__(self, node: str, pods: PodStore, source: PodWatch | KubeletPods) -> None:
+        self.node, self.pods, self.counts, self.run = node, pods, source.counts, source.run
 
     def volumes(self, devices: Callable[[], Iterable[Device]]) -> PodVolumes:
         from perflens.enrich.kubernetes.volumes import Volumes
@@ -95,25 +104,52 @@ class _Watched:
     def when_names_come(self, call: Callable[[], None]) -> None:
         self.pods.changed = call
 
+    def made(self, path: Sequence[str]) -> None:
+        around = next(pods_around(path), None)
+        if around:
+            self.pods.find(around.pod_uid, around.id)  # what has no name is asked for, where that helps
+
 
 def cluster_of(settings: Settings, environment: Mapping[str, str]) -> Cluster:
     """Return the cluster that the configuration or a pod's variables name; ConfigError when one is asked for and none is named."""
     own = settings.kubernetes
-    inside = is_cluster(own.api_server, own.token_file, environment)
+    of_kubelet = own.source == "kubelet"
+    inside = is_told(own.token_file) if of_kubelet else is_cluster(own.api_server, own.token_file, environment)
     if own.enabled == "off" or (own.enabled == "auto" and not inside):
         return NoCluster()
-    place = place_of(own.api_server, own.token_file, own.ca_file, own.node_name, environment)
-    if place is None:
-        problem = Problem("environment", "kubernetes.enabled", "is on, but no API server is known", "set kubernetes.api_server, or auto")
-        raise ConfigError((problem,))
+    place = _kubelet(own) if of_kubelet else _api_server(own, environment)
     if not own.node_name:
         cure = "set PERFLENS_KUBERNETES_NODE_NAME from spec.nodeName"
         _log.warning("no node is named: the host's name is taken for it", extra=fields(node=place.node, cure=cure))
     from perflens.enrich.kubernetes.store import PodStore
-    from perflens.enrich.kubernetes.watch import PodWatch
 
     store = PodStore(max(_REMEMBERED, settings.series.expiry / _SECOND))
-    return _Watched(place.node, store, PodWatch(place, store))
+    return _Told(place.node, store, _source(place, store, of_kubelet=of_kubelet))
+
+
+def _source(place: Place, store: PodStore, *, of_kubelet: bool) -> PodWatch | KubeletPods:
+    if of_kubelet:
+        from perflens.enrich.kubernetes.kubelet import KubeletPods
+
+        return KubeletPods(place, store)
+    from perflens.enrich.kubernetes.watch import PodWatch
+
+    return PodWatch(place, store)
+
+
+def _api_server(own: Kubernetes, environment: Mapping[str, str]) -> Place:
+    place = place_of(own.api_server, own.token_file, own.ca_file, own.node_name, environment)
+    if place is None:
+        problem = Problem("environment", "kubernetes.enabled", "is on, but no API server is known", "set kubernetes.api_server, or auto")
+        raise ConfigError((problem,))
+    return place
+
+
+def _kubelet(own: Kubernetes) -> Place:
+    if not own.kubelet:
+        cure = "set PERFLENS_KUBERNETES_KUBELET from status.hostIP"
+        raise ConfigError((Problem("environment", "kubernetes.source", "is kubelet, but no kubelet is known", cure),))
+    return kubelet_of(own.kubelet, own.token_file, own.kubelet_ca, own.node_name, verify=not own.kubelet_insecure_skip_verify)
 
 
 def level_of(settings: Settings, cluster: Cluster) -> str:

@@ -314,6 +314,7 @@ class Agent:
     def _name_cgroup(self, event: CgroupEvent) -> None:
         if event.kind == "mkdir" and event.hierarchy == self._host.owner_hierarchy:
             self._owners.tell(event.cgroup_id, event.path)
+            self.cluster.made(event.path)
             if not isinstance(self._selection, NoSelection):
                 self.worker.submit(guarded, partial(self._selection.made, event.cgroup_id, event.path))
 

@@ -24,6 +24,7 @@ FLEET = r"^[0-9A-Za-z][0-9A-Za-z.-]{0,62}$"
 MODEL = r"^[0-9A-Za-z][0-9A-Za-z._:/@-]{0,127}$"
 PROMPT = r"^[\s\S]{0,1000}$"
 LABEL = re.compile(r"(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
+KUBELET = r"^(?:(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]+)(?::[0-9]{1,5})?|[0-9A-Fa-f:.]+)?$"
 NODE = r"^(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?)?$"
 KUBERNETES = r"^[a-z0-9*](?:[a-z0-9.*-]{0,251}[a-z0-9*])?$"
 PID = r"^[1-9][0-9]{0,6}$"
@@ -32,6 +33,7 @@ CAPABILITY = rf"(?:needed|all|none|(?:CAP_)?(?:{'|'.join(NAMES)}))"
 CAPABILITIES = rf"^{CAPABILITY}(?:,{CAPABILITY})*$"
 LONGEST_PATH = 4095
 LARGEST_PID = 4_194_304
+LARGEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Rule:
 def is_address(text: str) -> bool:
     """Whether ``host:port`` can be listened on; an empty host is every address, port 0 any free one."""
     host, _, port = text.rpartition(":")
-    return re.fullmatch(ADDRESS[1:-1], text) is not None and int(port) <= 65_535 and is_host(host)
+    return re.fullmatch(ADDRESS[1:-1], text) is not None and int(port) <= LARGEST_PORT and is_host(host)
 
 
 def is_host(host: str) -> bool:
@@ -77,6 +79,15 @@ def is_agent(text: str) -> bool:
 def is_server_or_none(text: str) -> bool:
     """Whether it is empty, or a host that can be asked for and a port."""
     return not text or (is_address(text) and text[0] != ":" and not text.endswith(":0"))
+
+
+def is_kubelet_or_none(text: str) -> bool:
+    """Whether it is empty, or a host with or without a port; an IPv6 address may stand without brackets then."""
+    if not text or re.fullmatch(KUBELET, text) is None:
+        return not text
+    if text.count(":") > 1 and not text.startswith("["):
+        return is_host(f"[{text}]")
+    return is_server_or_none(text if re.search(r":[0-9]+$", text) else f"{text}:{LARGEST_PORT}")
 
 
 def is_fleet(text: str) -> bool:
@@ -162,6 +173,10 @@ RULES: dict[KeyPath, Rule] = {
     ("kubernetes", "api_server"): _url("an API server", "https://10.0.0.1:6443", "the token goes into kubernetes.token_file"),
     ("kubernetes", "token_file"): FILE,
     ("kubernetes", "ca_file"): FILE,
+    ("kubernetes", "kubelet"): Rule(
+        KUBELET, is_kubelet_or_none, "is no address of a kubelet", "write HOST or HOST:PORT, such as that of status.hostIP"
+    ),
+    ("kubernetes", "kubelet_ca"): FILE,
     ("analyzer", "state_file"): FILE,
     ("llm", "base_url"): _url("a model's server", "https://router.huggingface.co/v1", "the token goes into llm.token_file"),
     ("llm", "model"): Rule(MODEL, is_model, "is no model's name", "write it as its server lists it, such as Qwen/Qwen2.5-72B-Instruct"),

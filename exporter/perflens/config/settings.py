@@ -90,14 +90,26 @@ class OwnerSettings:
 
 @dataclass(frozen=True, slots=True)
 class Kubernetes:
-    """The API server of a cluster, which tells the names of this node's pods. Nothing is asked outside of a cluster."""
+    """Who tells the names of this node's pods: a cluster's API server, or the kubelet. Nothing is asked outside of a cluster."""
 
-    enabled: Literal["auto", "on", "off"] = key("auto", "Whether pods are watched; auto does where there are an API server and a token.")
+    enabled: Literal["auto", "on", "off"] = key(
+        "auto", "Whether names of pods are asked for; auto does where there are an API server, or a kubelet as source, and a token."
+    )
+    source: Literal["api", "kubelet"] = key(
+        "api", "Who tells: api, the API server, which is watched, or kubelet, the one of this node, which is asked every few seconds."
+    )
     node_name: str = key("", "Name of this node; the host's name when empty.")
     api_server: str = key("", "URL of the API server; that of the variables KUBERNETES_SERVICE_HOST and _PORT when empty.")
     token_file: str = key("/var/run/secrets/kubernetes.io/serviceaccount/token", "File with the token, read anew for each request.")
     ca_file: str = key(
         "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "File with the certificates to trust; the host's when empty."
+    )
+    kubelet: str = key("", "Address of this node's kubelet, HOST or HOST:PORT; the port is 10250 unless given.")
+    kubelet_ca: str = key(
+        "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "File with the certificates to trust of the kubelet; the host's when empty."
+    )
+    kubelet_insecure_skip_verify: bool = key(
+        False, "Do not verify the certificate of the kubelet: whoever answers at its address gets the token."
     )
 
 

@@ -2,6 +2,7 @@
 What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounded up, so that the result is never below the tables' exact size.
 
   kernel  = slots + cells of file, block and process, each with the shards it takes + rings and fixed tables + what each CPU has
+            + 8,192 verdicts of each where the configuration filters by names of pods
   agent   = 55 MiB for the interpreter and its libraries + 2.4 KB for each series of the five histograms
   check   = kernel + 55 MiB: `perflens check` in the agent's container makes the tables once more
   limit   = kernel + agent + check + memory.reserve, in steps of 16
@@ -21,7 +22,9 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 {{- $block := mul (min $cells 2048) (add (mul 576 (min $shards 4)) $beside) }}
 {{- $process := mul (min $cells 1024) (add (mul 576 (min $shards 2)) $beside) }}
 {{- $fixed := mul 22 1048576 }}
-{{- div (add (mul 128 $slots) $file $block $process $fixed (mul $cpus 39000)) 1024 }}
+{{- $filter := .Values.config.filter | default dict }}
+{{- $verdicts := ternary 1966080 0 (not (empty (concat (get $filter "namespace" | default list) (get $filter "pod" | default list) (get $filter "container" | default list)))) | int64 }}
+{{- div (add (mul 128 $slots) $file $block $process $fixed $verdicts (mul $cpus 39000)) 1024 }}
 {{- end }}
 
 {{- define "perflens.memoryRequest" -}}

@@ -8,10 +8,13 @@
 {{- fail (printf "config.web.%s: the chart sets it; use %s" $key $value) }}
 {{- end }}
 {{- end }}
-{{- range list "enabled" "node_name" }}
+{{- range list "enabled" "node_name" "source" "kubelet" }}
 {{- if hasKey ($.Values.config.kubernetes | default dict) . }}
 {{- fail (printf "config.kubernetes.%s: the chart sets it; use `kubernetes`" .) }}
 {{- end }}
+{{- end }}
+{{- if and (eq .Values.kubernetes.source "kubelet") (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) }}
+{{- fail (printf "kubernetes.source: kubelets of Kubernetes %s do not know the right nodes/pods; use api" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- with .Values.web.config }}
 {{- if and .existingSecret .content }}

@@ -14,6 +14,7 @@ from perflens.config.rules import (
     is_agent,
     is_capabilities,
     is_fleet,
+    is_kubelet_or_none,
     is_server_or_none,
     is_telemetry_path,
     is_url_or_none,
@@ -54,6 +55,39 @@ from perflens.config.rules import (
 def test_address(text: str, expected: bool) -> None:
     """An address is a host, perhaps empty, and a port."""
     assert is_address(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("10.0.0.7", True),
+        ("10.0.0.7:10250", True),
+        ("node-1.example", True),
+        ("node-1:443", True),
+        ("fd00::1", True),
+        ("fd00::1234", True),
+        ("::ffff:10.0.0.7", True),
+        ("[fd00::1]", True),
+        ("[fd00::1]:10250", True),
+        ("https://10.0.0.7", False),
+        ("10.0.0.7:0", False),
+        ("10.0.0.7:65536", False),
+        ("10.0.0.256", False),
+        (":10250", False),
+        ("fd00::g", False),
+        ("fd00:::1", False),
+        ("[fd00::1", False),
+        ("node-1/pods", False),
+        ("user@node-1", False),
+        ("node-1\n", False),
+        ("a..b", False),
+    ],
+)
+def test_kubelet(text: str, expected: bool) -> None:
+    """The address of a kubelet is a host with or without a port; its pattern takes whatever the check takes."""
+    assert is_kubelet_or_none(text) is expected
+    assert not expected or re.search(RULES["kubernetes", "kubelet"].pattern, text)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import helm_python
 import pytest
 
+from helm.build import CHART
 from perflens.cli.context import Context
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
@@ -275,6 +277,27 @@ def test_rights_at_the_api_server() -> None:
     assert objects.of("ClusterRoleBinding")["subjects"] == [{"kind": "ServiceAccount", "name": "perflens", "namespace": "perflens"}]
     assert objects.pod()["serviceAccountName"] == "perflens"
     assert objects.pod()["automountServiceAccountToken"] is True
+
+
+def test_names_from_the_kubelet() -> None:
+    """The agents may ask kubelets for pods and nothing else, least of all `nodes/proxy`, and know the address of their own."""
+    objects = chart({"kubernetes": {"source": "kubelet"}})
+    env = {own["name"]: own for own in objects.container()["env"]}
+
+    assert objects.of("ClusterRole")["rules"] == [{"apiGroups": [""], "resources": ["nodes/pods"], "verbs": ["get"]}]
+    assert env["PERFLENS_KUBERNETES_SOURCE"]["value"] == "kubelet"
+    assert env["PERFLENS_KUBERNETES_KUBELET"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.hostIP"
+    assert env["PERFLENS_KUBERNETES_NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    assert objects.pod()["automountServiceAccountToken"] is True
+    assert not {"PERFLENS_KUBERNETES_SOURCE", "PERFLENS_KUBERNETES_KUBELET"} & {own["name"] for own in chart().container()["env"]}
+
+
+@pytest.mark.parametrize(("version", "known"), [("v1.31.4", False), ("v1.32.0", True), ("v1.33.0", True)])
+def test_kubelets_that_do_not_know_the_right(version: str, known: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    """On a Kubernetes where kubelets answer only who has `nodes/proxy`, the chart says what to use; the linter only logs that."""
+    helm_python.lint(CHART, {"kubernetes": {"source": "kubelet"}}, strict=True, kube_version=version)
+
+    assert (f"kubelets of Kubernetes {version} do not know the right nodes/pods; use api" in capfd.readouterr().err) is not known
 
 
 WRITTEN = {"auto": "auto", "on": "on", "off": "off", True: "on", False: "off"}

@@ -41,6 +41,21 @@ def test_memory_holds_the_tables(cells: int, cpus: int, pid_max: int) -> None:
     assert exact + INTERPRETER <= request <= 1.1 * exact + INTERPRETER + 3
 
 
+@pytest.mark.parametrize("kind", ["namespace", "pod", "container"])
+@pytest.mark.parametrize("cpus", [1, 128])
+def test_memory_holds_the_verdicts_of_a_filter(kind: str, cpus: int) -> None:
+    """A filter by names of pods is counted, of whatever kind, and one by others is not."""
+    sizes = Sizes(4_096, 65_536, shards(cpus), verdicts=8_192)
+    exact = sum(host_bytes(discover(), sizes, cpus).values()) / MIB
+    own: dict[str, object] = {"memory": {"possibleCpus": cpus}}
+
+    request, _ = memory({**own, "config": {"filter": {kind: ["shop"]}}})
+
+    assert exact + INTERPRETER <= request <= 1.1 * exact + INTERPRETER + 3
+    assert request - memory(own)[0] in (1, 2)
+    assert memory({**own, "config": {"filter": {kind: [], "comm": ["cp"]}}}) == memory(own)
+
+
 def test_limit_holds_the_series_and_the_reserve() -> None:
     """The limit is twice the request, 12,000 bytes for each series that the limit allows, and the reserve, in steps of 16 MiB."""
     request, limit = memory({"config": {"series": {"limit": 10_000}}, "memory": {"reserve": 200}})

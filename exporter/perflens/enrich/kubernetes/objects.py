@@ -1,4 +1,4 @@
-"""What is wanted of the API server's objects. They hold what users wrote: whatever is not as it should be is left out."""
+"""What is wanted of the objects of an API server or a kubelet. They hold what users wrote: whatever is not as it should be is left out."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _CONTAINER = re.compile(r"[a-z0-9.-]{1,32}://([0-9a-f]{64})")
 _VERSION = re.compile(r"[!-~]{1,64}")
 _TEMPLATE_HASH = "pod-template-hash"
 _STATIC = ("kubernetes.io/config.hash", "kubernetes.io/config.mirror")
+_SOURCE, _API_SERVER = "kubernetes.io/config.source", "api"
 _STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
@@ -87,38 +88,44 @@ def controller_of(metadata: Mapping[str, Any]) -> Controller:
     return NO_CONTROLLER
 
 
-def pod_facts(found: Mapping[str, Any]) -> PodFacts | None:
-    """Return what is wanted of a pod, None when it lacks what names it."""
+def pod_facts(found: Mapping[str, Any], *, of_kubelet: bool = False) -> PodFacts | None:
+    """Return what is wanted of a pod, as the API server or the kubelet has it, None when it lacks what names it."""
     metadata = metadata_of(found)
-    uid, namespace, name = (
-        _fitting(pattern, metadata.get(key)) for key, pattern in (("uid", _UID), ("namespace", _LABEL), ("name", _NAME))
-    )
+    namespace, name = _fitting(_LABEL, metadata.get("namespace")), _fitting(_NAME, metadata.get("name"))
+    controller = controller_of(metadata)
+    uid, is_static = _uid(metadata, controller, of_kubelet=of_kubelet)
     if not (uid and namespace and name):
         return None
-    controller = controller_of(metadata)
-    static = _static_uid(metadata, controller)
     spec = _mapping(found.get("spec"))
     return PodFacts(
-        static or uid,
+        uid,
         namespace,
         name,
         _fitting(_NAME, spec.get("nodeName")),
         controller,
         _fitting(_LABEL, _mapping(metadata.get("labels")).get(_TEMPLATE_HASH)),
-        bool(static),
+        is_static,
         dict(_containers(_mapping(found.get("status")))),
         dict(_volumes(spec, name)),
     )
 
 
-def _static_uid(metadata: Mapping[str, Any], controller: Controller) -> str:
-    """The uid of a static pod: what the API server has is its mirror, which belongs to the node and has an uid of its own.
+def _uid(metadata: Mapping[str, Any], controller: Controller, *, of_kubelet: bool) -> tuple[str, bool]:
+    """The uid that a pod has in cgroups, empty when it has none, and whether it is a static one.
 
-    No other pod's uid has this form, so that a pod with annotations like these can pass for a static one at most.
+    What the API server has of a static pod is its mirror, which belongs to the node and has an uid of its own. No other pod's uid has
+    the form of a hash, so that a pod with annotations like these can pass for a static one at most. The kubelet has the static pod
+    itself, and writes the source of each pod over what its annotations said of that.
     """
-    annotations = _mapping(metadata.get("annotations"))
+    annotations, own = _mapping(metadata.get("annotations")), metadata.get("uid")
+    uid = _fitting(_UID, own)
     told = {_fitting(_STATIC_UID, annotations.get(key)) for key in _STATIC}
-    return told.pop() if len(told) == 1 and controller.kind == "Node" else ""
+    mirrored = told.pop() if uid and len(told) == 1 and controller.kind == "Node" else ""
+    if mirrored:
+        return mirrored, True
+    if of_kubelet and _fitting(_LABEL, annotations.get(_SOURCE)) not in ("", _API_SERVER):
+        return uid or _fitting(_STATIC_UID, own), True
+    return uid, False
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Requests to the API server: bounded answers, the token read anew for each, and the reason when one fails."""
+"""Requests to the API server or the kubelet: bounded answers, the token read anew for each, and the reason when one fails."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class AskFailed(Exception):
 
 
 class Server:
-    """Asks the API server; nobody else gets the token. Used on one event loop."""
+    """Asks one server; nobody else gets the token. Used on one event loop."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
@@ -110,6 +110,8 @@ class Server:
     def _trust(self) -> ssl.SSLContext | bool:
         if not self._place.server.startswith("https:"):
             return True
+        if not self._place.verify:
+            return False
         try:
             return ssl.create_default_context(cafile=self._place.ca_file or None)
         except (OSError, ssl.SSLError):

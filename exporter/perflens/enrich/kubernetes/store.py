@@ -26,7 +26,8 @@ class PodStore:
     """Pods by the uid that cgroups have. One thread puts, any may ask: what is put does not change.
 
     A pod that was deleted is remembered for ``keep`` seconds, since its last operations are seen after it; of these at most
-    ``most_dead``. ``evicted`` counts those that were forgotten before their time. ``changed`` is called when there are new names.
+    ``most_dead``. ``evicted`` counts those that were forgotten before their time. ``changed`` is called when there are new names, and
+    ``missed`` on any thread with the uid and the container's id of what was looked for and has none.
     """
 
     tells = True
@@ -37,6 +38,7 @@ class PodStore:
         self._dead: OrderedDict[str, tuple[Known, float]] = OrderedDict()
         self.evicted = 0
         self.changed: Callable[[], None] = lambda: None
+        self.missed: Callable[[str, str], None] = lambda uid, container_id: None
 
     def find(self, uid: str, container_id: str) -> Pod | None:
         """Return the names of a pod, and of a container in it; the latter is empty when it is not known."""
@@ -44,10 +46,16 @@ class PodStore:
         if known is None:
             dead = self._dead.get(uid)
             known = dead[0] if dead else None
+        container = known.facts.containers.get(container_id, "") if known else ""
+        if not known or (container_id and not container):
+            self.missed(uid, container_id)
         if known is None:
             return None
-        facts = known.facts
-        return Pod(uid, container_id, facts.namespace, facts.name, known.workload, facts.containers.get(container_id, ""))
+        return Pod(uid, container_id, known.facts.namespace, known.facts.name, known.workload, container)
+
+    def living(self) -> list[PodFacts]:
+        """Return what is known of each pod that lives."""
+        return [known.facts for known in self._living.values()]
 
     def facts(self, uid: str) -> PodFacts | None:
         """Return what is known of a pod that lives."""

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,11 +13,11 @@ from perflens.enrich.kubernetes.controllers import Controllers
 from perflens.enrich.kubernetes.lists import read_list
 from perflens.enrich.kubernetes.objects import PodFacts, decoded, metadata_of, pod_facts, version_of
 from perflens.enrich.kubernetes.place import Place
-from perflens.enrich.kubernetes.server import REASONS, AskFailed, Reason, Server
+from perflens.enrich.kubernetes.server import AskFailed, Reason, Server
 from perflens.enrich.kubernetes.store import Known, PodStore
+from perflens.enrich.kubernetes.tally import EVENTS, FIRST_PAUSE, Tally, pause
 from perflens.enrich.kubernetes.workloads import has_controller_above, workload_of
 from perflens.logs import fields
-from perflens.model import KubernetesCounts
 
 __all__ = ["PodWatch"]
 
@@ -29,10 +28,8 @@ _PAGE = "500"
 _MOST_PAGES = 40
 _LIST_SECONDS = 60.0
 _WATCH_SECONDS, _SILENCE = (240, 360), 30.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _AT_ONCE = 8
 _BEGINS_ANEW = ("gone", "decode", "size", "internal")
-_TYPES = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR")
 _CURES: Mapping[Reason, str] = {
     "token": "look at kubernetes.token_file",
     "certificate": "look at kubernetes.ca_file, and whether the name in the server's certificate is that of kubernetes.api_server",
@@ -54,14 +51,12 @@ class PodWatch:
     ) -> None:
         self._node, self._store, self._sleep, self._spread = place.node, store, sleep, spread
         self._server = Server(place)
-        self._controllers = Controllers(self._server, self._count_error)
+        self._tally = Tally(store)
+        self.counts = self._tally.counts
+        self._controllers = Controllers(self._server, self._tally.failed)
         self._version = ""
         self._failures = 0
         self._is_new = False  # the list: nothing came of a watch since
-        self._up, self._is_outage = False, False
-        self._lists = self._refused = 0
-        self._events = Counter(dict.fromkeys(_TYPES, 0))
-        self._errors = Counter[str](dict.fromkeys(REASONS, 0))
 
     async def run(self) -> None:
         """Watch until this is cancelled."""
@@ -69,21 +64,8 @@ class PodWatch:
             while True:
                 await self._sleep(await self._round())
         finally:
-            self._up = False
+            self._tally.up = False
             await self._server.close()
-
-    def counts(self, unresolved: Mapping[str, int]) -> KubernetesCounts:
-        """Return what it has done; any thread may ask."""
-        return KubernetesCounts(
-            up=self._up,
-            lists=self._lists,
-            pods=self._store.counts(),
-            events={kind.lower(): self._events[kind] for kind in _TYPES},
-            errors={reason: self._errors[reason] for reason in REASONS},
-            refused=self._refused,
-            evicted=self._store.evicted,
-            unresolved=unresolved,
-        )
 
     async def _round(self) -> float:
         """List, if need be, and watch until that ends; return the seconds until the next round."""
@@ -97,12 +79,12 @@ class PodWatch:
         except Exception:
             _log.exception("the watch of the pods failed")
             return await self._pause(AskFailed("internal"))
-        return 0.0 if time.monotonic() - began > _FIRST_PAUSE else _FIRST_PAUSE
+        return 0.0 if time.monotonic() - began > FIRST_PAUSE else FIRST_PAUSE
 
     async def _list(self) -> None:
         """Take in all pods. The first time the server may answer from memory; after that it must not be older than what it told before."""
         query = {"fieldSelector": f"spec.nodeName={self._node}", "limit": _PAGE}
-        if not self._lists:
+        if not self._tally.lists:
             query["resourceVersion"] = "0"
         found: list[PodFacts] = []
         for _ in range(_MOST_PAGES):
@@ -122,7 +104,7 @@ class PodWatch:
                 return await self._known(facts)
 
         self._store.replace(await asyncio.gather(*map(known, found)))
-        self._lists += 1
+        self._tally.lists += 1
         self._version, self._is_new = version, True
 
     def _page(self, body: bytearray, found: list[PodFacts]) -> Mapping[str, Any]:
@@ -158,9 +140,9 @@ class PodWatch:
 
     async def _take(self, event: Mapping[str, Any]) -> None:
         kind, told = event.get("type"), event.get("object")
-        if kind not in _TYPES or not isinstance(told, dict):
+        if kind not in EVENTS or not isinstance(told, dict):
             raise AskFailed("decode")
-        self._events[kind] += 1
+        self._tally.events[kind] += 1
         if kind == "ERROR":
             raise AskFailed("gone" if told.get("code") == 410 else "status")
         facts = None if kind == "BOOKMARK" else self._facts(told)
@@ -174,7 +156,7 @@ class PodWatch:
         """What is wanted of a pod of this node; the others are none of ours, whatever the server thinks of a field's selector."""
         facts = pod_facts(told) if isinstance(told, dict) else None
         if facts is None or facts.node != self._node:
-            self._refused += 1
+            self._tally.refused += 1
             return None
         return facts
 
@@ -186,30 +168,22 @@ class PodWatch:
         return Known(facts, workload)
 
     def _is_watching(self) -> None:
-        if not self._up and (self._is_outage or self._lists == 1):
+        if self._tally.comes_up():
             _log.info("pods are watched", extra=fields(node=self._node, pods=self._store.counts()["living"]))
-        self._up, self._is_outage = True, False
-
-    def _count_error(self, reason: Reason) -> None:
-        self._errors[reason] += 1
 
     async def _pause(self, error: AskFailed) -> float:
-        """Note a failure; return the seconds to wait: up to double each time, and spread, so that not all nodes ask at once."""
-        self._errors[error.reason] += 1
+        """Note a failure; return the seconds to wait."""
+        self._tally.failed(error.reason)
         has_forgotten = error.reason == "gone" and not self._is_new  # as a server does that was down
         self._failures = 1 if has_forgotten else self._failures + 1
         if error.reason in _BEGINS_ANEW:
             self._version = ""
         if error.reason in ("connection", "certificate", "timeout"):
             await self._server.close()
-        if error.reason != "gone":
-            self._up = False
-            if not self._is_outage:
-                self._is_outage = True
-                about = fields(reason=error.reason, status=error.status, cure=_CURES.get(error.reason, _NO_CURE))
-                _log.warning("pods cannot be watched: series of new pods carry ids", extra=about)
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._failures - 1, 10))
-        return longest * (0.5 + self._spread() / 2)
+        if error.reason != "gone" and self._tally.goes_down():
+            about = fields(reason=error.reason, status=error.status, cure=_CURES.get(error.reason, _NO_CURE))
+            _log.warning("pods cannot be watched: series of new pods carry ids", extra=about)
+        return pause(self._failures, self._spread())
 
 
 def _decoded(text: bytes) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ def workload_of(pod: PodFacts, above: Controller | None) -> str:
     """Return the workload of a pod; ``above`` controls its controller, None when that is not known and has to be guessed by names."""
     own = pod.controller
     if pod.is_static:
-        return f"Pod/{pod.name.removesuffix(f'-{own.name}')}"
+        return f"Pod/{pod.name.removesuffix(f'-{pod.node}')}"
     if not own.kind:
         return f"Pod/{pod.name}"
     if has_controller_above(own):

@@ -89,6 +89,27 @@ def test_a_static_pod() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "uid", "expected"), [("file", HASH, True), ("http", HASH, True), ("file", UID, True), ("api", UID, False)]
+)
+def test_a_static_pod_of_the_kubelet(source: str, uid: str, expected: bool) -> None:
+    """The kubelet has the static pod itself, and says where it has it from; a file may give it an uid of the usual form."""
+    own = told(metadata={"uid": uid, "annotations": {"kubernetes.io/config.source": source}, "ownerReferences": []})
+    found = pod_facts(own, of_kubelet=True)
+
+    assert found
+    assert (found.uid, found.is_static, found.controller) == (uid, expected, NO_CONTROLLER)
+
+
+@pytest.mark.parametrize("annotations", [{"kubernetes.io/config.source": "api"}, {"kubernetes.io/config.source": ["file"]}, None])
+def test_a_hash_that_is_no_static_pod_s(annotations: object) -> None:
+    """A hash is an uid of what the kubelet has of a file alone, and of nothing that an API server tells."""
+    own = told(metadata={"uid": HASH, "annotations": annotations})
+
+    assert pod_facts(own, of_kubelet=True) is None
+    assert pod_facts(told(metadata={"uid": HASH, "annotations": {"kubernetes.io/config.source": "file"}})) is None
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"annotations": {"kubernetes.io/config.hash": HASH, "kubernetes.io/config.mirror": HASH}},  # controlled by a ReplicaSet
@@ -182,5 +203,6 @@ JSON = st.recursive(
 def test_any_json(found: dict[str, Any], references: object, statuses: object, annotations: object) -> None:
     """Whatever JSON a pod is, it is read or left out."""
     pod_facts(found)
+    pod_facts(found, of_kubelet=True)
     parts = {"ownerReferences": references, "annotations": annotations, "labels": statuses}
     pod_facts(told(metadata=parts, status={"containerStatuses": statuses, "initContainerStatuses": [statuses]}, spec=references))

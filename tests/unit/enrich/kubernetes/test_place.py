@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from perflens.enrich.kubernetes.place import Place, is_cluster, place_of
+from perflens.enrich.kubernetes.place import Place, is_cluster, kubelet_of, place_of
 
 NAMED = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "6443"}
 
@@ -38,6 +38,23 @@ def test_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found
     assert found.node == "node-7.example"
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "expected"),
+    [
+        ("10.0.0.7", "https://10.0.0.7:10250"),
+        ("10.0.0.7:10255", "https://10.0.0.7:10255"),
+        ("node-1.example", "https://node-1.example:10250"),
+        ("fd00::1", "https://[fd00::1]:10250"),
+        ("fd00::1234", "https://[fd00::1234]:10250"),
+        ("[fd00::1]", "https://[fd00::1]:10250"),
+        ("[fd00::1]:4194", "https://[fd00::1]:4194"),
+    ],
+)
+def test_kubelet(kubelet: str, expected: str) -> None:
+    """A kubelet is asked by TLS alone, at the usual port unless another one is named."""
+    assert kubelet_of(kubelet, "/token", "/ca", "node-1", verify=False) == Place(expected, "/token", "/ca", "node-1", False)
 
 
 def test_in_a_cluster(tmp_path: Path) -> None:

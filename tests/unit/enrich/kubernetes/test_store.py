@@ -41,6 +41,18 @@ def test_names(store: PodStore) -> None:
     assert store.find("u2", ID) is None
 
 
+def test_what_is_missed(store: PodStore) -> None:
+    """Who looks for a pod or a container that has no name is told of, and a pod alone that is known is not."""
+    missed = list[tuple[str, str]]()
+    store.missed = lambda *what: missed.append(what)
+    store.put(known("u1", **{ID: "app"}))
+    for uid, number in (("u1", ""), ("u1", ID), ("u1", LAST), ("u2", ""), ("u2", ID)):
+        store.find(uid, number)
+
+    assert missed == [("u1", LAST), ("u2", ""), ("u2", ID)]
+    assert [facts.uid for facts in store.living()] == ["u1"]
+
+
 def test_a_pod_that_is_gone_is_remembered(store: PodStore, clock: Clock) -> None:
     """A pod that was deleted keeps its names, with the containers it had last and before, for its time."""
     store.put(known("u1", **{ID: "app"}))
