@@ -56,7 +56,7 @@ BOOTS = {
     ),
     "native": ((Boot(0, "", tuple(name for name in ALL if name != "possible_cpus")),),),
 }
-"""One group of starts after the other; those of a group at once, as the CPUs of a guest are emulated by one of this machine."""
+"""One group of starts after the other; those of a group at once, as most checks keep one CPU busy."""
 
 
 def guest(*arguments: str) -> subprocess.CompletedProcess[str]:
