@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = [
     "Ask",
     "Data",
     "agent_now",
+    "cursor_of",
     "in_progress_of",
     "of_process",
     "of_window",
@@ -33,6 +35,8 @@ Timed = TypeVar("Timed", model.Event, model.Start)
 _MOST_EVENTS, _MOST_STARTS = 2_000, 1_000
 _AHEAD = 86_400.0  # s: by how much the clock of an agent may be before ours
 _OVERLAP = 2.0  # s: an event is told a moment after its operation ended
+_TOLD_LATE = 5  # s, likewise
+_SECONDS, _AT_ONCE = 300, 500
 
 
 def _last(_: Any, new: Any) -> Any:
@@ -41,21 +45,24 @@ def _last(_: Any, new: Any) -> Any:
 
 @dataclass(frozen=True)
 class Ask(Generic[T]):
-    """One question. ``merge`` makes one answer of the last and the new one, and ``since`` a time in seconds from which on to ask again."""
+    """One question. ``merge`` makes one answer of the last and the new one; ``more`` are the parameters by which to ask for what is new.
+
+    It gets the last answer, and how many seconds ago it came. One that ``follows`` asks for what was told after the cursor of that answer.
+    """
 
     path: str
     read: Callable[[Reader], T] = field(compare=False)
     parameters: tuple[tuple[str, str], ...] = ()
     every: float = 1.0
     merge: Callable[[T, T], T] = field(default=_last, compare=False)
-    since: Callable[[T], float] | None = field(default=None, compare=False)
+    more: Callable[[T, float], Mapping[str, str]] | None = field(default=None, compare=False)
+    follows: bool = field(default=False, compare=False)
 
-    def query(self, last: T | None) -> dict[str, str]:
-        """Return the parameters; ``last`` is the answer that is there already."""
-        query = dict(self.parameters)
-        if self.since and last is not None and (start := self.since(last)):
-            query["since"] = f"{start:.3f}"
-        return query
+    def query(self, last: T | None, age: float = 0.0, cursor: str = "") -> dict[str, str]:
+        """Return the parameters; ``last`` is the answer that is there already, which came ``age`` seconds ago."""
+        if self.follows and cursor:
+            return {**dict(self.parameters), "after": cursor}
+        return {**dict(self.parameters), **(self.more(last, age) if self.more and last is not None else {})}
 
 
 @dataclass(frozen=True)
@@ -87,10 +94,28 @@ def _events(own: Reader) -> tuple[model.Event, ...]:
     return model.merged((), model.events(own), _MOST_EVENTS)
 
 
-def _since(known: Iterable[model.Event | model.Start]) -> float:
+def _since(known: Iterable[model.Event | model.Start], _: float) -> Mapping[str, str]:
     """From shortly before the newest on; one of a time to come, which no agent means, must not hide all others."""
     ends = (own.end for own in known if own.end < time.time() + _AHEAD)
-    return max(next(ends, 0.0) - _OVERLAP, 0.0)
+    start = next(ends, 0.0) - _OVERLAP
+    return {"since": f"{start:.3f}"} if start > 0 else {}
+
+
+def _lately(_: tuple[model.Second, ...], age: float) -> Mapping[str, str]:
+    """The seconds since, and those before in which something may have been told meanwhile."""
+    return {"seconds": str(min(math.ceil(age) + _TOLD_LATE, _SECONDS))}
+
+
+def _more_seconds(old: tuple[model.Second, ...], new: tuple[model.Second, ...]) -> tuple[model.Second, ...]:
+    """An agent whose clock was set back, or that was started anew, begins anew."""
+    if not new:
+        return old
+    return (*(own for own in old if new[-1].time - _SECONDS < own.time < new[0].time), *new)[-_SECONDS:]
+
+
+def cursor_of(answer: Reader) -> str:
+    """Return the cursor to follow; empty where there is none, and after as many events as fit: there may be more, and the newest matter."""
+    return answer.text("cursor", 64) if answer.has("cursor") and len(answer.each("events", lambda own: own)) < _AT_ONCE else ""
 
 
 def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> tuple[model.Event, ...]:
@@ -104,9 +129,9 @@ def _more_starts(old: tuple[model.Start, ...], new: tuple[model.Start, ...]) -> 
 SUMMARY = Ask("summary", model.summary)
 PROCESSES = Ask("processes", model.processes)
 TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
-TIMELINE = Ask("timeline", model.seconds, (("seconds", "300"),))
-EVENTS = Ask("events", _events, (("limit", "500"),), merge=_more_events, since=_since)
-STARTS = Ask("process-starts", model.starts, (("limit", "500"),), merge=_more_starts, since=_since)
+TIMELINE = Ask("timeline", model.seconds, (("seconds", str(_SECONDS)),), merge=_more_seconds, more=_lately)
+EVENTS = Ask("events", _events, (("limit", str(_AT_ONCE)),), merge=_more_events, more=_since, follows=True)
+STARTS = Ask("process-starts", model.starts, (("limit", "500"),), merge=_more_starts, more=_since)
 IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))
 INCIDENTS = Ask("incidents", diagnoses.incidents, (("limit", "20"),), every=5.0)
 ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", "20"),), every=5.0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from perflens.tui.asks import Ask, Data
+from perflens.tui.asks import Ask, Data, cursor_of
 from perflens.tui.reading import Reader, Unreadable
 from perflens.tui.source import Source, Unavailable
 from perflens.tui.text import clean
@@ -23,13 +23,14 @@ _PATIENCE = 3.0  # s: how old an answer may be before the header says so, beside
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The last answer, when it came (0 for never), why there is no newer one, and how often that failed in a row."""
+    """The last answer, when it came (0 for never) and the cursor in it, why there is no newer one, and how often that failed in a row."""
 
     value: Any = None
     came: float = 0.0
     error: str = ""
     failures: int = 0
     due: float = 0.0
+    cursor: str = ""
 
 
 class Feed:
@@ -92,10 +93,11 @@ class Feed:
     async def _fetch(self, ask: Ask[Any]) -> None:
         own = self._answers[ask]
         try:
-            found = ask.read(Reader(await self.source.get(ask.path, ask.query(own.value))))
+            answer = Reader(await self.source.get(ask.path, ask.query(own.value, self._clock() - own.came, own.cursor)))
+            found = ask.read(answer)
             now = self._clock()
             value = ask.merge(own.value, found) if own.came else found
-            self._answers[ask] = _Answer(value, now, due=now + ask.every)
+            self._answers[ask] = _Answer(value, now, due=now + ask.every, cursor=cursor_of(answer) if ask.follows else "")
         except Exception as error:  # a bug of ours must not end the screen either, and is told as the reason
             pause = min(ask.every * 2**own.failures, _LONGEST_PAUSE) * (1 + random.random() / 4)  # noqa: S311
             self._answers[ask] = replace(own, error=_told(error), failures=min(own.failures + 1, 10), due=self._clock() + pause)

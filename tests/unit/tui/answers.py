@@ -32,7 +32,7 @@ class Answers:
         if path == "events":
             going, pid = query.get("in_progress") == "true", query.get("pid")
             kept = [one for one in own["events"] if one["in_progress"] == going and pid in (None, str(one["process"]["pid"]))]
-            return {"events": kept}
+            return {**own, "events": kept}
         return own
 
     async def close(self) -> None:

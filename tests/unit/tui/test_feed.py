@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TREE
+from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE
 from perflens.tui.feed import Feed
 from tests.unit.tui.answers import NOW, Answers, event, example, start
 
@@ -138,6 +138,50 @@ async def test_events_are_asked_for_from_the_last_one_on() -> None:
 
     assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
     assert [own.process.pid for own in feed.data().of(EVENTS) or ()] == [2, 1]
+
+
+async def test_events_are_followed_by_their_cursor() -> None:
+    """After as many as fit in an answer the newest are asked for again: an agent that tells more is not followed ever later."""
+    source = Answers({"events": {"events": [event(1, 1_000_000, back=10)], "cursor": "a-1", "missed": 0}})
+    feed, clock = feed_of(source)
+    for told in ([event(2, 1_000_000, back=5)], [event(own, 1_000_000, back=4) for own in range(3, 503)], []):
+        feed.look((EVENTS,))
+        await settled()
+        source.parts["events"] = {"events": told, "cursor": f"a-{len(told)}", "missed": 0}
+        clock.now += 2
+    feed.look((EVENTS,))
+    await settled()
+
+    assert [query.get("after") for _, query in source.asked] == [None, "a-1", "a-1", None]
+    assert [query.get("since") for _, query in source.asked] == [None, None, None, f"{NOW - 6:.3f}"]
+    known = feed.data().of(EVENTS)
+    assert known is not None
+    assert len(known) == 502
+
+
+async def test_of_the_timeline_the_last_seconds_are_asked_for() -> None:
+    """What was told late is taken over, and what is older than the window goes; an agent whose clock was set back begins anew."""
+
+    def told(*times: int, forks: int = 0) -> dict[str, object]:
+        slow = {"count": 0, "duration_seconds": 0.0, "duration_ns": 0, "suppressed": 0}
+        return {"seconds": [{"time_seconds": at, "slow": slow, "forks": forks, "execs": 0, "operations": []} for at in times]}
+
+    source = Answers({"timeline": told(*range(1_000, 1_300))})
+    feed, clock = feed_of(source)
+    seen = []
+    for answer, pause in ((told(*range(1_296, 1_303), forks=1), 2.5), (told(*range(1_400, 1_700)), 400), (told(90, 91), 1)):
+        feed.look((TIMELINE,))
+        await settled()
+        source.parts["timeline"] = answer
+        clock.now += pause
+        feed.look((TIMELINE,))
+        await settled()
+        seen.append([(own.time, own.forks) for own in feed.data().of(TIMELINE) or ()])
+
+    assert [query["seconds"] for _, query in source.asked] == ["300", "8", "300", "6"]
+    assert seen[0] == [(at, 0) for at in range(1_003, 1_296)] + [(at, 1) for at in range(1_296, 1_303)]
+    assert seen[1] == [(at, 0) for at in range(1_400, 1_700)]
+    assert seen[2] == [(90, 0), (91, 0)]
 
 
 async def test_forks_and_execs_are_asked_for_from_the_last_one_on() -> None:
