@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from tests.bench.agent import RunningAgent, cpu_seconds, many_owners, running_ag
 from tests.bench.report import Line, Result
 from tests.bench.rounds import Rounds
 from tests.bench.waiting import until
+from tests.kernel.support import Page
 from tests.lab.ground import MIB, Load, cgroup, ground
 
 __all__ = ["idle", "incident"]
@@ -33,8 +33,8 @@ class _Pair:
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds of each until now, and the analyzer's own count of looks and of their seconds."""
-        _, page = self.without.scrape(), (self.analyzing.scrape() or b"").decode()
-        told = {name: _sample(page, f"perflens_analysis_{name}_total") for name in ("windows", "early_windows", "duration_seconds")}
+        _, page = self.without.scrape(), Page((self.analyzing.scrape() or b"").decode())
+        told = {name: float(page.total(f"perflens_analysis_{name}_total")) for name in ("windows", "early_windows", "duration_seconds")}
         return {"without": cpu_seconds(self.without), "with": cpu_seconds(self.analyzing), "at": time.monotonic(), **told}
 
     def measured(self) -> tuple[Rounds, str]:
@@ -61,10 +61,6 @@ def _pair() -> Iterator[_Pair]:
         for own in (without, analyzing):
             until_ready(own)
         yield _Pair(without, analyzing)
-
-
-def _sample(page: str, name: str) -> float:
-    return sum(float(value) for value in re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", page, re.MULTILINE))
 
 
 def _cost(row: str, what: str, pair: _Pair, budget: float) -> Line:

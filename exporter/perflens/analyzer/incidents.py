@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2s
 
 from perflens.analysis import HOST, UNEXPLAINED, Bundle, Hypothesis, Impact, Incident, Severity, Source, Subject
+from perflens.analyzer.judge import NEAR, are_near
 from perflens.analyzer.words import quantity, who
 
 __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
@@ -18,7 +19,6 @@ _UNEXPLAINED_FROM = 0.1  # likewise
 _MANIFEST = 0.02  # likewise: enough, however few operations were over the threshold
 _OPENS_AT, _UNEXPLAINED_BELOW, _UNEXPLAINED_AFTER = 0.5, 0.35, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
-_ALIKE = 0.15  # of scores
 _REOPENS_WITHIN = 600 * _SECOND
 _CRITICAL_SECONDS, _CRITICAL_VICTIMS = 2.0, 4
 _RESOLVED_KEPT, _HISTORY_KEPT = 200, 20
@@ -163,7 +163,7 @@ def _is_of(cause: Hypothesis, own: Incident) -> bool:
 def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Incident:
     """A better explanation changes the causes inside the incident; one that is much weaker than what was said does not."""
     told = _as_preferred(own, causes)
-    if own.causes and (not told or told[0].score < own.causes[0].score - _ALIKE):
+    if own.causes and (not told or told[0].score < own.causes[0].score - NEAR):
         told = own.causes
     first = told[0].code if told else UNEXPLAINED
     history = own.history if first == own.cause else (*own.history, (bundle.end, own.cause))[-_HISTORY_KEPT:]
@@ -186,7 +186,7 @@ def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Inc
 def _as_preferred(own: Incident, causes: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     """The cause that a model has put first stays there for as long as it scores about the same as the best."""
     for cause in causes:
-        if own.source != "rules" and (cause.code, cause.subject) == (own.cause, own.subject) and cause.score >= causes[0].score - _ALIKE:
+        if own.source != "rules" and (cause.code, cause.subject) == (own.cause, own.subject) and are_near(cause.score, causes[0].score):
             return (cause, *(other for other in causes if other is not cause))
     return tuple(causes)
 

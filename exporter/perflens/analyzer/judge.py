@@ -10,7 +10,10 @@ from perflens.analyzer.cause import Cause
 from perflens.analyzer.conditions import MET, Case
 from perflens.analyzer.signals import Signal, Signals
 
-__all__ = ["Finding", "Scene", "judge"]
+__all__ = ["NEAR", "Finding", "Scene", "are_near", "judge"]
+
+NEAR = 0.15
+"""Causes whose scores are no further apart may change places."""
 
 _LEAST = 0.2
 _SUPPRESSES_FROM = 0.5
@@ -29,6 +32,11 @@ class Finding:
     supporting: tuple[Signal, ...]
     against: tuple[Signal, ...]
     contributing: bool = False
+
+
+def are_near(one: float, other: float) -> bool:
+    """Whether two scores are no further apart than that."""
+    return abs(one - other) <= NEAR + 1e-9
 
 
 def judge(causes: Mapping[str, Cause], signals: Signals, scene: Scene) -> list[Finding]:

@@ -10,7 +10,7 @@ from perflens.analyzer.judge import Scene
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence, SlowEvent
 
-__all__ = ["Usual", "impact_of", "means_of", "owner_of", "scene_of", "waits_of"]
+__all__ = ["Usual", "impact_of", "means_of", "owner_of", "rates_of", "scene_of", "waits_of"]
 
 _SECOND = 1e9
 _TIMES, _EXCESS = 4, 0.02
@@ -64,11 +64,22 @@ def _over_threshold(totals: Totals, events: Iterable[Evidence]) -> tuple[int, di
 
 def means_of(totals: Totals) -> dict[Subject, tuple[int, float]]:
     """Return how many operations each owner did, and the mean of their time in s."""
-    sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    return {owner: (number, ns / number / _SECOND) for owner, (number, ns) in _sums(totals).items() if number >= _LEAST_OPERATIONS}
+
+
+def rates_of(totals: Totals) -> dict[Subject, float]:
+    """Return the operations a second of each owner."""
+    return {owner: number * _SECOND / totals.time for owner, (number, _) in _sums(totals).items()} if totals.time else {}
+
+
+def _sums(totals: Totals) -> dict[Subject, list[int]]:
+    """The operations of each owner, and their ns."""
+    sums: defaultdict[Subject, list[int]] = defaultdict(lambda: [0, 0])
     for key, total in totals.operations.items():
-        sums[key.owner][0] += total.number
-        sums[key.owner][1] += total.ns
-    return {owner_of(owner): (number, ns / number / _SECOND) for owner, (number, ns) in sums.items() if number >= _LEAST_OPERATIONS}
+        own = sums[owner_of(key.owner)]
+        own[0] += total.number
+        own[1] += total.ns
+    return sums
 
 
 def _excess(totals: Totals, usual: Usual) -> dict[Subject, float]:

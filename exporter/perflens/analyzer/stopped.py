@@ -5,28 +5,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from perflens.analysis import Signal, Subject
+from perflens.analyzer.scene import Usual, rates_of
 from perflens.analyzer.totals import Totals
 
-__all__ = ["rates_of", "stopped"]
+__all__ = ["stopped"]
 
 _LEAST_TIME, _LEAST_PERIODS, _TIMES, _LESS = 0.1, 0.1, 2, 0.7
 
 
-def rates_of(totals: Totals) -> dict[Subject, float]:
-    """Return the operations a second of each owner."""
-    counts: Counter[str] = Counter()
-    for key, total in totals.operations.items():
-        counts[key.owner] += total.number
-    return {Subject("owner", owner): number * 1e9 / totals.time for owner, number in counts.items()} if totals.time else {}
-
-
-def stopped(
-    totals: Totals, host: Iterable[Signal], changes: Iterable[Signal], usual: Callable[[str, Subject], float | None]
-) -> dict[Subject, float]:
+def stopped(totals: Totals, host: Iterable[Signal], changes: Iterable[Signal], usual: Usual) -> dict[Subject, float]:
     """Return the seconds for which owners were stopped, of those whom it hurts: twice as long as usual, and a tenth of the time.
 
     A quota that is always met is what its owner was given, and one that a new load meets is what it is for. It hurts who does

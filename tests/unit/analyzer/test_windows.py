@@ -20,9 +20,9 @@ from perflens.analyzer.readings.delta import CpuDelta, DiskDelta, HostDelta
 from perflens.analyzer.readings.rates import PressureRatio
 from perflens.analyzer.readings.settings import SettingsReading
 from perflens.analyzer.readings.values import CgroupMemory, CgroupReading, CpuTimes, HostReading, IoLimit, Limits
-from perflens.analyzer.scene import impact_of, scene_of
+from perflens.analyzer.scene import impact_of, rates_of, scene_of
 from perflens.analyzer.signals import Signal, Signals
-from perflens.analyzer.stopped import rates_of, stopped
+from perflens.analyzer.stopped import stopped
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
 from perflens.analyzer.window import Window
 from perflens.model import Evidence, Owner, ProcessKey

@@ -7,14 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from perflens.analysis import Bundle, Hypothesis, Subject
+from perflens.analyzer.judge import are_near
 from perflens.analyzer.llm.reply import Answer, Cause
 
-__all__ = ["NEAR", "Merged", "Source", "merged", "rules_summary"]
+__all__ = ["Merged", "Source", "merged", "rules_summary"]
 
 Source = Literal["rules", "llm", "rules+llm"]
-
-NEAR = 0.15
-"""Causes whose scores are no further apart may change places."""
 
 _VERDICTS: Mapping[str, str] = {
     "incident": "Operations are slow, and no cause explains it.",
@@ -63,7 +61,7 @@ def _ordered(hypotheses: tuple[Hypothesis, ...], chosen: Sequence[tuple[str, Sub
     wanted = [rank.get((own.code, own.subject), len(rank)) for own in causes]
     for last in range(len(causes) - 1, 0, -1):
         for at in range(last):
-            if wanted[at] > wanted[at + 1] and abs(causes[at].score - causes[at + 1].score) <= NEAR + 1e-9:
+            if wanted[at] > wanted[at + 1] and are_near(causes[at].score, causes[at + 1].score):
                 causes[at], causes[at + 1] = causes[at + 1], causes[at]
                 wanted[at], wanted[at + 1] = wanted[at + 1], wanted[at]
     moved = iter(causes)

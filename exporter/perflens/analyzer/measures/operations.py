@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from perflens.analysis import HOST, Impact, Subject
 from perflens.analyzer.judge import Scene
-from perflens.analyzer.scene import means_of, owner_of
+from perflens.analyzer.scene import means_of, owner_of, rates_of
 from perflens.analyzer.signals import Signal
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence
@@ -37,9 +37,10 @@ def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Sce
     yield Signal("slow.seconds", HOST, sum(by_owner.values()) / seconds, "ratio", "slow time a second", _EXACT, impact.operations)
     for victim, slow in by_owner.items():
         yield Signal("slow.seconds", victim, slow / seconds, "ratio", "slow time a second", _EXACT)
+    rates = rates_of(totals)
     for owner, (number, mean) in means_of(totals).items():
         yield Signal("operation.latency", owner, mean, "s", "mean time of an operation", _ALL, number, counts=False)
-        yield Signal("operation.rate", owner, number / seconds, "1/s", "operations a second", _ALL, number)
+        yield Signal("operation.rate", owner, rates.get(owner, 0.0), "1/s", "operations a second", _ALL, number)
     counts = _counted(events)
     for subject, waits in scene.waits.items():
         yield from _waits(subject, waits, counts.get(subject, len(events)))

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflens.analysis import Hypothesis
-from perflens.analyzer.llm.merge import NEAR, Merged, merged, rules_summary
+from perflens.analyzer.judge import NEAR
+from perflens.analyzer.llm.merge import Merged, merged, rules_summary
 from perflens.analyzer.llm.reply import Answer, Cause
 from tests.unit.analyzer.llm.bundles import BUNDLE, CHILD, DISK, NOISY, SLOW, hypothesis
 
