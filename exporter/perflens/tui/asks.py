@@ -47,7 +47,7 @@ def _last(_: Any, new: Any) -> Any:
 class Ask(Generic[T]):
     """One question. ``merge`` makes one answer of the last and the new one; ``more`` are the parameters by which to ask for what is new.
 
-    It gets the last answer, and how many seconds ago it came. One that ``follows`` asks for what was told after the cursor of that answer.
+    It gets the last answer, and how many seconds ago it was asked for. One that ``follows`` asks for what came after that answer's cursor.
     """
 
     path: str
@@ -59,7 +59,7 @@ class Ask(Generic[T]):
     follows: bool = field(default=False, compare=False)
 
     def query(self, last: T | None, age: float = 0.0, cursor: str = "") -> dict[str, str]:
-        """Return the parameters; ``last`` is the answer that is there already, which came ``age`` seconds ago."""
+        """Return the parameters; ``last`` is the answer that is there already, asked for ``age`` seconds ago."""
         if self.follows and cursor:
             return {**dict(self.parameters), "after": cursor}
         return {**dict(self.parameters), **(self.more(last, age) if self.more and last is not None else {})}

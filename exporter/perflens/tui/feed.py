@@ -23,13 +23,14 @@ _PATIENCE = 3.0  # s: how old an answer may be before the header says so, beside
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The last answer, when it came (0 for never) and the cursor in it, why there is no newer one, and how often that failed in a row."""
+    """The last answer, when it was asked for and came (0 for never), its cursor, why there is no newer one, and how often that failed."""
 
     value: Any = None
     came: float = 0.0
     error: str = ""
     failures: int = 0
     due: float = 0.0
+    asked: float = 0.0
     cursor: str = ""
 
 
@@ -91,13 +92,14 @@ class Feed:
         await self.source.close()
 
     async def _fetch(self, ask: Ask[Any]) -> None:
-        own = self._answers[ask]
+        own, asked = self._answers[ask], self._clock()
         try:
-            answer = Reader(await self.source.get(ask.path, ask.query(own.value, self._clock() - own.came, own.cursor)))
+            answer = Reader(await self.source.get(ask.path, ask.query(own.value, asked - own.asked, own.cursor)))
             found = ask.read(answer)
             now = self._clock()
             value = ask.merge(own.value, found) if own.came else found
-            self._answers[ask] = _Answer(value, now, due=now + ask.every, cursor=cursor_of(answer) if ask.follows else "")
+            cursor = cursor_of(answer) if ask.follows else ""
+            self._answers[ask] = _Answer(value, now, due=now + ask.every, asked=asked, cursor=cursor)
         except Exception as error:  # a bug of ours must not end the screen either, and is told as the reason
             pause = min(ask.every * 2**own.failures, _LONGEST_PAUSE) * (1 + random.random() / 4)  # noqa: S311
             self._answers[ask] = replace(own, error=_told(error), failures=min(own.failures + 1, 10), due=self._clock() + pause)

@@ -184,6 +184,22 @@ async def test_of_the_timeline_the_last_seconds_are_asked_for() -> None:
     assert seen[2] == [(90, 0), (91, 0)]
 
 
+async def test_an_answer_that_took_long_is_as_old_as_its_question() -> None:
+    """A network that holds an answer back leaves no second of the timeline out."""
+    source = Held({"timeline": {"seconds": []}})
+    feed, clock = feed_of(source)
+    feed.look((TIMELINE,))
+    await settled()
+    clock.now += 20
+    source.gate.set()
+    await settled()
+    clock.now += 1
+    feed.look((TIMELINE,))
+    await settled()
+
+    assert [query["seconds"] for _, query in source.asked] == ["300", "26"]
+
+
 async def test_forks_and_execs_are_asked_for_from_the_last_one_on() -> None:
     """One that comes again is there once."""
     first, second = start("fork", 1, "sh", 10), start("exec", 1, "true", 9)
