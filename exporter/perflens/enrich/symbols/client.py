@@ -21,6 +21,7 @@ _FORGIVEN_AFTER = 60.0
 _MOST_DYING = 4
 _IDLE = 60.0
 _DEATH = 0.5
+_START = 15.0  # s: an interpreter that starts on a starved CPU takes longer than an answer may
 _SOURCES = str(Path(__file__).parents[3])
 # Isolated and without site-packages: it loads the standard library and the modules of this folder, and nothing a user could put there.
 _PROGRAM = (
@@ -42,6 +43,8 @@ class Helper:
     def __init__(self, procfs: str, *, timeout: float = 1.0, idle: float = _IDLE, clock: Callable[[], float] = monotonic) -> None:
         self._procfs, self._timeout, self._idle, self._clock = procfs, timeout, idle, clock
         self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._is_ready = False
         self._dying: list[subprocess.Popen[bytes]] = []
         self._failures = 0
         self._failed_at = 0.0
@@ -53,19 +56,25 @@ class Helper:
         return self._process.pid if self._process is not None and self._process.poll() is None else 0
 
     def ask(self, request: Sequence[bytes]) -> list[bytes]:
-        """Return the answer; HelperError when there is none within the time limit."""
+        """Return the answer; HelperError when there is none within the time limit.
+
+        One that is late is killed, but for one that still starts: it is left alone for the next request.
+        """
         message = wire.pack(request)
         if len(message) > wire.LIMIT:
             raise HelperError("too much at once")
         deadline = self._clock() + self._timeout
         process = self._running()
         try:
+            self._await_start(process, deadline)
             self._send(process, message, deadline)
             size = wire.size(self._receive(process, 4, deadline))
             return wire.unpack(self._receive(process, size, deadline))
         except (OSError, ValueError) as error:
             late = isinstance(error, TimeoutError)
             self.timeouts += late
+            if late and self._is_starting():
+                raise HelperError("it is still starting") from error
             self._fail()
             raise (HelperLate if late else HelperError)(str(error)) from error
 
@@ -86,8 +95,16 @@ class Helper:
         if self._process is None:
             if not self._may_start():
                 raise HelperError("it failed a moment ago")
-            self._process = self._start()
+            self._process, self._started_at, self._is_ready = self._start(), self._clock(), False
         return self._process
+
+    def _await_start(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        if not self._is_ready:
+            self._receive(process, len(wire.READY), deadline)
+            self._is_ready = True
+
+    def _is_starting(self) -> bool:
+        return not self._is_ready and self._clock() - self._started_at < _START
 
     def _may_start(self) -> bool:
         self._reap()

@@ -55,6 +55,7 @@ def main(procfs: str, idle: int = _IDLE) -> None:
     reader = Reader(procfs)
     waiting = select.poll()
     waiting.register(0, select.POLLIN)
+    _send(wire.READY)
     while waiting.poll(idle):
         header = _receive(4)
         if len(header) < 4:

@@ -1,12 +1,13 @@
-"""How the agent and its helper process talk: one request, one answer, each a list of byte strings."""
+"""How the agent and its helper process talk: once the helper is ready, one request, one answer, each a list of byte strings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["LIMIT", "pack", "size", "unpack"]
+__all__ = ["LIMIT", "READY", "pack", "size", "unpack"]
 
 LIMIT = 1 << 20
+READY = b"."
 _WORD = 4
 
 

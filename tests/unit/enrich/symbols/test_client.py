@@ -121,6 +121,30 @@ def test_late(clock: Clock) -> None:
     assert not Path(f"/proc/{stopped}").exists()
 
 
+def test_slow_start(clock: Clock) -> None:
+    """One that takes longer to start than to answer serves the next request; one that never starts is killed."""
+    helper = Helper("/proc", timeout=0, clock=clock)
+    with pytest.raises(HelperError, match="still starting") as error:
+        helper.ask(NOTHING)
+    assert not isinstance(error.value, HelperLate)
+    first = helper.pid
+    os.kill(first, signal.SIGSTOP)
+    clock.ahead += 20
+    with pytest.raises(HelperLate):
+        helper.ask(NOTHING)
+    assert (helper.pid, helper.timeouts, helper.restarts) == (0, 2, 1)
+
+    clock.ahead += 1
+    with pytest.raises(HelperError, match="still starting"):
+        helper.ask(NOTHING)
+    second = helper.pid
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(helper, "_timeout", 10)
+        assert helper.ask(NOTHING) == []
+    assert (helper.pid, helper.restarts) == (second, 1)
+    helper.close()
+
+
 def test_too_much(helper: Helper) -> None:
     """A request without bounds is not sent."""
     with pytest.raises(HelperError, match="too much"):
