@@ -359,7 +359,7 @@ static __always_inline struct kernfs_node *find_submitter(struct submitter *who,
 
 static __always_inline int refusal_of_request(const struct submitter *who, const struct blame *blame)
 {
-	if (!has_filters())
+	if (!has_filters)
 		return PASSES;
 	return refusal_of(who->pid, who->comm, blame->node);
 }
@@ -434,7 +434,7 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 	slot->error = 0;
 	slot->start = now;
 	if (!request_keep(request, slot, spilled)) {
-		if (late || has_filters()) /* else there is a second chance at its end */
+		if (late || has_filters) /* else there is a second chance at its end */
 			turn_away(LEDGER_NO_SLOT);
 		return 0;
 	}
@@ -575,7 +575,7 @@ static __noinline int request_end(struct request *request, struct request_slot *
 	record_part(slot, BLOCK_QUEUE, times.queue, NULL, disk);
 	record_bytes(slot, slot->bytes, disk);
 	cell = record_part(slot, BLOCK_DEVICE, times.device, NULL, disk);
-	if (cell && took >= thresholds[slot->operation & (OPERATIONS_MAX - 1)]) {
+	if (cell && is_slow(slot->operation, took)) {
 		cell_count_slow(cell, took);
 		request_emit(slot, &times, disk);
 	}
@@ -610,7 +610,7 @@ static __always_inline void request_progress(struct request *request, __s32 stat
 	struct request_slot *slot = request_find(request);
 	__u32 left = READ(request, __data_len);
 
-	if (!slot && !has_filters()) { /* programs do not run everywhere: its begin was not seen */
+	if (!slot && !has_filters) { /* programs do not run everywhere: its begin was not seen */
 		request_begin(request, SCRATCH_COMPLETE);
 		slot = request_find(request);
 	}

@@ -254,7 +254,7 @@ int file_record(struct bpf_raw_tracepoint_args *ctx)
 	__u16 last = 0;
 
 	count(LEDGER_ENTERED);
-	record(ctx->args[0], owner_id_of(current_task()), ctx->args[2], ctx->args[1], &last);
+	record(ctx->args[0], owner_id_of(current_task()), ctx->args[2], ctx->args[1], is_slow(ctx->args[0], ctx->args[1]), &last);
 	return 0;
 }
 

@@ -169,7 +169,7 @@ static __noinline int count_process(__u32 operation, __u64 owner)
 	if (is_turned_away(current_task()))
 		return 0;
 	count(LEDGER_ENTERED);
-	record(operation, owner, 0, 0, &last);
+	record(operation, owner, 0, 0, false, &last);
 	return 0;
 }
 

@@ -417,7 +417,7 @@ static void request_begin(struct request *request, u32 use)
 		now = made;
 	slot->operation = operation_of(opf);
 	find_owner(slot, bio, &blame, queue, now, late);
-	if (has_filters())
+	if (HAS_FILTERS)
 		why = refusal_of(slot->who.pid, slot->who.comm, blame.node);
 	if (why != PASSES) {
 		turn_away(why);
@@ -441,7 +441,7 @@ static void request_begin(struct request *request, u32 use)
 	slot->error = 0;
 	slot->start = now;
 	if (!request_keep(request, slot, spilled)) {
-		if (late || has_filters()) /* else there is a second chance at its end */
+		if (late || HAS_FILTERS) /* else there is a second chance at its end */
 			turn_away(LEDGER_NO_SLOT);
 		return;
 	}
@@ -567,7 +567,7 @@ static void request_progress(struct request *request, s32 status, u32 bytes, boo
 	u32 left = LOAD(request, __data_len);
 	u64 in_sequence = (u64)LOAD(request, rq_flags) & (u64)RQF_FLUSH_SEQ;
 
-	if (!slot && !has_filters()) { /* programs do not run everywhere: its begin was not seen */
+	if (!slot && !HAS_FILTERS) { /* programs do not run everywhere: its begin was not seen */
 		request_begin(request, SCRATCH_COMPLETE);
 		slot = request_find(request);
 	}

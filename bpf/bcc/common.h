@@ -201,18 +201,13 @@ static u32 refusal_of(u32 pid, const char *name, struct kernfs_node *node)
 	return FILTER_NAMES ? refusal_by_name(node) : PASSES;
 }
 
-static bool has_filters(void)
-{
-	return FILTER_PIDS || FILTER_COMMS || FILTER_CGROUPS || FILTER_NAMES;
-}
-
 /* Count what is not measured, and return whether that is so. */
 static bool is_turned_away(struct task_struct *task)
 {
 	char name[16] = {};
 	u32 why;
 
-	if (!has_filters())
+	if (!HAS_FILTERS)
 		return false;
 	bpf_get_current_comm(name, sizeof(name));
 	why = refusal_of(LOAD(task, tgid), name, owner_of(task));

@@ -332,14 +332,16 @@ static __always_inline void operation_over(void *ctx, struct op_slot *slot, __u6
 	__u32 operation = slot->operation & (OPERATIONS_MAX - 1), tid = slot->tid;
 	struct cell *cell;
 	__u64 ns;
+	bool slow;
 
 	slot->over = 1;
 	end.time = bpf_ktime_get_ns();
 	ns = end.time - slot->start;
-	cell = record(operation, slot->owner, object, ns, &slot->cell[operation]);
+	slow = is_slow(operation, ns);
+	cell = record(operation, slot->owner, object, ns, slow, &slot->cell[operation]);
 	if (slot->waited)
 		wait_settle(slot, cell, end.time);
-	if (ns >= thresholds[operation])
+	if (slow)
 		event_emit(ctx, slot, &end);
 	if (slot->waited && slot->noted)
 		bpf_map_delete_elem(&sleeps, &tid);

@@ -10,6 +10,7 @@
 #define PASSES LEDGER_ENTERED /* no refusal */
 #define COUNTERS_MASK 31 /* for the verifier, which loses the bounds of what a function returned */
 
+const volatile bool has_filters = false; /* any of these: all that an operation looks at where there is none */
 const volatile __u32 filter_pids = 0; /* how many of each the agent has set; 0 lets all pass */
 const volatile __u32 filter_comms = 0;
 const volatile __u32 filter_cgroups = 0;
@@ -105,18 +106,13 @@ static __noinline int refusal_of(__u32 pid, const char *name, struct kernfs_node
 	return filter_names ? refusal_by_name(node) : PASSES;
 }
 
-static __always_inline bool has_filters(void)
-{
-	return filter_pids || filter_comms || filter_cgroups || filter_names;
-}
-
 /* Count what is not measured, and return whether that is so. */
 static __always_inline bool is_turned_away(struct task_struct *task)
 {
 	char name[16] = {};
 	int why;
 
-	if (!has_filters())
+	if (!has_filters)
 		return false;
 	bpf_get_current_comm(name, sizeof(name));
 	why = refusal_of(READ(task, tgid), name, owner_of(task));

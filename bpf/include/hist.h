@@ -159,8 +159,14 @@ static __always_inline void cell_count_slow(struct cell *cell, __u64 ns)
 	__sync_fetch_and_add(&cell->slow_sum, ns);
 }
 
+/* Whether an operation that took `ns` is slow. The agent changes thresholds meanwhile: who needs to know it twice asks once. */
+static __always_inline bool is_slow(__u32 operation, __u64 ns)
+{
+	return ns >= thresholds[operation & (OPERATIONS_MAX - 1)];
+}
+
 /* Aggregate one operation and return its cell; `last` remembers the cell for the next one. */
-static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, __u16 *last)
+static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, __u64 object, __u64 ns, bool slow, __u16 *last)
 {
 	__u32 index = *last;
 	struct cell *cell;
@@ -175,7 +181,7 @@ static __always_inline struct cell *record(__u32 operation, pl_cgroup_id owner, 
 	if (!cell)
 		return NULL;
 	cell_count(cell, ns);
-	if (ns >= thresholds[operation] && !(__builtin_constant_p(ns) && !ns))
+	if (slow)
 		cell_count_slow(cell, ns);
 	return cell;
 }

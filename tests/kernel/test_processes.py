@@ -319,7 +319,7 @@ def test_a_fork_belongs_to_the_cgroup_in_which_the_child_begins(rung: str, progr
 def test_what_is_filtered_is_told_and_not_counted(rung: str, program: str) -> None:
     """With a filter the tree of processes stays whole."""
     with group("wanted") as wanted, group("other") as other:
-        tuning = Tuning({"filter_cgroups": 1}, {"filter_cgroup": [inode(wanted), *[0] * 15]})
+        tuning = Tuning({"has_filters": 1, "filter_cgroups": 1}, {"filter_cgroup": [inode(wanted), *[0] * 15]})
         watch = Watch(rung, inspect(), tuning)
         for own in (wanted, other):
             run(own, program, "fork-and-exec", 23)

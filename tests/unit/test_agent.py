@@ -203,6 +203,7 @@ def test_filters() -> None:
     found = tuning(settings, tree)
 
     assert found.knobs == {
+        "has_filters": 1,
         "filter_pids": 2,
         "filter_comms": 2,
         "filter_cgroups": 2,

@@ -41,11 +41,13 @@ def names_of(settings: Settings) -> list[str]:
 def tuning(settings: Settings, tree: CgroupTree) -> Tuning:
     """Return the constants and variables that make the kernel side filter."""
     own = settings.filter
+    names = names_of(settings)
     knobs = {
+        "has_filters": bool(own.pid or own.comm or own.cgroup or names),
         "filter_pids": len(own.pid),
         "filter_comms": len(own.comm),
         "filter_cgroups": len(own.cgroup),
-        "filter_names": bool(names_of(settings)),
+        "filter_names": bool(names),
         "kernel_frames": settings.events.kernel_frames,
         "user_frames": settings.events.user_frames,
     }
