@@ -222,10 +222,8 @@ static __always_inline void record_bytes(struct request_slot *slot, __u64 bytes,
 {
 	struct cell *cell = cell_of_part(slot, BLOCK_BYTES, NULL, disk);
 
-	if (!cell)
-		return;
-	__sync_fetch_and_add(&cell->bucket[0], 1);
-	__sync_fetch_and_add(&cell->sum, bytes);
+	if (cell)
+		__sync_fetch_and_add(&cell->sum, bytes);
 }
 
 static __always_inline struct request_slot *request_place(struct request *request)
@@ -342,7 +340,6 @@ static __always_inline pl_ktime_ns submitted_at(struct bio *bio)
  */
 static __always_inline struct kernfs_node *find_submitter(struct submitter *who, struct bio *bio, pl_ktime_ns now, bool late)
 {
-	struct task_struct *task = current_task();
 	struct kernfs_node *node;
 
 	if (is_any_throttled() && bio && (throttled_take(bio, who) || throttled_take(READ(bio, bi_private), who)))
@@ -351,8 +348,8 @@ static __always_inline struct kernfs_node *find_submitter(struct submitter *who,
 		__builtin_memset(who, 0, sizeof(*who));
 		return NULL;
 	}
-	node = owner_of(task);
-	describe_submitter(who, task, node, now);
+	node = current_owner();
+	describe_current(who, node, now);
 	who->time = bio ? submitted_at(bio) : now;
 	return node;
 }
@@ -668,7 +665,7 @@ static __noinline int layer_begin(struct bio *bio, struct gendisk *disk)
 		node = NULL;
 	} else {
 		node = current_owner();
-		describe_submitter(&slot->who, current_task(), node, now);
+		describe_current(&slot->who, node, now);
 	}
 	blame_of(&blame, bio, &slot->who, node);
 	if (refusal_of_request(&slot->who, &blame) != PASSES)
@@ -772,7 +769,7 @@ static __always_inline void bio_held(struct bio *bio, bool held)
 
 	if (!held)
 		return;
-	describe_submitter(&who, current_task(), current_owner(), bpf_ktime_get_ns());
+	describe_current(&who, current_owner(), bpf_ktime_get_ns());
 	throttled_note(bio, &who);
 }
 

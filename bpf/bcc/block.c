@@ -263,10 +263,8 @@ static void record_bytes(struct request_slot *slot, u64 bytes, struct gendisk *d
 	u32 number = BLOCK_BYTES * OPERATIONS_MAX + slot->operation;
 	struct cell *cell = cell_of(number, slot->owner, slot->number, NULL, (u64)disk, &slot->cell[BLOCK_BYTES]);
 
-	if (!cell)
-		return;
-	__sync_fetch_and_add(&cell->bucket[0], 1);
-	__sync_fetch_and_add(&cell->sum, bytes);
+	if (cell)
+		__sync_fetch_and_add(&cell->sum, bytes);
 }
 
 static struct request_slot *request_place(struct request *request)

@@ -40,12 +40,12 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-/* Copy a task's name, 16 bytes: two loads where the task is typed by a cast, in place of a helper's call. */
-static __always_inline void copy_comm(char *to, struct task_struct *task)
+/* Copy a task's name, 16 bytes: two loads where the task is `typed`, or by a cast, in place of a helper's call. */
+static __always_inline void copy_comm(char *to, struct task_struct *task, bool typed)
 {
-	if (READS_BY_CAST) {
-		struct task_struct *typed = bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
-		const __u64 *from = (const __u64 *)&typed->comm;
+	if (typed || READS_BY_CAST) {
+		struct task_struct *own = typed ? task : bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+		const __u64 *from = (const __u64 *)&own->comm;
 
 		((__u64 *)to)[0] = from[0];
 		((__u64 *)to)[1] = from[1];

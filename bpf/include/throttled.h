@@ -59,22 +59,28 @@ static __always_inline bool is_any_throttled(void)
 	return now && *now;
 }
 
-static __always_inline void describe_submitter(struct submitter *who, struct task_struct *task, struct kernfs_node *owner, __u64 now)
+/* `typed`: the verifier knows what `task` points to. */
+static __always_inline void describe_submitter(struct submitter *who, struct task_struct *task, bool typed, struct kernfs_node *owner, __u64 now)
 {
-	struct task_struct *leader = READ(task, group_leader), *parent = READ(leader, real_parent);
-	__u32 tid = READ(task, pid), pid = READ(task, tgid);
+	struct task_struct *leader = READ_IF_TYPED(typed, task, group_leader), *parent = READ_IF_TYPED(typed, leader, real_parent);
+	__u32 tid = READ_IF_TYPED(typed, task, pid), pid = READ_IF_TYPED(typed, task, tgid);
 	struct op_slot *slot = slot_at(tid);
 
 	who->time = now;
 	who->owner = READ(owner, id);
 	who->tid = tid;
 	who->pid = pid;
-	who->is_process = READ(task, mm) != NULL;
+	who->is_process = READ_IF_TYPED(typed, task, mm) != NULL;
 	who->operation_start = slot && slot->tid == tid ? slot->start : 0;
-	who->process_start = READ(leader, start_boottime);
-	who->parent = READ(parent, tgid);
-	copy_comm(who->comm, task);
-	copy_comm(who->process_name, leader);
+	who->process_start = READ_IF_TYPED(typed, leader, start_boottime);
+	who->parent = READ_IF_TYPED(typed, parent, tgid);
+	copy_comm(who->comm, task, typed);
+	copy_comm(who->process_name, leader, typed);
+}
+
+static __always_inline void describe_current(struct submitter *who, struct kernfs_node *owner, __u64 now)
+{
+	describe_submitter(who, current_task(), HAS_TYPED_TASK, owner, now);
 }
 
 static __noinline int throttled_note(struct bio *bio, struct submitter *who)
@@ -193,7 +199,7 @@ static __noinline int throttled_look(struct task_struct *task)
 		if (!own)
 			continue;
 		if (!who->time)
-			describe_submitter(who, task, owner_of_untyped(task), bpf_ktime_get_ns());
+			describe_submitter(who, task, false, owner_of_untyped(task), bpf_ktime_get_ns());
 		throttled_note_group((__u64)own);
 	}
 	return 0;
