@@ -515,10 +515,11 @@ def test_a_mount_point_that_is_no_text(make: Make, tmp_path: Path) -> None:
 
 def test_forks_of_parents_that_had_no_room_are_counted(make: Make) -> None:
     made = make()
-    made.agent.intake.starts.evicted, made.agent.intake.newest_starts.evicted = 43, 47
+    intake = made.agent.intake
+    intake.starts.evicted, intake.starts.programs_evicted, intake.newest_starts.evicted = 43, 45, 47
     page = made.page()
 
-    assert [page.total("perflens_evicted_total", table=name) for name in ("starts", "newest_starts")] == [43, 47]
+    assert [page.total("perflens_evicted_total", table=name) for name in ("starts", "started_programs", "newest_starts")] == [43, 45, 47]
 
 
 UID, CONTAINER = "8f7d2c1e-5b1a-4c77-9d3e-0123456789ab", "3f4e" * 16

@@ -89,6 +89,7 @@ def evidence_counts(running: Sequence[Running], intake: Intake, explainer: Expla
             "processes": intake.processes.evicted,
             "timeline": intake.timeline.late,
             "starts": intake.starts.evicted,
+            "started_programs": intake.starts.programs_evicted,
             "newest_starts": intake.newest_starts.evicted,
             "exemplars": sum(own.exemplars.dropped for own in slow),
         },

@@ -24,14 +24,17 @@ class Started(NamedTuple):
 
 
 class Starts:
-    """Forks by the process that forked, bounded by ``limit``: the parents with fewest go first, and ``evicted`` counts their forks."""
+    """Forks by the process that forked, bounded by ``limit``: the parents with fewest go first, and ``evicted`` counts their forks.
+
+    Of programs that wait to be told the oldest go first; ``programs_evicted`` counts them.
+    """
 
     def __init__(self, limit: int = _MOST) -> None:
         self._limit = limit
         self._forks: Counter[ProcessKey] = Counter()
         self._told: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._waiting: OrderedDict[tuple[int, str], Started] = OrderedDict()
-        self.evicted = 0
+        self.evicted = self.programs_evicted = 0
 
     def add(self, events: Sequence[ProcessEvent]) -> None:
         """Count the forks among these events, and note the programs."""
@@ -48,6 +51,7 @@ class Starts:
         self._waiting[own.owner_id, own.path] = own
         if len(self._waiting) > self._limit:
             self._waiting.popitem(last=False)
+            self.programs_evicted += 1
 
     def programs(self, now: int) -> list[Started]:
         """Return the programs that were started since they were last told, each at most every five minutes, 64 of them at once.

@@ -56,8 +56,9 @@ def test_programs_are_told_with_who_ran_them_last() -> None:
 
 
 def test_programs_are_bounded() -> None:
-    """64 are told at once and the others wait, as many as there is room for."""
+    """64 are told at once and the others wait, as many as there is room for; the rest is counted."""
     own = Starts(limit=100)
     own.add([_exec(f"/{number}") for number in range(110)])
     assert [path for _, path in told(own, 0)] == [f"/{number}" for number in range(10, 74)]
     assert [path for _, path in told(own, 1)] == [f"/{number}" for number in range(74, 110)]
+    assert (own.programs_evicted, own.evicted) == (10, 0)
