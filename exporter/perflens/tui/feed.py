@@ -16,7 +16,7 @@ from perflens.tui.text import clean
 
 __all__ = ["Feed"]
 
-_MOST_KEPT = 32
+_MOST_KEPT = 16  # the nine questions of views, and those of a few processes, whose stacks are large
 _LONGEST_PAUSE = 15.0  # s
 _PATIENCE = 3.0  # s: how old an answer may be before the header says so, beside its own pace
 
@@ -55,7 +55,7 @@ class Feed:
         self._since = {ask: now if paused else self._since.get(ask, now) for ask in self._asked}
         once = paused or bool(self.source.recorded)
         for ask in self._asked:
-            own = self._answers.setdefault(ask, _Answer())
+            own = self._answers[ask] = self._answers.pop(ask, _Answer())  # what was seen last stays longest
             if ask not in self._tasks and own.due <= now and not (once and (own.came or own.failures)):
                 self._tasks[ask] = asyncio.get_running_loop().create_task(self._fetch(ask))
         for ask in list(self._answers)[: max(len(self._answers) - _MOST_KEPT, 0)]:

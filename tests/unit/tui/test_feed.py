@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE
+from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, of_process
 from perflens.tui.feed import Feed
 from tests.unit.tui.answers import NOW, Answers, event, example, start
 
@@ -263,16 +263,26 @@ async def test_an_answer_of_another_kind_is_told() -> None:
     assert broken.missing(SUMMARY) == "ZeroDivisionError: a \\x1b bug"
 
 
-async def test_it_keeps_no_more_than_32_answers() -> None:
-    """Whoever looks at a thousand processes does not hold a thousand answers."""
-    from perflens.tui.asks import of_process
-
-    feed, _ = feed_of(Answers(example()))
-    for pid in range(1, 200):
-        feed.look((of_process(pid),))
+async def test_it_keeps_no_more_than_16_answers() -> None:
+    """Processes come and go; what was not seen for longest goes first, and what all views ask stays."""
+    source = Answers(example())
+    feed, clock = feed_of(source)
+    asks = [of_process(pid) for pid in range(40)]
+    for ask in asks:
+        feed.look((ask, SUMMARY))
         await settled()
+        clock.now += 2.0
 
-    assert len(feed.data().answers) <= 33
+    known = feed.data()
+    assert [ask for ask in asks if known.of(ask) is not None] == asks[-15:]
+    feed.look((TREE,))
+    await settled()
+    clock.now += 2.0
+    feed.look((SUMMARY, TREE))
+    assert feed.data().of(SUMMARY) is not None
+    assert [path for path, _ in source.asked].count("summary") == 40
+    await settled()
+    await feed.close()
 
 
 async def test_the_end() -> None:
