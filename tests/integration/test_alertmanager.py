@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_prometheus import assert_data, queries
-from tests.kernel.faults import slow_file_system
+from tests.kernel.faults import slow_disk, slow_file_system
 from tests.kernel.support import RunningAgent, agent
 from tests.servers import running_alertmanager, running_prometheus, wait_for
 from tests.telling import flags_of, servers
@@ -90,6 +91,31 @@ def hanging_read(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def slow_device(folder: Path) -> Iterator[str]:
+    """The name of a device at work that takes 0.2 s for a read, with a file on the same medium whose syncs take as long."""
+    folder.mkdir()
+    with slow_disk(folder) as disk, ExitStack() as stack:
+        disk.delays.set(read=0.2, sync=0.2)
+        device = os.open(disk.device, os.O_RDONLY | os.O_DIRECT)
+        stack.callback(os.close, device)
+        file = os.open(disk.backing, os.O_WRONLY)
+        stack.callback(os.close, file)
+        block = mmap.mmap(-1, 4_096)  # O_DIRECT wants aligned memory
+        over = threading.Event()
+        for work in (lambda: os.preadv(device, [block], 0), lambda: os.fsync(file)):
+            thread = threading.Thread(target=_repeat, args=(work, over))
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(over.set)
+        yield disk.device.name
+
+
+def _repeat(work: Callable[[], object], over: threading.Event) -> None:
+    while not over.wait(0.1):
+        work()
+
+
+@contextmanager
 def refused_configuration(running: RunningAgent, file: Path) -> Iterator[None]:
     """An agent that was told to load a configuration that is none."""
     good = file.read_text()
@@ -108,7 +134,7 @@ def refused_configuration(running: RunningAgent, file: Path) -> Iterator[None]:
 def test_faults_are_told_and_so_is_their_end(
     prometheus_binaries: Path, alertmanager_command: str, throttled: Throttled, tmp_path: Path
 ) -> None:
-    """A throttled writer, a read that hangs, an incident, a refused configuration, and probes without rights reach the webhook.
+    """A throttled writer, a read that hangs, a slow device, an incident, a refused configuration and probes without rights are told.
 
     Grafana refuses the incident meanwhile, which the dashboard shows; an agent that ends is about to be told.
     """
@@ -128,10 +154,16 @@ def test_faults_are_told_and_so_is_their_end(
         alertmanager = stack.enter_context(running_alertmanager(alertmanager_command, tmp_path, webhook.url))
         targets = (seeing.url, blind.url)
         prometheus = stack.enter_context(running_prometheus(prometheus_binaries, tmp_path, targets, alertmanager=alertmanager))
-        with throttled() as group, hanging_read(tmp_path), refused_configuration(seeing, config):
+        with ExitStack() as faults:
+            group = faults.enter_context(throttled())
+            device = faults.enter_context(slow_device(tmp_path / "device"))
+            faults.enter_context(hanging_read(tmp_path))
+            faults.enter_context(refused_configuration(seeing, config))
             expected = {
                 "PerfLensSlowFileOperations": {"unit": group.name, "operation": "write", "severity": "warning"},
                 "PerfLensOperationStuck": {"operation": "read"},
+                "PerfLensSlowDevice": {"device": device, "operation": "read"},
+                "PerfLensSlowFsync": {"operation": "fsync"},
                 "PerfLensIncident": {"cause": "IO_CGROUP_THROTTLE", "subject": group.name},
                 "PerfLensConfigReloadFailed": {"severity": "warning"},
                 "PerfLensProbeNotAttached": {"probe": "file"},
@@ -143,4 +175,5 @@ def test_faults_are_told_and_so_is_their_end(
         wait_for(lambda: prometheus.alerts("PerfLensAgentDown"), 30, "the agent that ended is missed", interval=1)
         for name, labels in expected.items():
             wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"resolved"}, 300, f"the end of {name} is told", interval=1)  # type: ignore[misc]
-    assert {"File operations are slow.", "An operation does not end.", "An incident is open."} <= webhook.summaries
+    told = {"File operations are slow.", "An operation does not end.", "A block device is slow.", "An incident is open."}
+    assert told <= webhook.summaries
