@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from perflens.agent.running import Running, RunningDurations
 from perflens.export.prometheus import families
@@ -57,9 +58,14 @@ def _counter(own: Running, operation: str, counter: Declared, owner: OwnerLabels
     table = own.family.histograms
 
     def samples() -> Iterator[Sample]:
+        counts, since = Counter[str](), dict[str, float]()
         for key, count in sorted(table.items()):
-            if key.operation == operation and (count or key.owner != OTHER):
-                yield Sample(owner(key.owner), count, table.created(key))
+            if key.operation == operation:  # without owners the `other` series has no labels either
+                counts[key.owner] += count
+                since[key.owner] = min(table.created(key), since.get(key.owner, inf))
+        for name, count in counts.items():
+            if count or name != OTHER:
+                yield Sample(owner(name), count, since[name])
 
     return families.counter_family(f"perflens_{counter.name}", counter.help, samples)
 
@@ -88,13 +94,19 @@ def _in_flight(running: Sequence[RunningDurations], owner: OwnerLabels) -> Rende
 
 
 def _overhead(running: Sequence[RunningDurations], owner: OwnerLabels, nanoseconds_an_operation: float) -> Render:
+    known: dict[str, tuple[int, int]] = {}  # operations in the series of an owner, and those of its series that have expired
+
     def samples() -> Iterator[Sample]:
         counts: Counter[str] = Counter()
         for own in running:
             counts += own.family.operations_by_owner()
+        before = dict(known)
+        known.clear()
         for name, count in sorted(counts.items()):
-            if count:
-                yield Sample(owner(name), int(count * nanoseconds_an_operation))
+            last, expired = before.get(name, (0, 0))
+            expired += max(last - count, 0)
+            known[name] = count, expired
+            yield Sample(owner(name), int((count + expired) * nanoseconds_an_operation))
 
     text = "Estimated time that measuring took: the cost of a read, measured at the start, for each operation."
     return families.counter_family("perflens_overhead_seconds_total", text, samples, nanoseconds=True)
