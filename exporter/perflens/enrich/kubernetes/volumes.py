@@ -39,13 +39,14 @@ class _Mounted(NamedTuple):
 
 def pod_volumes(devices: Iterable[Device], pods: Facts) -> list[PodVolume]:
     """Return the volumes of the pods that are known."""
-    found: list[_Mounted] = []
+    mounted: dict[tuple[str, str, str], _Mounted] = {}  # where the kubelet's folder is a bind mount, each is mounted at two paths
     for device in devices:
         for point, _ in device.mounts:
             match = _POINT.fullmatch(point)
             pod = pods.facts(match["uid"]) if match else None
             if match and pod:
-                found.append(_Mounted(device.name, pod, match["name"]))
+                mounted[device.name, pod.uid, match["name"]] = _Mounted(device.name, pod, match["name"])
+    found = list(mounted.values())
     claims = _claims(found)
     return [_volume(own, claims) for own in found]
 

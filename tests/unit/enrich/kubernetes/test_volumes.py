@@ -43,6 +43,15 @@ def test_one_claim(place: str) -> None:
     assert pod_volumes([mounted("sda", (0, place))], pods) == [PodVolume("sda", UID(0), "shop", "db-0", "data", "pvc-1", "data-db-0")]
 
 
+def test_folder_of_the_kubelet_at_two_paths() -> None:
+    """Where its folder is a bind mount, each volume is mounted at two paths, and is one."""
+    pods, device = store({"data": "data-db-0"}), mounted("sda", (0, CSI("pvc-1")))
+    twice = replace(device, mounts=(*device.mounts, *((f"/mnt/disk{point}", fs) for point, fs in device.mounts)))
+
+    assert pod_volumes([twice], pods) == pod_volumes([device], pods) != []
+    assert Volumes(lambda: [twice], pods).of(UID(0), "sda") is not None
+
+
 def test_a_volume_of_the_pod_itself() -> None:
     """One that is of no claim has the name that it has in the pod."""
     pods = store({"scratch": "", "data": "data-db-0"})
