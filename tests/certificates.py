@@ -44,6 +44,15 @@ class Authority:
         self.openssl("x509", "-req", "-in", request, *authority, "-days", "30", "-extfile", extensions, "-out", pair.certificate)
         return pair
 
+    def below(self, name: str) -> Authority:
+        """Make an authority that this one signed."""
+        own, request, extensions = Authority(self._folder, name), self._folder / f"{name}.csr", self._folder / f"{name}.cnf"
+        self.openssl("req", "-new", "-key", own._key, "-subj", f"/CN={name}", "-out", request)
+        extensions.write_text("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n")
+        signed = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-extfile", extensions, "-out", own.certificate)
+        self.openssl("x509", "-req", "-in", request, "-days", "30", *signed)
+        return own
+
     @staticmethod
     def openssl(*arguments: str | Path) -> None:
         """Run openssl."""

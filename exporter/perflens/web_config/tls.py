@@ -87,6 +87,7 @@ def context(settings: Tls, failed: Counter[str] | None = None) -> Context:
         own.set_ecdh_curve(settings.curve)
     _show(own, settings)
     own.verify_mode = _MODES[settings.client_auth]
+    own.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as Go does: an authority in the file need not be a root
     if settings.client_ca:
         _trust(own, settings.client_ca)
     return own
@@ -114,7 +115,7 @@ def _show(own: ssl.SSLContext, settings: Tls) -> None:
 
 def _trust(own: ssl.SSLContext, authorities: str) -> None:
     try:
-        own.load_verify_locations(cadata=authorities)
+        own.load_verify_locations(cadata=authorities.encode("ascii", "replace").decode())  # the library takes no other text beside PEM
     except (ssl.SSLError, ValueError) as error:
         raise BadPem("client_ca", "holds no certificate in PEM", "write the certificates of the authorities that clients have") from error
 

@@ -86,6 +86,22 @@ async def test_clients(file: Path, authority: Authority, stranger: Authority, mo
             assert own.front.counts().handshakes_failed == {"client_certificate": count, "protocol": 0}
 
 
+async def test_authority_that_is_no_root(file: Path, authority: Authority) -> None:
+    """The authority of clients may be one that another signed: its clients are let in, and those of the other are not."""
+    team = authority.below("team")
+    async with serving(file, CLIENTS.replace("ca.pem", str(team.certificate))) as own:
+        assert (await own.get(tls=client(authority, team.issue("prometheus")))).status == 200
+        with pytest.raises(REFUSED):
+            await own.get(tls=client(authority, authority.issue("prometheus")))
+
+
+async def test_names_of_authorities_beside_their_certificates(file: Path, authority: Authority) -> None:
+    """Bundles have the names of authorities before their certificates, in any script."""
+    (file.parent / "ca.pem").write_text(f"# Főtanúsítvány\n{authority.certificate.read_text()}")
+    async with serving(file, CLIENTS) as own:
+        assert (await own.get(tls=client(authority, authority.issue("prometheus")))).status == 200
+
+
 @pytest.mark.parametrize("text", [CLIENTS, IF_GIVEN])
 async def test_names(file: Path, authority: Authority, text: str) -> None:
     """Of those with a certificate, one that has an allowed name is let in: by DNS, mail, IP address or URI, exactly."""
