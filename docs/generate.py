@@ -124,6 +124,12 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "They are in the API and in `perflens_incident_active`.",
         "Raise the limits, or mend Grafana or the collector.",
     ),
+    "perflens_web_connections_closed_total": (
+        "Connections that the agent ended by itself: `idle` made room for others, since it serves 128 at once, and 64 that begin TLS; "
+        "`unread` did not read an answer for two minutes, or was the slowest when more than four such answers held 32 MiB; `malformed` "
+        "sent what is no HTTP.",
+        "Nothing for few. Many: see who can reach the port.",
+    ),
     "perflens_web_requests_refused_total": (
         "Requests that the [web configuration](web-config.md) turned away: `unauthorized` without the right password, `rate_limited`, "
         "and `busy` while too many passwords were being checked.",

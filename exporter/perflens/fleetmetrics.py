@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
@@ -13,6 +14,7 @@ from perflens.selfmetrics import (
     OwnMetrics,
     build_info,
     by_label,
+    closed_metric,
     counter,
     gauge,
     incident_metrics,
@@ -25,8 +27,8 @@ __all__ = ["FleetMetrics"]
 
 
 class _FleetCollector(Collector):
-    def __init__(self, read: Callable[[], FleetCounts], web: Callable[[], WebCounts | None]) -> None:
-        self._read, self._web = read, web
+    def __init__(self, read: Callable[[], FleetCounts], web: Callable[[], WebCounts | None], closed: Mapping[str, int]) -> None:
+        self._read, self._web, self._closed = read, web, closed
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
@@ -38,6 +40,7 @@ class _FleetCollector(Collector):
         yield from _rounds(own)
         yield from incident_metrics(own.analysis)
         yield from telling_metrics(own.analysis)
+        yield closed_metric(dict(self._closed))
         if web := self._web():
             yield from web_metrics(web)
 
@@ -71,5 +74,10 @@ def _rounds(own: FleetCounts) -> Iterator[Metric]:
 class FleetMetrics(OwnMetrics):
     """A registry of its own, with the metrics of the process and the interpreter beside the fleet's."""
 
-    def __init__(self, read: Callable[[], FleetCounts], web: Callable[[], WebCounts | None] = lambda: None) -> None:
-        super().__init__(_FleetCollector(read, web))
+    def __init__(
+        self,
+        read: Callable[[], FleetCounts],
+        web: Callable[[], WebCounts | None] = lambda: None,
+        closed: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(_FleetCollector(read, web, closed))

@@ -497,3 +497,4 @@ class AgentStatus:
     web: WebCounts | None = None
     capabilities: Mapping[str, bool] = field(default_factory=dict)
     filter_cgroups: Mapping[str, int] = field(default_factory=dict)
+    connections_closed: Mapping[str, int] = field(default_factory=dict)

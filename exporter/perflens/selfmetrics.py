@@ -20,6 +20,7 @@ __all__ = [
     "SelfMetrics",
     "build_info",
     "by_label",
+    "closed_metric",
     "counter",
     "gauge",
     "incident_metrics",
@@ -104,6 +105,7 @@ class _StatusCollector(Collector):
         if status.filter_cgroups:
             of_pods = "Cgroups of pods and containers by what the filter by their names says of them; those of no_room count as undecided."
             yield by_label(gauge, "filter_cgroups", of_pods, "verdict", status.filter_cgroups)
+        yield closed_metric(status.connections_closed)
         if status.web:
             yield from web_metrics(status.web)
         has_use = "Whether the agent has a capability that it has a use for: 1, or 0."
@@ -114,6 +116,11 @@ class _StatusCollector(Collector):
             ("config_last_reload_successful", "Whether the last reload of the configuration succeeded.", succeeded),
             ("config_last_reload_success_timestamp_seconds", "When the configuration was last loaded with success.", at),
         )
+
+
+def closed_metric(closed: Mapping[str, int]) -> Metric:
+    """Return the connections that the server ended, by reason."""
+    return by_label(counter, "web_connections_closed", "Connections that the agent ended by itself, by reason.", "reason", closed)
 
 
 def web_metrics(own: WebCounts) -> Iterator[Metric]:

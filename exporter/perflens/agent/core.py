@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -50,6 +51,7 @@ from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.otlp import spans
 from perflens.export.prometheus.page import Page
 from perflens.http.access import Access
+from perflens.http.front import CLOSED
 from perflens.kernel.attach import Tuning
 from perflens.kernel.attached import AttachedProbe
 from perflens.kernel.features import Host, mounts
@@ -84,7 +86,7 @@ class Agent:
     """Everything but the event loop.
 
     The thread of ``worker`` owns the accumulators, that of ``drainer`` the intake, that of the explainer the evidence; ``states``
-    may be read by any.
+    may be read by any. ``closed`` counts the connections that its server ends.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Agent:
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
         self.access = Access(settings.web.api_token_file)
         self.guarding = guarding_of(settings)
+        self.closed = Counter(dict.fromkeys(CLOSED, 0))
         self.states: list[ProbeState] = []
         self.running: list[Running] = []
         self._loader = choose(settings.loader, host)
@@ -354,7 +357,7 @@ class Agent:
         kubernetes = self.cluster.counts(self._owners.unresolved)
         web = self.guarding.counts() if self.guarding else None
         found = status(self.states, self.running, self._owners, evidence, self._reloaded, capabilities, analysis, kubernetes, web)
-        return replace(found, filter_cgroups=self._selection.counts())
+        return replace(found, filter_cgroups=self._selection.counts(), connections_closed=dict(self.closed))
 
     def reload(self, read: Callable[[], Settings]) -> str:
         """Read the configuration again and apply it; return the error, empty for none. A bad one changes nothing."""

@@ -7,8 +7,8 @@ import logging
 import signal
 import ssl
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from perflens.fleet.state import GroupsFile
 from perflens.fleetmetrics import FleetMetrics
 from perflens.http import api, server, sockets
 from perflens.http.access import Access, read_token
-from perflens.http.front import OPEN
+from perflens.http.front import CLOSED, OPEN
 from perflens.http.guard import protected
 from perflens.http.openapi import ENDPOINTS
 from perflens.http.parameters import Query as Asked
@@ -194,11 +194,13 @@ async def serve_fleet(settings: Settings) -> None:
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _log.warning(_NO_RELOAD))
     worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="metrics")
+    closed = Counter(dict.fromkeys(CLOSED, 0))
     endpoints = server.Endpoints(
-        settings.web.telemetry_path, _metrics(own, worker, guarding), own.ready.is_set, _reload, enable_lifecycle=False
+        settings.web.telemetry_path, _metrics(own, worker, guarding, closed), own.ready.is_set, _reload, enable_lifecycle=False
     )
     views = api.application(own, access, own.ready.is_set, _SERVED)
-    runner = await server.start(protected(server.application(endpoints, {"/api": views}), front, access), bound, front.tls)
+    app = protected(server.application(endpoints, {"/api": views}), front, access)
+    runner = await server.start(app, bound, front.tls, closed)
     for each in bound:
         _log.info(f"listening on {'https' if front.tls else 'http'}://{sockets.url_host(each)}{settings.web.telemetry_path}")
     try:
@@ -220,10 +222,11 @@ async def _reload() -> str:
 
 
 def _metrics(
-    own: FleetAnalyzer, worker: ThreadPoolExecutor, guarding: Guarding | None
+    own: FleetAnalyzer, worker: ThreadPoolExecutor, guarding: Guarding | None, closed: Mapping[str, int]
 ) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
     latest = own.counts()  # the worker renders what the loop has counted
-    page = Page([Collector("fleet", FleetMetrics(lambda: latest, lambda: guarding.counts() if guarding else None).render)], lambda: None)
+    metrics_of_fleet = FleetMetrics(lambda: latest, lambda: guarding.counts() if guarding else None, closed)
+    page = Page([Collector("fleet", metrics_of_fleet.render)], lambda: None)
 
     async def metrics(scrape: server.Scrape) -> server.Answer:
         chosen = content_type(scrape.accept)

@@ -15,6 +15,7 @@ from perflens.export.prometheus.formats import FORMATS
 from perflens.export.prometheus.negotiate import accepts_gzip, content_type
 from perflens.export.prometheus.page import Query
 from perflens.http import api, server, sockets
+from perflens.http.connections import Connections
 from perflens.http.flight import SingleFlight
 from perflens.http.front import OPEN
 from perflens.http.guard import protected
@@ -53,7 +54,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload_in_background)
-    runner = await server.start(app, bound, front.tls)
+    runner = await server.start(app, bound, front.tls, agent.closed)
     names = loop.create_task(agent.cluster.run())  # they may come while the probes are attached
     try:
         await loop.run_in_executor(agent.worker, agent.start)
@@ -113,7 +114,7 @@ async def _within(event: asyncio.Event, seconds: float) -> bool:
         return False
 
 
-async def _shut_down(agent: Agent, runner: server.Runner) -> None:
+async def _shut_down(agent: Agent, runner: Connections) -> None:
     began = time.monotonic()
     loop = asyncio.get_running_loop()
     await runner.cleanup()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Hashable
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
@@ -18,13 +19,14 @@ _GATHER = 0.002
 class SingleFlight(Generic[Q, A]):
     """Runs ``work(query)`` in ``executor``, one at a time.
 
-    Who asks joins the flight for the same query that has not begun: nobody gets an answer older than his question.
-    ``flights`` counts the runs.
+    Who asks joins the flight for the same query that has not begun: nobody gets an answer older than his question. One that nobody waits
+    for any more does not begin. ``flights`` counts the runs.
     """
 
     def __init__(self, work: Callable[[Q], A], executor: Executor) -> None:
         self._work, self._executor = work, executor
         self._waiting: dict[Q, asyncio.Task[A]] = {}
+        self._passengers = Counter[asyncio.Task[A]]()
         self._turn = asyncio.Lock()
         self.flights = 0
 
@@ -33,7 +35,20 @@ class SingleFlight(Generic[Q, A]):
         flight = self._waiting.get(query)
         if flight is None:
             flight = self._waiting[query] = asyncio.create_task(self._fly(query))
-        return await asyncio.shield(flight)
+        self._passengers[flight] += 1
+        try:
+            return await asyncio.shield(flight)
+        finally:
+            self._leave(query, flight)
+
+    def _leave(self, query: Q, flight: asyncio.Task[A]) -> None:
+        self._passengers[flight] -= 1
+        if self._passengers[flight]:
+            return
+        del self._passengers[flight]
+        if self._waiting.get(query) is flight:
+            del self._waiting[query]
+            flight.cancel()
 
     async def _fly(self, query: Q) -> A:
         await asyncio.sleep(_GATHER)

@@ -29,6 +29,7 @@ def _without_certificates() -> Iterator[None]:
 
 with _without_certificates():
     from aiohttp import web
+    from aiohttp.http import HttpProcessingError
     from aiohttp.typedefs import Handler
 
-__all__ = ["Handler", "web"]
+__all__ = ["Handler", "HttpProcessingError", "web"]

@@ -8,7 +8,10 @@ from typing import NamedTuple, Protocol
 
 from perflens.http.access import Refusal
 
-__all__ = ["OPEN", "Front", "Verdict", "Visit"]
+__all__ = ["CLOSED", "OPEN", "Front", "Verdict", "Visit"]
+
+CLOSED = ("idle", "unread", "malformed")
+"""Why a server ends a connection: it made room for others, its answer was not read, or what it sent is no HTTP."""
 
 
 class Visit(NamedTuple):

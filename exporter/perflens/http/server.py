@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,11 +11,10 @@ from ssl import SSLContext
 from types import MappingProxyType
 
 from perflens import __version__
+from perflens.http.connections import Connections, SharedPage
 from perflens.http.framework import web
 
-__all__ = ["Answer", "Endpoints", "Runner", "Scrape", "application", "start"]
-
-Runner = web.AppRunner
+__all__ = ["Answer", "Endpoints", "Scrape", "application", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ async def _send(request: web.Request, pieces: Sequence[bytes], headers: Mapping[
     """Send a body piece by piece, no faster than the client reads it: what waits in the socket's buffer is one piece."""
     if len(pieces) == 1 or request.method == "HEAD":
         return web.Response(body=b"".join(pieces), headers=headers)
-    response = web.StreamResponse(headers=headers)
+    response = SharedPage(id(pieces), headers=headers)
     response.content_length = sum(map(len, pieces))
     await response.prepare(request)
     for piece in pieces:
@@ -130,10 +130,13 @@ def application(endpoints: Endpoints, mounted: Mapping[str, web.Application] = M
     return app
 
 
-async def start(app: web.Application, sockets: list[socket], tls: SSLContext | None = None) -> web.AppRunner:
-    """Serve ``app`` on listening sockets, by TLS with a context; ``cleanup()`` of the runner ends it."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    for own in sockets:
-        await web.SockSite(runner, own, ssl_context=tls).start()
-    return runner
+async def start(
+    app: web.Application, sockets: Sequence[socket], tls: SSLContext | None = None, closed: Counter[str] | None = None
+) -> Connections:
+    """Serve ``app`` on listening sockets, by TLS with a context; ``cleanup()`` of what is returned ends it.
+
+    ``closed`` counts the connections that the server ends, by reason.
+    """
+    own = Connections(app, tls, Counter() if closed is None else closed)
+    await own.start(sockets)
+    return own

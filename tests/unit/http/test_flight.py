@@ -113,6 +113,27 @@ async def test_client_that_goes_away(executor: ThreadPoolExecutor) -> None:
     assert impatient.cancelled() or impatient.cancelling()
 
 
+async def test_all_go_away_before_the_begin(executor: ThreadPoolExecutor) -> None:
+    """Nothing is run, and nothing kept, for those who have gone; who asks the same afterwards gets an answer."""
+    work = Work()
+    work.go_on.clear()
+    flight = SingleFlight(work, executor)
+    first = asyncio.create_task(flight.get("q"))
+    await begun(work)
+    gone = [asyncio.create_task(flight.get(str(number % 40))) for number in range(100)]
+    await asyncio.sleep(0.01)
+    for each in gone:
+        each.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    again = asyncio.create_task(flight.get("7"))
+    work.go_on.set()
+
+    assert (await first, await again) == (b"q 1", b"7 2")
+    assert work.asked == ["q", "7"]
+    assert not flight._waiting
+    assert not flight._passengers
+
+
 async def test_all_go_away_from_a_run_that_fails(executor: ThreadPoolExecutor) -> None:
     """A failure that nobody waits for any more is no error of the next question."""
     work = Work()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import shutil
+import socket
 import ssl
 from http.client import HTTPException
 from pathlib import Path
 
 import pytest
 
+from perflens.http import connections
 from perflens.web_config.front import Guarding
 from perflens.web_config.sans import names_of, normal
 from tests.certificates import Authority
@@ -53,6 +56,20 @@ async def test_trusted(file: Path, authority: Authority, stranger: Authority) ->
         with pytest.raises(REFUSED):
             await own.get()
         assert own.front.counts().handshakes_failed == {"client_certificate": 0, "protocol": 2}
+
+
+async def test_handshakes_that_do_not_go_on(file: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who connects and says nothing keeps nobody out: the oldest makes room, and none is waited for for long."""
+    monkeypatch.setattr(connections, "_MOST_HANDSHAKES", 3)
+    monkeypatch.setattr(connections, "_HANDSHAKE", 2.0)
+    async with serving(file, TLS) as own:
+        address = ("127.0.0.1", int(own.url.rpartition(":")[2]))
+        silent = [socket.create_connection(address, timeout=5) for _ in range(3)]
+        assert (await own.get(tls=client(authority))).status == 200
+        assert await asyncio.to_thread(silent[0].recv, 1) == b""
+        assert await asyncio.to_thread(silent[2].recv, 1) == b""
+        for each in silent:
+            each.close()
 
 
 async def test_versions(file: Path, authority: Authority) -> None:
