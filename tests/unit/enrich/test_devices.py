@@ -18,8 +18,9 @@ from perflens.enrich import devices as module
 from perflens.enrich.devices import Devices
 from perflens.enrich.mounts import MountTree, layers, read_mountinfo
 from perflens.enrich.stacking import Stacking
-from perflens.enrich.sysfs_block import listed
+from perflens.enrich.sysfs_block import Found, listed
 from perflens.kernel.features import mounts
+from perflens.model import Device, Mount
 from tests.evidence import slow_event
 
 PIECES = ("1", "2", "3", "0:1", "0:2", "/", "/a", "/a/b", "overlay", "btrfs", "lowerdir=/a:/a/b", "upperdir=/a", "lowerdir+=/a")
@@ -295,6 +296,25 @@ def test_overlay_on_an_overlay(layered: Host) -> None:
     assert own.real_device((0, 51), "overlay") == ("sdb",)
     assert own.real_device((0, 51), "overlay", writes=True) == ()
     assert set(own.real_device((0, 52), "overlay")) == {"sda", "sdc"}
+
+
+def test_overlays_whose_layers_lead_to_each_other() -> None:
+    """Who is root in a user namespace may mount anything over the layers of an overlay: each overlay is looked at once all the same."""
+    of = {name: "lowerdir=" + ":".join(f"/{name}{index}" for index in range(60)) for name in "ab"}
+    lines = ["1 1 0:5 / / rw - tmpfs t rw", f"2 1 0:6 / /A rw - overlay o rw,{of['a']}", f"3 1 8:0 / /disk rw - ext4 d rw"]
+    for index in range(60):
+        lines.append(f"{10 + index} 1 0:7 / /a{index} rw - overlay o rw,{of['b']}:/disk/x")
+        lines.append(f"{100 + index} 1 0:6 / /b{index} rw - overlay o rw,{of['a']}")
+    looked: list[str] = []
+
+    class Watched(MountTree):
+        def at(self, path: str) -> Mount | None:
+            looked.append(path)
+            return super().at(path)
+
+    disk = Found(Device("sda", (8, 0), "disk", GIB, False, None, "", "", "", "sda"))
+    assert Stacking([disk], (), {}).real_in(Watched(mounts("\n".join(lines))), (0, 6), writes=False) == ("sda",)
+    assert len(looked) <= 2 * 61
 
 
 def test_layers() -> None:
