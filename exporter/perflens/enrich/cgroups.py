@@ -10,19 +10,21 @@ from perflens.model import Mount
 
 __all__ = ["CgroupTree", "find_tree"]
 
-_ROOT_INODE = 1  # the kernfs id of a hierarchy's root
+_ROOT_INODE = 1  # the kernfs id of a hierarchy's root, and the number of other file systems' roots
+_OF_V1, _OF_V2 = "memory.stat", "cgroup.controllers"  # files that the root of the tree has, and no other one's
 _WALK_LIMIT = 20_000
 
 
 class CgroupTree:
-    """A cgroup hierarchy mounted at ``point``.
+    """A cgroup hierarchy mounted at ``point``: the memory controller's on v1 hosts, else that of v2.
 
-    ``usable`` unless only a part of it is visible here (a cgroup namespace); ``searchable`` until it proved too large to walk.
+    ``usable`` unless only a part of it is visible here (a cgroup namespace), or something else is there; ``searchable`` until it proved
+    too large to walk.
     """
 
-    def __init__(self, point: str) -> None:
+    def __init__(self, point: str, *, on_v1: bool = False) -> None:
         self.point = point
-        self.usable: bool = _inode(point) == _ROOT_INODE
+        self.usable: bool = _inode(point) == _ROOT_INODE and os.path.exists(f"{point}/{_OF_V1 if on_v1 else _OF_V2}")
         self.searchable: bool = self.usable
 
     def is_gone(self, path: Sequence[str], cgroup_id: int) -> bool:
@@ -73,9 +75,9 @@ def _inode(path: str) -> int:
 def find_tree(mounts: Sequence[Mount], *, on_v1: bool, override: str = "") -> CgroupTree:
     """Return the tree of the memory controller on v1 hosts, else the v2 tree; ``override`` names its mount point."""
     if override:
-        return CgroupTree(override)
+        return CgroupTree(override, on_v1=on_v1)
     found = [
         mount for mount in mounts if ((mount.fstype == "cgroup" and "memory" in mount.options) if on_v1 else mount.fstype == "cgroup2")
     ]
     found.sort(key=lambda mount: mount.root != "/")  # a mount of a part of the tree is second choice
-    return CgroupTree(found[0].point if found else "/sys/fs/cgroup")
+    return CgroupTree(found[0].point if found else "/sys/fs/cgroup", on_v1=on_v1)

@@ -16,6 +16,7 @@ from perflens.model import Mount
 def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that passes for the root of a hierarchy."""
     monkeypatch.setattr(cgroups, "_ROOT_INODE", tmp_path.stat().st_ino)
+    (tmp_path / "cgroup.controllers").touch()
     (tmp_path / "system.slice" / "a.service").mkdir(parents=True)
     (tmp_path / "system.slice" / "b.service").mkdir()
     return tmp_path
@@ -93,6 +94,26 @@ def test_tree_that_does_not_show_its_root(tmp_path: Path, name: str) -> None:
     assert tree.find(os.stat(tmp_path).st_ino) is None
 
 
+@pytest.mark.parametrize(
+    ("marker", "on_v1", "expected"),
+    [("cgroup.controllers", False, True), ("memory.stat", True, True), ("cgroup.controllers", True, False), ("memory.stat", False, False)],
+)
+def test_another_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: str, on_v1: bool, expected: bool) -> None:
+    """The root of a tree that owners are not of, or of another file system, tells nothing: its ids are others."""
+    monkeypatch.setattr(cgroups, "_ROOT_INODE", tmp_path.stat().st_ino)
+    (tmp_path / marker).touch()
+    tree = CgroupTree(str(tmp_path), on_v1=on_v1)
+
+    assert tree.usable is expected
+    assert tree.is_gone(("x",), 7) is expected
+
+
+def test_file_system_with_the_number_of_a_root() -> None:
+    """The root of procfs, and of a tmpfs such as /sys/fs/cgroup on v1 hosts, has the number that a hierarchy's has."""
+    assert os.stat("/proc").st_ino == 1
+    assert not CgroupTree("/proc").usable
+
+
 def mount(point: str, fstype: str, *options: str) -> Mount:
     return Mount("/", point, fstype, frozenset(options))
 
@@ -126,9 +147,11 @@ def test_tree_of_this_host() -> None:
     from perflens.kernel.features import inspect
     from perflens.kernel.features import mounts as read
 
-    tree = find_tree(read(Path("/proc/self/mountinfo").read_text(errors="replace")), on_v1=inspect().owner_by_memory)
+    found = read(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    tree = find_tree(found, on_v1=inspect().owner_by_memory)
 
-    assert tree.usable == (os.path.exists(tree.point) and os.stat(tree.point).st_ino == 1)
+    is_mounted = any(own.point == tree.point and own.fstype.startswith("cgroup") for own in found)
+    assert tree.usable == (is_mounted and os.stat(tree.point).st_ino == 1)
 
 
 def test_part_of_a_tree_is_second_choice() -> None:
