@@ -236,7 +236,8 @@ def test_check_of_a_host_that_cannot(
         f"{name}: missing" for name in ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_CHECKPOINT_RESTORE")
     ]
     probes = [f"{name}: CAP_BPF and CAP_PERFMON missing" for name in ("block", "file", "process")]
-    assert gaps == ["BTF: none", *capabilities, "kernel symbols: hidden", *probes]
+    processes = "processes: not all: another PID namespace, or hidden by hidepid"
+    assert gaps == ["BTF: none", *capabilities, "kernel symbols: hidden", processes, *probes]
 
 
 @pytest.mark.parametrize(
