@@ -123,6 +123,28 @@ async def test_what_cannot_be_told_is_looked_at(host: Host, caplog: pytest.LogCa
         each.shutdown()
 
 
+@pytest.mark.parametrize("step", [3_600, -3_600], ids=["suspended", "set back"])
+async def test_window_across_a_step_of_the_clock(host: Host, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """No window begins before a suspension, or before the clock was set: it would not be as long as what was counted in it."""
+    before, calls = time.time_ns, [0]
+
+    def stepped() -> int:
+        calls[0] += 1
+        return before() + step * SECOND * (calls[0] > 6)
+
+    monkeypatch.setattr(time, "time_ns", stepped)
+    host.slow = 1
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(24))
+    bundles = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert bundles
+    assert {(bundle.end - bundle.start) // SECOND for bundle in bundles} == {20}
+    for each in host.executors:
+        each.shutdown()
+
+
 async def test_a_disk_and_an_owner_are_known_beyond_the_host(host: Host) -> None:
     """The subjects of causes carry the volume and the workload, in what is recorded as well."""
     host.slow = 1
