@@ -10,8 +10,9 @@ from typing import Any
 
 from perflens import capsule
 from perflens.capsule import MEMBERS, Capsule
-from perflens.cli.asking import Agent, Refused, add_agent, ended
+from perflens.cli.asking import Agent, Refused, add_agent
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.config.keys import leaves, tree
 from perflens.errors import ConfigError, Problem
 from perflens.reports.anonymous import anonymous

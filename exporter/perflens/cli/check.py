@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from perflens.agent import kept, try_rungs
 from perflens.capability import listed
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.config import Settings
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.kernel import capabilities
@@ -97,5 +98,5 @@ def _text(report: _Report) -> str:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the report; return 1 when a probe that is enabled attaches by no rung."""
     report = _report(context, context.settings(arguments))
-    print(_json(report) if arguments.json else _text(report))
+    ended(lambda: print(_json(report) if arguments.json else _text(report)))
     return 0 if report.ok else 1
