@@ -23,8 +23,10 @@ def _create(host: str, port: int) -> socket.socket:
         except OSError as error:
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 raise
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+    if ":" not in host:
+        return socket.create_server((host, port), family=socket.AF_INET, backlog=128)
+    found = socket.getaddrinfo(host, port, socket.AF_INET6, socket.SOCK_STREAM)  # which tells the number of the interface after a %
+    return socket.create_server(found[0][4], family=socket.AF_INET6, backlog=128)
 
 
 def listen(address: str) -> socket.socket:
