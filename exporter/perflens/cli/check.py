@@ -16,8 +16,8 @@ from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.kernel import capabilities
 from perflens.kernel.conditions import conditions
 from perflens.kernel.diagnosis import Finding, diagnose, probe_findings, taken, uses
-from perflens.kernel.features import Host, inspect
-from perflens.kernel.loaders import btf_file, choose
+from perflens.kernel.features import Host
+from perflens.kernel.loaders import choose
 from perflens.model import ProbeState
 
 __all__ = ["execute", "register"]
@@ -46,7 +46,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(context: Context, settings: Settings) -> _Report:
-    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
+    host = context.host(settings)
     states = {name: try_rungs(name, probe, host, settings) for name, probe in context.probes.items()}
     symbols = KernelSymbols(settings.path.procfs)
     facts = conditions(host, settings.path.procfs, settings.path.sysfs)

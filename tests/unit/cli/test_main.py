@@ -331,3 +331,17 @@ async def test_hangup_that_was_held_back() -> None:
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "selftest"])
+def test_paths_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """A file system of the kernel that is not where the configuration says is a mistake in it: all of them at once."""
+    (tmp_path / "file").touch()
+
+    assert main([command, "--path.procfs=/none/proc", f"--path.sysfs={tmp_path}/file", "--path.cgroupfs=/none/cgroup"]) == 2
+    cure = "is no folder; write where the host's is mounted, or leave it out"
+    assert capsys.readouterr().err.splitlines() == [
+        f"perflens: /none/proc: path.procfs: {cure}",
+        f"perflens: {tmp_path}/file: path.sysfs: {cure}",
+        f"perflens: /none/cgroup: path.cgroupfs: {cure}",
+    ]
