@@ -41,7 +41,9 @@ def listen(address: str) -> socket.socket:
 
 def url_host(bound: socket.socket) -> str:
     """Return host:port for a URL that reaches a bound socket from this host."""
-    host, port = bound.getsockname()[:2]
+    host, port, *rest = bound.getsockname()
+    if any(rest):
+        host += f"%{socket.if_indextoname(rest[-1])}"  # of an address of a link
     if host in ("::", "0.0.0.0"):  # compared, not bound
         return f"localhost:{port}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
