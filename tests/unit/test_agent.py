@@ -137,6 +137,23 @@ def test_incidents_are_counted_from_zero(own: Own) -> None:
     assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
 
 
+def test_waits_in_a_module_that_was_loaded_later(own: Own, tmp_path: Path) -> None:
+    """The functions of a file system that is mounted while the agent runs have reasons too; those of one that is gone have none."""
+
+    def reasons() -> list[int]:
+        return [first for first, *_ in struct.iter_unpack("=3Q", own.cells._frames) if first]
+
+    before, now = (tmp_path / "kallsyms").read_text(), time.monotonic()
+    own.agent._kernel_symbols._clock = lambda: now
+    assert reasons() == [0xFFFFFFFF81000000]
+    for text, modules, expected in ((f"{before}ffffffffc0000000 t xlog_wait\t[xfs]\n", "xfs 9 1 - Live 0x0\n", 2), (before, "", 1)):
+        (tmp_path / "kallsyms").write_text(text)
+        (tmp_path / "modules").write_text(modules)
+        now += 60
+        own.maintain(5)
+        assert reasons() == [0xFFFFFFFF81000000, 0xFFFFFFFFC0000000][:expected]
+
+
 def test_owner_is_forgotten_in_the_end(own: Own) -> None:
     """An owner that is gone leaves nothing behind but its series, which expire too."""
     own.cells.record(77, "ext4", 0, 1_000)
