@@ -301,7 +301,7 @@ def test_overlay_on_an_overlay(layered: Host) -> None:
 def test_overlays_whose_layers_lead_to_each_other() -> None:
     """Who is root in a user namespace may mount anything over the layers of an overlay: each overlay is looked at once all the same."""
     of = {name: "lowerdir=" + ":".join(f"/{name}{index}" for index in range(60)) for name in "ab"}
-    lines = ["1 1 0:5 / / rw - tmpfs t rw", f"2 1 0:6 / /A rw - overlay o rw,{of['a']}", f"3 1 8:0 / /disk rw - ext4 d rw"]
+    lines = ["1 1 0:5 / / rw - tmpfs t rw", f"2 1 0:6 / /A rw - overlay o rw,{of['a']}", "3 1 8:0 / /disk rw - ext4 d rw"]
     for index in range(60):
         lines.append(f"{10 + index} 1 0:7 / /a{index} rw - overlay o rw,{of['b']}:/disk/x")
         lines.append(f"{100 + index} 1 0:6 / /b{index} rw - overlay o rw,{of['a']}")
@@ -444,8 +444,12 @@ def test_any_mountinfo(lines: list[tuple[str, ...]], path: str) -> None:
     assert all(stacking.real(own.device, writes=False) == () for own in tree.mounts)
 
 
-def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was known stays, nobody waits twice, and no second thread begins."""
+def late(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [record.fields["reason"] for record in caplog.records if record.message.startswith("the block devices are not read in time")]  # type: ignore[attr-defined]
+
+
+def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What was known stays, which is logged once, nobody waits twice, and no second thread begins."""
     own = host.devices()
     assert len(own.all()) == 3
     answers = threading.Event()
@@ -465,6 +469,23 @@ def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPat
         reader.join(30)
 
     assert len(readers) == 1
+    assert late(caplog) == ["the kernel has not answered in time"]
+
+
+def test_a_host_without_room_for_a_thread(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What was known stays until there is room again."""
+    own = host.devices()
+    assert len(own.all()) == 3
+    host.disk("sdb", "8:16")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
+        for _ in range(2):
+            host.now += 10
+            assert len(own.all()) == 3
+    host.now += 10
+
+    assert len(own.all()) == 4
+    assert late(caplog) == ["can't start new thread"]
 
 
 def test_a_bug_leaves_what_was_known(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
