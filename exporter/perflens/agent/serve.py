@@ -105,9 +105,15 @@ async def _maintain(ended: asyncio.Event, agent: Agent) -> None:
 
 def _analyze(ended: asyncio.Event, agent: Agent) -> Awaitable[None]:
     async def run() -> None:
-        if agent.analyzing:
-            await agent.analyzing.run(lambda seconds: _within(ended, seconds))
-            await agent.analyzing.close()
+        if not agent.analyzing:
+            return
+        try:
+            try:
+                await agent.analyzing.run(lambda seconds: _within(ended, seconds))
+            finally:
+                await agent.analyzing.close()
+        except Exception:
+            _log.exception("the analyzer has ended: nobody looks for causes any more")
 
     return asyncio.get_running_loop().create_task(run())
 
