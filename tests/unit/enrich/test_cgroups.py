@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,28 @@ def test_large_tree_is_not_walked_to_the_end(point: Path, monkeypatch: pytest.Mo
     found = [CgroupTree(str(point)).find(number(point, f"c{index}")) for index in range(50)]
 
     assert 0 < sum(path is not None for path in found) < 20
+
+
+def test_large_tree_is_not_walked_for_each_cgroup(point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk that takes long answers for all, for ten times as long; then the next one finds what was made since."""
+    now, walks = 0.0, 0
+
+    def walk(*arguments: Any) -> Any:
+        nonlocal now, walks
+        now, walks = now + 0.5, walks + 1
+        return real(*arguments)
+
+    real = os.walk
+    monkeypatch.setattr(os, "walk", walk)
+    monkeypatch.setattr(cgroups, "monotonic", lambda: now)
+    tree = CgroupTree(str(point))
+    assert [tree.find(number(point, *path)) for path in (PATH, (), ("system.slice",))] == [PATH, (), ("system.slice",)]
+    assert [tree.find(2**60 + other) for other in range(100)] == [None] * 100
+    assert walks == 1
+
+    (point / "new").mkdir()
+    now += 5
+    assert (tree.find(number(point, "new")), walks) == (("new",), 2)
 
 
 @pytest.mark.parametrize("name", ["tmp", "none"])
