@@ -179,7 +179,7 @@ def test_processes_of_another_namespace(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_processes_that_are_hidden(tmp_path: Path) -> None:
-    """Where not even the first process is shown, one that is not shown need not be gone: hidepid=2 leaves it out, hidepid=1 lets nobody in."""
+    """Where not even the first process is shown, others that are not shown need not be gone (hidepid=2)."""
     write(tmp_path / "sys/kernel/pid_max", "32768\n")
 
     assert not inspect(str(tmp_path)).sees_all_processes
