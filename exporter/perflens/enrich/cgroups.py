@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from time import monotonic
 
@@ -74,12 +75,16 @@ class CgroupTree:
             self._walked = {}
 
     def _walk(self) -> dict[int, str]:
-        began, paths = monotonic(), dict[int, str]()
-        for folder, _, _ in os.walk(self.point):
-            paths[_inode(folder)] = folder.removeprefix(self.point)
-            if len(paths) > _WALK_LIMIT + 1:
-                self.searchable = False
-                return paths
+        """Paths by id. It keeps its own list of folders: whoever has cgroups may nest them deeper than Python nests calls."""
+        began, paths, left = monotonic(), {_inode(self.point): ""}, deque([""])
+        while left:
+            above = left.popleft()
+            for name, cgroup_id in self.folders((above,)):
+                paths[cgroup_id] = own = f"{above}/{name}"
+                left.append(own)
+                if len(paths) > _WALK_LIMIT:
+                    self.searchable = False
+                    return paths
         took = monotonic() - began
         self._walked_until = began + (_RESTS * took if took > _LONG else 0)
         return paths

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -87,13 +89,14 @@ def test_large_tree_is_not_walked_for_each_cgroup(point: Path, monkeypatch: pyte
     """A walk that takes long answers for all, for ten times as long; then the next one finds what was made since."""
     now, walks = 0.0, 0
 
-    def walk(*arguments: Any) -> Any:
+    def folders(tree: CgroupTree, path: Sequence[str]) -> Iterator[tuple[str, int]]:
         nonlocal now, walks
-        now, walks = now + 0.5, walks + 1
-        return real(*arguments)
+        is_first = path == ("",)
+        now, walks = now + 0.5 * is_first, walks + is_first
+        return real(tree, path)
 
-    real = os.walk
-    monkeypatch.setattr(os, "walk", walk)
+    real = CgroupTree.folders
+    monkeypatch.setattr(CgroupTree, "folders", folders)
     monkeypatch.setattr(cgroups, "monotonic", lambda: now)
     tree = CgroupTree(str(point))
     assert [tree.find(number(point, *path)) for path in (PATH, (), ("system.slice",))] == [PATH, (), ("system.slice",)]
@@ -103,6 +106,19 @@ def test_large_tree_is_not_walked_for_each_cgroup(point: Path, monkeypatch: pyte
     (point / "new").mkdir()
     now += 5
     assert (tree.find(number(point, "new")), walks) == (("new",), 2)
+
+
+def test_tree_that_is_nested_deeper_than_calls(point: Path) -> None:
+    """A user can nest the cgroups that were given to him as deep as he likes."""
+    before, deep = sys.getrecursionlimit(), ("a",) * 200
+    point.joinpath(*deep).mkdir(parents=True)
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        found = CgroupTree(str(point)).find(number(point, *deep))
+    finally:
+        sys.setrecursionlimit(before)
+
+    assert found == deep
 
 
 @pytest.mark.parametrize("name", ["tmp", "none"])
@@ -167,11 +183,11 @@ def test_find_tree(mounts: tuple[Mount, ...], on_v1: bool, override: str, expect
 
 def test_tree_of_this_host() -> None:
     """The real hierarchy of this host, when it is mounted, shows its root's number or says that it is not usable."""
-    from perflens.kernel.features import inspect
+    from perflens.kernel.features import inspect as look
     from perflens.kernel.features import mounts as read
 
     found = read(Path("/proc/self/mountinfo").read_text(errors="replace"))
-    tree = find_tree(found, on_v1=inspect().owner_by_memory)
+    tree = find_tree(found, on_v1=look().owner_by_memory)
 
     is_mounted = any(own.point == tree.point and own.fstype.startswith("cgroup") for own in found)
     assert tree.usable == (is_mounted and os.stat(tree.point).st_ino == 1)
