@@ -15,7 +15,7 @@ import pytest
 
 from perflens.agent import Agent, running
 from perflens.agent.cluster import NoCluster
-from perflens.agent.filters import cgroup_ids, tuning
+from perflens.agent.filters import cgroup_ids, look, tuning
 from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
 from perflens.analysis import UNEXPLAINED
 from perflens.analyzer.causes import discover
@@ -232,6 +232,20 @@ def test_filters() -> None:
     assert struct.pack("=4Q", *found.variables["filter_comm"][:4]) == b"postgres" + b"\0" * 8 + b"fifteen-bytes-x\0"
     assert found.variables["filter_comm"][4:] == [0] * 28
     assert found.variables["filter_cgroup"] == [77, *[0] * 15]
+
+
+def test_cgroup_of_a_filter_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    """One that may be made later is logged; where the tree cannot be seen none would ever be found, and nothing measured: a mistake."""
+    tree: Any = FakeTree()
+    tree.paths = {77: ("a",)}
+    settings = Settings(filter=Filter(cgroup=("/a", "/b")))
+    look(settings, tree)
+    assert [record.fields["path"] for record in caplog.records] == ["/b"]  # type: ignore[attr-defined]
+
+    tree.usable = False
+    with pytest.raises(ConfigError, match=r"^/b: filter\.cgroup: only a part of the cgroup tree can be seen, at /; mount the host's"):
+        look(settings, tree)
+    look(Settings(filter=Filter(cgroup=("/a",))), tree)
 
 
 def test_filters_fit_the_object() -> None:

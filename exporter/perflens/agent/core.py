@@ -96,6 +96,7 @@ class Agent:
         privileges: Privileges | None = None,
     ) -> None:
         self.settings, self._host, self._probes, self._tree = settings, host, probes, tree
+        filters.look(settings, tree)
         self._privileges = privileges or UnchangedPrivileges()
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
