@@ -15,7 +15,7 @@ import pytest
 
 from perflens.agent import Agent, running
 from perflens.agent.cluster import NoCluster
-from perflens.agent.filters import cgroup_ids, tuning
+from perflens.agent.filters import cgroup_ids, look, tuning
 from perflens.agent.running import RunningOperations, event_budget, note_from, try_rungs
 from perflens.analysis import UNEXPLAINED
 from perflens.analyzer.causes import discover
@@ -137,6 +137,23 @@ def test_incidents_are_counted_from_zero(own: Own) -> None:
     assert shown == dict.fromkeys((*discover(), UNEXPLAINED), 0)
 
 
+def test_waits_in_a_module_that_was_loaded_later(own: Own, tmp_path: Path) -> None:
+    """The functions of a file system that is mounted while the agent runs have reasons too; those of one that is gone have none."""
+
+    def reasons() -> list[int]:
+        return [first for first, *_ in struct.iter_unpack("=3Q", own.cells._frames) if first]
+
+    before, now = (tmp_path / "kallsyms").read_text(), time.monotonic()
+    own.agent._kernel_symbols._clock = lambda: now
+    assert reasons() == [0xFFFFFFFF81000000]
+    for text, modules, expected in ((f"{before}ffffffffc0000000 t xlog_wait\t[xfs]\n", "xfs 9 1 - Live 0x0\n", 2), (before, "", 1)):
+        (tmp_path / "kallsyms").write_text(text)
+        (tmp_path / "modules").write_text(modules)
+        now += 60
+        own.maintain(5)
+        assert reasons() == [0xFFFFFFFF81000000, 0xFFFFFFFFC0000000][:expected]
+
+
 def test_owner_is_forgotten_in_the_end(own: Own) -> None:
     """An owner that is gone leaves nothing behind but its series, which expire too."""
     own.cells.record(77, "ext4", 0, 1_000)
@@ -215,6 +232,20 @@ def test_filters() -> None:
     assert struct.pack("=4Q", *found.variables["filter_comm"][:4]) == b"postgres" + b"\0" * 8 + b"fifteen-bytes-x\0"
     assert found.variables["filter_comm"][4:] == [0] * 28
     assert found.variables["filter_cgroup"] == [77, *[0] * 15]
+
+
+def test_cgroup_of_a_filter_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    """One that may be made later is logged; where the tree cannot be seen none would ever be found, and nothing measured: a mistake."""
+    tree: Any = FakeTree()
+    tree.paths = {77: ("a",)}
+    settings = Settings(filter=Filter(cgroup=("/a", "/b")))
+    look(settings, tree)
+    assert [record.fields["path"] for record in caplog.records] == ["/b"]  # type: ignore[attr-defined]
+
+    tree.usable = False
+    with pytest.raises(ConfigError, match=r"^/b: filter\.cgroup: only a part of the cgroup tree can be seen, at /; mount the host's"):
+        look(settings, tree)
+    look(Settings(filter=Filter(cgroup=("/a",))), tree)
 
 
 def test_filters_fit_the_object() -> None:

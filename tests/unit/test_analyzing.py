@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from perflens.agent.analyzing import Analyzing, Parts
+from perflens.agent.serve import _analyze
 from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore
 from perflens.aggregate.starts import Starts
@@ -119,6 +122,43 @@ async def test_what_cannot_be_told_is_looked_at(host: Host, caplog: pytest.LogCa
 
     assert (own.counts().untold, own.counts().windows, own.counts().failed) == (1, 3, 0)
     assert [record.message for record in caplog.records if record.exc_info] == ["incidents are not told to others"]
+    for each in host.executors:
+        each.shutdown()
+
+
+async def test_an_analyzer_that_cannot_look_at_all(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Its end is logged when it happens, and does not disturb that of the agent."""
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    monkeypatch.setattr("perflens.agent.pressure.select.epoll", none_left)
+    await _analyze(asyncio.Event(), SimpleNamespace(analyzing=own))  # type: ignore[arg-type]
+
+    assert [record.message for record in caplog.records if record.exc_info] == ["the analyzer has ended: nobody looks for causes any more"]
+    for each in host.executors:
+        each.shutdown()
+
+
+@pytest.mark.parametrize("step", [3_600, -3_600], ids=["suspended", "set back"])
+async def test_window_across_a_step_of_the_clock(host: Host, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """No window begins before a suspension, or before the clock was set: it would not be as long as what was counted in it."""
+    before, calls = time.time_ns, [0]
+
+    def stepped() -> int:
+        calls[0] += 1
+        return before() + step * SECOND * (calls[0] > 6)
+
+    monkeypatch.setattr(time, "time_ns", stepped)
+    host.slow = 1
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(24))
+    bundles = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert bundles
+    assert {(bundle.end - bundle.start) // SECOND for bundle in bundles} == {20}
     for each in host.executors:
         each.shutdown()
 

@@ -45,6 +45,7 @@ _log = logging.getLogger("perflens")
 _SECOND = 1_000_000_000
 _EVERY = 10.0  # s
 _WINDOW, _OLDEST = 19 * _SECOND, 120 * _SECOND
+_STEP = 5 * _SECOND  # that two clocks may differ by: they are not read at the same moment
 _SETTINGS_EVERY = 3  # looks
 _SAMPLES = 4  # one more than a window is long
 _EVENTS, _IN_PROGRESS = 1_000, 200
@@ -236,9 +237,12 @@ class Analyzing:
         return list({own.id: own for own in (*self._analyst.incidents.open, *changed)}.values())
 
     def _before(self, now: _Sample) -> _Sample | None:
-        """The sample at the begin of the window: the latest that is old enough. One from before a suspension is too old."""
-        ages = [(now.totals.time - own.totals.time, own) for own in self._samples]
-        return next((own for age, own in reversed(ages) if _WINDOW <= age <= _OLDEST), None)
+        """The sample at the begin of the window: the latest that is old enough, with no suspension since, and no step of the clock."""
+        for own in reversed(self._samples):
+            age = now.totals.time - own.totals.time
+            if _WINDOW <= age <= _OLDEST and abs(now.wall - own.wall - age) <= _STEP:
+                return own
+        return None
 
     def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int) -> None:
         if self._looks % _SETTINGS_EVERY == 0:

@@ -98,6 +98,7 @@ class Agent:
         privileges: Privileges | None = None,
     ) -> None:
         self.settings, self._host, self._probes, self._tree = settings, host, probes, tree
+        filters.look(settings, tree)
         self._privileges = privileges or UnchangedPrivileges()
         self.worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="worker")
         self.drainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drainer")
@@ -164,12 +165,9 @@ class Agent:
         for name, probe in self._probes.items():
             if self.settings.probes[name].enabled and probe.enabled:
                 self.states.append(self._attach(name, probe, tuning))
-        ranges = self._kernel_symbols.ranges(reason_of)  # only now: the programs have names of their own
-        for own in self.running:
-            own.kernel.set_wait_frames(ranges)
+        self._name_waits()  # only now: the programs have names of their own
         if self.running and not self._kernel_symbols.readable:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
-        self._kernel_symbols.rest(0.0)  # until the first stack is to be named
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
         self.page = Page(
             collectors(self.running, labels_of(self._level), self._read_cost, self.devices, self._volumes.all, self.status), self.harvest
@@ -178,6 +176,13 @@ class Agent:
         if failed and self.settings.probes.strict:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
         self._privileges.drop()
+
+    def _name_waits(self) -> None:
+        """Tell the kernel side in which functions a sleep has a reason."""
+        ranges = self._kernel_symbols.ranges(reason_of)
+        for own in self.running:
+            own.kernel.set_wait_frames(ranges)
+        self._kernel_symbols.rest(0.0)  # until the next stack is to be named
 
     def _attach(self, name: str, probe: Probe, tuning: Tuning) -> ProbeState:
         other = self._that_shares_with(probe)
@@ -267,6 +272,8 @@ class Agent:
         for own in self.running:
             own.family.recycle(now)
             own.family.expire(now - self.settings.series.expiry / _SECOND)
+        if self._kernel_symbols.changed():
+            self._name_waits()
         self._kernel_symbols.rest()
         self.explainer.settle()
         for own in self._durations:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 
 from perflens.config import Settings
 from perflens.enrich.cgroups import CgroupTree
+from perflens.errors import ConfigError, Problem
 from perflens.kernel.attach import Tuning
+from perflens.logs import fields
 
-__all__ = ["VERDICTS", "cgroup_ids", "names_of", "tuning"]
+__all__ = ["VERDICTS", "cgroup_ids", "look", "names_of", "tuning"]
+
+_log = logging.getLogger("perflens")
 
 VERDICTS = 8_192
 """Cgroups that the kernel side can tell apart by names: 1,000 pods of 3 containers, their sandboxes, and those that are just gone."""
@@ -30,6 +35,18 @@ def _comm(name: str) -> tuple[int, int]:
 def cgroup_ids(settings: Settings, tree: CgroupTree) -> list[int]:
     """Return the id of each cgroup that is asked for; 0 for one that does not exist, which no cgroup has."""
     return _padded([tree.id_of(path) for path in settings.filter.cgroup], _MOST)
+
+
+def look(settings: Settings, tree: CgroupTree) -> None:
+    """Log each cgroup that is asked for and does not exist now; ConfigError where the tree is not to be seen, so that none ever would."""
+    unseen = [path for path in settings.filter.cgroup if not tree.id_of(path)]
+    if unseen and not tree.usable:
+        what = f"only a part of the cgroup tree can be seen, at {tree.point}"
+        cure = "mount the host's cgroup tree and set path.cgroupfs, or leave the filter out"
+        raise ConfigError(tuple(Problem(path, "filter.cgroup", what, cure) for path in unseen))
+    for path in unseen:
+        cure = "correct filter.cgroup, unless it is made later"
+        _log.warning("no such cgroup: nothing is measured of it", extra=fields(path=path, cure=cure))
 
 
 def names_of(settings: Settings) -> list[str]:

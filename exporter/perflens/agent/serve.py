@@ -22,7 +22,7 @@ from perflens.http.guard import protected
 from perflens.kernel.heap import give_back_free_pages, trim
 from perflens.logs import fields
 
-__all__ = ["serve"]
+__all__ = ["serve", "take_hangups"]
 
 _log = logging.getLogger("perflens")
 
@@ -53,7 +53,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload_in_background)
+    take_hangups(loop, reload_in_background)
     runner = await server.start(app, bound, front.tls, agent.closed)
     names = loop.create_task(agent.cluster.run())  # they may come while the probes are attached
     try:
@@ -74,6 +74,12 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
         names.cancel()
         await asyncio.wait((names,))
         await _shut_down(agent, runner)
+
+
+def take_hangups(loop: asyncio.AbstractEventLoop, reload: Callable[[], None]) -> None:
+    """Reload at each SIGHUP, also at one that has come before now and was held back."""
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 def _metrics(agent: Agent) -> Callable[[server.Scrape], Awaitable[server.Answer]]:
@@ -100,9 +106,15 @@ async def _maintain(ended: asyncio.Event, agent: Agent) -> None:
 
 def _analyze(ended: asyncio.Event, agent: Agent) -> Awaitable[None]:
     async def run() -> None:
-        if agent.analyzing:
-            await agent.analyzing.run(lambda seconds: _within(ended, seconds))
-            await agent.analyzing.close()
+        if not agent.analyzing:
+            return
+        try:
+            try:
+                await agent.analyzing.run(lambda seconds: _within(ended, seconds))
+            finally:
+                await agent.analyzing.close()
+        except Exception:
+            _log.exception("the analyzer has ended: nobody looks for causes any more")
 
     return asyncio.get_running_loop().create_task(run())
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import select
 import ssl
 import sys
 import urllib.error
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlencode
 
 from perflens.client import Target, add_flags, target_of
-from perflens.errors import ConfigError, PerfLensError, Problem
+from perflens.errors import PerfLensError
 from perflens.http.conform import problems
 from perflens.http.openapi import ENDPOINTS, document
 
-__all__ = ["Agent", "NoAnswer", "Refused", "add_agent", "add_filters", "ended", "filters_of", "pause"]
+__all__ = ["Agent", "NoAnswer", "Refused", "add_agent", "add_filters", "filters_of", "pause"]
 
 _DEFAULT = "http://127.0.0.1:9435"
 _TIMEOUT = 10.0  # s
@@ -131,19 +130,3 @@ def pause(seconds: float) -> None:
     poller.register(sys.stdout.fileno(), 0)  # POLLERR comes unasked
     if any(happened & select.POLLERR for _, happened in poller.poll(1_000 * seconds)):
         raise BrokenPipeError
-
-
-def ended(work: Callable[[], None]) -> int:
-    """Do work that writes to the standard output; return 0, also when its reader has had enough of it."""
-    if sys.stdout is None:  # closed by whoever began us
-        raise ConfigError((Problem("standard output", "", "is closed", "open it, or write to a file"),))
-    try:
-        work()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes nowhere, in silence
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        cure = "make room, or write elsewhere"
-        raise ConfigError((Problem("standard output", "", f"cannot be written: {error.strerror}", cure),)) from error
-    return 0

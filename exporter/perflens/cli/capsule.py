@@ -10,8 +10,9 @@ from typing import Any
 
 from perflens import capsule
 from perflens.capsule import MEMBERS, Capsule
-from perflens.cli.asking import Agent, Refused, add_agent, ended
+from perflens.cli.asking import Agent, Refused, add_agent
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.config.keys import leaves, tree
 from perflens.errors import ConfigError, Problem
 from perflens.reports.anonymous import anonymous
@@ -38,7 +39,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Write the file and say where it is."""
     made = datetime.now(UTC)
-    if arguments.output == "-" and sys.stdout.isatty():
+    if arguments.output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise ConfigError((Problem("--output", "", "the standard output is a terminal", "name a file, or redirect it"),))
     agent = Agent(arguments)
     members = {name: agent.ask(path, _MOST.get(name)) for name, path in MEMBERS.items()}

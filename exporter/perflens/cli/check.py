@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from perflens.agent import kept, try_rungs
 from perflens.capability import listed
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.config import Settings
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.kernel import capabilities
 from perflens.kernel.conditions import conditions
 from perflens.kernel.diagnosis import Finding, diagnose, probe_findings, taken, uses
-from perflens.kernel.features import Host, inspect
-from perflens.kernel.loaders import btf_file, choose
+from perflens.kernel.features import Host
+from perflens.kernel.loaders import choose
 from perflens.model import ProbeState
 
 __all__ = ["execute", "register"]
@@ -45,7 +46,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(context: Context, settings: Settings) -> _Report:
-    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
+    host = context.host(settings)
     states = {name: try_rungs(name, probe, host, settings) for name, probe in context.probes.items()}
     symbols = KernelSymbols(settings.path.procfs)
     facts = conditions(host, settings.path.procfs, settings.path.sysfs)
@@ -97,5 +98,5 @@ def _text(report: _Report) -> str:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the report; return 1 when a probe that is enabled attaches by no rung."""
     report = _report(context, context.settings(arguments))
-    print(_json(report) if arguments.json else _text(report))
+    ended(lambda: print(_json(report) if arguments.json else _text(report)))
     return 0 if report.ok else 1

@@ -6,6 +6,7 @@ import argparse
 import json
 
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.config import schema, show
 
 __all__ = ["execute", "register"]
@@ -19,12 +20,11 @@ def register(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Print the result; ConfigError when the configuration cannot be used."""
     if arguments.action == "schema":
-        print(json.dumps(schema(context.catalogue), indent=2))
-        return 0
+        return ended(lambda: print(json.dumps(schema(context.catalogue), indent=2)))
     settings = context.settings(arguments)
     if settings.web.config_file and arguments.action == "check":
         from perflens.web_config.front import check
 
         check(settings.web.config_file)
-    print(show(settings) if arguments.action == "show" else "the configuration is good", end="" if arguments.action == "show" else "\n")
-    return 0
+    text = show(settings) if arguments.action == "show" else "the configuration is good\n"
+    return ended(lambda: print(text, end=""))

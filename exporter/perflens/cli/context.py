@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import Any
 
 from perflens.agent import operations_of
 from perflens.config import Catalogue, Settings, collected, load
-from perflens.errors import LayoutError
+from perflens.errors import ConfigError, LayoutError, Problem
+from perflens.kernel.features import Host, inspect
+from perflens.kernel.loaders import btf_file
 from perflens.probe import Probe
 from perflens.registry import discover
 
@@ -35,6 +38,16 @@ class Context:
     def settings(self, arguments: argparse.Namespace, defaults: Mapping[tuple[str, ...], Any] = MappingProxyType({})) -> Settings:
         """Return the configuration, with the defaults of a command that has others; ConfigError with every problem of it."""
         return load(collected(arguments), self.environment, None, self.catalogue, defaults)
+
+    @staticmethod
+    def host(settings: Settings) -> Host:
+        """Look at this host as the configuration shows it; ConfigError when that names what is not there."""
+        named = {"procfs": settings.path.procfs, "sysfs": settings.path.sysfs, "cgroupfs": settings.path.cgroupfs}
+        cure = "write where the host's is mounted, or leave it out"
+        problems = [Problem(path, f"path.{key}", "is no folder", cure) for key, path in named.items() if path and not os.path.isdir(path)]
+        if problems:
+            raise ConfigError(tuple(problems))
+        return inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
 
 
 def operations_named(name: str, probe: Probe) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from perflens.cli.asking import NoAnswer, add_agent, add_filters, ended, filters_of, pause
+from perflens.cli.asking import NoAnswer, add_agent, add_filters, filters_of, pause
 from perflens.cli.context import Context
 from perflens.cli.from_capsule import add_replay, source_of
+from perflens.cli.output import ended
 from perflens.errors import ConfigError, Problem
 from perflens.reports.events import COLUMNS, line, row
 from perflens.reports.following import Back, Gone, Missed, Restarted, follow

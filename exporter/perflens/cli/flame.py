@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from perflens.cli.asking import add_agent, add_filters, ended, filters_of
+from perflens.cli.asking import add_agent, add_filters, filters_of
 from perflens.cli.context import Context
 from perflens.cli.from_capsule import add_replay, source_of
+from perflens.cli.output import ended
 from perflens.errors import ConfigError, Problem
 from perflens.reports.flamegraph import svg
 from perflens.reports.folded import folded, text

@@ -10,9 +10,7 @@ import sys
 from perflens import __version__, logs
 from perflens.agent import Agent, DroppingPrivileges, serve, tree_of
 from perflens.cli.context import Context
-from perflens.kernel.features import inspect
 from perflens.kernel.heap import give_back_large_blocks
-from perflens.kernel.loaders import btf_file
 from perflens.logs import fields
 
 __all__ = ["execute", "register"]
@@ -27,7 +25,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     give_back_large_blocks()
     settings = context.settings(arguments)
     logs.configure(settings.log.level, settings.log.format, sys.stderr)
-    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
+    host = context.host(settings)
     logging.getLogger("perflens").info("starting", extra=fields(version=__version__, kernel=host.kernel, machine=host.machine))
     privileges = DroppingPrivileges(settings.capabilities.keep, settings.path.procfs)
     agent = Agent(settings, host, context.probes, tree_of(host, settings), privileges)

@@ -22,8 +22,7 @@ from perflens.config import Settings
 from perflens.errors import ConfigError, Problem
 from perflens.export.prometheus.page import Query as Whole
 from perflens.http.parameters import Query
-from perflens.kernel.features import Host, inspect, mounts
-from perflens.kernel.loaders import btf_file
+from perflens.kernel.features import Host, mounts
 from perflens.model import ProbeState
 from perflens.selftest import (
     Check,
@@ -131,7 +130,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     settings = context.settings(arguments)
     disk, seconds, target = _disk(arguments.dir), _seconds(arguments.timeout), target_of(arguments)
     logs.configure("error" if settings.log.level == "info" else settings.log.level, settings.log.format, sys.stderr)
-    host = inspect(settings.path.procfs, settings.path.sysfs, btf_file(settings.btf.path))
+    host = context.host(settings)
     tree = tree_of(host, settings)
     throttles = throttle_tree(mounts(Path("/proc/self/mountinfo").read_text(errors="replace")))
     with ended_by_signals():

@@ -6,9 +6,10 @@ import argparse
 import json
 import sys
 
-from perflens.cli.asking import add_agent, ended
+from perflens.cli.asking import add_agent
 from perflens.cli.context import Context
 from perflens.cli.from_capsule import add_replay, source_of
+from perflens.cli.output import ended
 from perflens.reports.sheet import Sheet
 from perflens.reports.timeline import HEADER, columns, line, rows
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from perflens import client
 from perflens.cli.context import Context
+from perflens.cli.output import ended
 from perflens.cli.own_agent import OwnAgent
 from perflens.client import Target
 from perflens.config import collected
@@ -141,10 +142,10 @@ def _once(source: Source, state: State) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a locale may know no bars
     try:
-        print(asyncio.run(snapshot(source, state, width)))
+        text = asyncio.run(snapshot(source, state, width))
     except (Unavailable, Unreadable) as error:
         raise StartError(f"{source.name}: {error}") from error
-    return 0
+    return ended(lambda: print(text))
 
 
 def _shown(source: Source, state: State) -> int:

@@ -36,6 +36,12 @@ _PODMAN_PODS = "libpod_parent"  # a bare id below it is a pod's
 
 def container_of(path: Sequence[str]) -> Container:
     """Return the innermost container of a cgroup path given from the root down, and the pod that is around it."""
+    *_, found = (Container(), *_downwards(path))
+    return found
+
+
+def _downwards(path: Sequence[str]) -> Iterator[Container]:
+    """Yield the innermost container of each cgroup on a path, from the root down."""
     found = Container()
     parent, in_kubepods = "", False
     for name in path:
@@ -45,7 +51,7 @@ def container_of(path: Sequence[str]) -> Container:
         found = _container(name, parent, found)
         in_kubepods = in_kubepods or name == "kubepods"
         parent = name
-    return found
+        yield found
 
 
 def pods_around(path: Sequence[str]) -> Iterator[Container]:
@@ -54,8 +60,7 @@ def pods_around(path: Sequence[str]) -> Iterator[Container]:
     Who may make cgroups in a pod may give them the names of another pod: the outer one that is known is the true one.
     """
     found, outer, last = Container(), "", ""
-    for depth in range(1, len(path) + 1):
-        now = container_of(path[:depth])
+    for now in _downwards(path):
         if now.pod_uid != found.pod_uid:
             if found.pod_uid:
                 yield found

@@ -10,6 +10,7 @@ from dataclasses import replace
 from perflens.enrich.mounts import MountTree, read_mountinfo
 from perflens.enrich.stacking import Stacking
 from perflens.enrich.sysfs_block import Found, btrfs_members, listed, paths_of, read
+from perflens.logs import fields
 from perflens.model import Device, Mount, SlowEvent
 
 __all__ = ["MOST", "Devices"]
@@ -36,6 +37,7 @@ class Devices:
         self._sysfs, self._procfs, self._clock, self._parse = sysfs, procfs, clock, parse
         self._known, self._unlisted = Stacking((), (), {}), 0
         self._began: float | None = None
+        self._is_late = False
         self._reading = threading.Lock()
 
     def all(self) -> tuple[Device, ...]:
@@ -94,10 +96,25 @@ class Devices:
         if (self._began is None or now - self._began >= age) and self._reading.acquire(blocking=False):
             patience = _PATIENCE_FIRST if self._began is None else _PATIENCE
             self._began = now
-            reader = threading.Thread(target=self._read, name="devices", daemon=True)
-            reader.start()
-            reader.join(patience)
+            self._tell_late(self._read_within(patience))
         return self._known
+
+    def _read_within(self, patience: float) -> str:
+        """Have a thread read, and wait for it for so many seconds; return why it is not done then."""
+        reader = threading.Thread(target=self._read, name="devices", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError as error:  # no thread can be had now
+            self._reading.release()
+            return str(error)
+        reader.join(patience)
+        return "the kernel has not answered in time" if reader.is_alive() else ""
+
+    def _tell_late(self, why: str) -> None:
+        """Once until it is in time again."""
+        if why and not self._is_late:
+            _log.warning("the block devices are not read in time: what was known of them stays", extra=fields(reason=why))
+        self._is_late = bool(why)
 
     def _read(self) -> None:
         try:

@@ -65,7 +65,7 @@ class Procfs:
         """Return the path of its cgroup from the root down, on v1 that of the memory controller; None when it cannot be told."""
         try:
             with open(f"{self._point}/{pid}/cgroup", "rb") as file:
-                lines = file.read().splitlines()
+                lines = file.read().split(b"\n")[:-1]  # a name may hold whatever else ends a line for Python
         except OSError:
             return None
         for line in lines:

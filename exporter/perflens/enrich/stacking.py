@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from perflens.enrich.mounts import MountTree, layers
@@ -15,7 +15,7 @@ from perflens.model import Device, Mount
 __all__ = ["Stacking"]
 
 _MOUNTS_OF_ONE = 64
-_OVERLAYS = 4  # that lie on each other
+_OVERLAYS = 16  # below one another, or beside each other below one
 _ANSWERS = 4_096
 
 
@@ -90,22 +90,24 @@ class Stacking:
         mount = self.tree.at(path)
         return self._of_mount(mount, self.tree) if mount else ()
 
-    def _of_mount(self, mount: Mount, tree: MountTree, *, writes: bool = False, depth: int = _OVERLAYS) -> tuple[str, ...]:
+    def _of_mount(self, mount: Mount, tree: MountTree, *, writes: bool = False) -> tuple[str, ...]:
         """The devices that a mount lies on, the next ones only."""
+        return tuple(dict.fromkeys(self._under(mount, tree, set(), writes=writes)))
+
+    def _under(self, mount: Mount, tree: MountTree, overlays: set[tuple[int, int]], *, writes: bool = False) -> Iterator[str]:
+        """Each overlay is looked at once: its layers are given as paths, and whoever mounts may have them lead anywhere, also back."""
         own = self.by_number.get(mount.device)
         if own:
-            return (own.name,)
-        if mount.fstype == "btrfs":
-            return self._members(mount.source)
-        if mount.fstype != "overlay" or not depth:
-            return ()
-        upper, lower = layers(mount)
-        found: dict[str, None] = {}
-        for path in upper if writes else (*upper, *lower):  # a file is read from the layer that it lies in, which is not told
-            below = tree.at(path)
-            if below and below.device != mount.device:
-                found.update(dict.fromkeys(self._of_mount(below, tree, depth=depth - 1)))
-        return tuple(found)
+            yield own.name
+        elif mount.fstype == "btrfs":
+            yield from self._members(mount.source)
+        elif mount.fstype == "overlay" and mount.device not in overlays and len(overlays) < _OVERLAYS:
+            overlays.add(mount.device)
+            upper, lower = layers(mount)
+            for path in upper if writes else (*upper, *lower):  # a file is read from the layer that it lies in, which is not told
+                below = tree.at(path)
+                if below:
+                    yield from self._under(below, tree, overlays)
 
     def _members(self, source: str) -> tuple[str, ...]:
         name = self._named(os.path.basename(source))

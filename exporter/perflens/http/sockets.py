@@ -23,8 +23,10 @@ def _create(host: str, port: int) -> socket.socket:
         except OSError as error:
             if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
                 raise
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=128)
+    if ":" not in host:
+        return socket.create_server((host, port), family=socket.AF_INET, backlog=128)
+    found = socket.getaddrinfo(host, port, socket.AF_INET6, socket.SOCK_STREAM)  # which tells the number of the interface after a %
+    return socket.create_server(found[0][4], family=socket.AF_INET6, backlog=128)
 
 
 def listen(address: str) -> socket.socket:
@@ -39,7 +41,9 @@ def listen(address: str) -> socket.socket:
 
 def url_host(bound: socket.socket) -> str:
     """Return host:port for a URL that reaches a bound socket from this host."""
-    host, port = bound.getsockname()[:2]
+    host, port, *rest = bound.getsockname()
+    if any(rest):
+        host += f"%{socket.if_indextoname(rest[-1])}"  # of an address of a link
     if host in ("::", "0.0.0.0"):  # compared, not bound
         return f"localhost:{port}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -157,15 +157,15 @@ class AttachedProbe:
     def set_wait_frames(self, ranges: Sequence[tuple[int, int, str]]) -> int:
         """Name the functions in which a sleep has a reason: (first address, end, reason). Return how many had no room.
 
-        A probe without waits has no use for them.
+        A probe without waits has no use for them. While it runs, a sleep that ends in the middle of a change may get another's reason.
         """
         if not self._frames:
             return 0
         numbers = {reason: number for number, reason in enumerate(self.wait_reasons)}
         pack = struct.Struct("=3Q")  # struct wait_frame
         room = len(self._frames) // pack.size
-        for index, (first, end, reason) in enumerate(sorted(ranges)[:room]):
-            pack.pack_into(self._frames, index * pack.size, first, end, numbers[reason])
+        table = b"".join(pack.pack(first, end, numbers[reason]) for first, end, reason in sorted(ranges)[:room])
+        self._frames[:] = table.ljust(len(self._frames), b"\0")
         return max(len(ranges) - room, 0)
 
     def in_progress(self) -> bytes:

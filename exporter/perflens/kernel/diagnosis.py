@@ -210,9 +210,9 @@ def diagnose(
         _required(
             "processes",
             "all",
-            "" if host.sees_all_processes else "those of this PID namespace",
+            "" if host.sees_all_processes else "not all: another PID namespace, or hidden by hidepid",
             ("the end of operations whose threads are gone",),
-            f"run with hostPID, or set --path.procfs ({_PAGE}#limits-reached)",
+            f"run with hostPID, set --path.procfs, or grant CAP_SYS_PTRACE ({_PAGE}#limits-reached)",
         ),
     ]
 

@@ -35,7 +35,8 @@ class Host:
     takes programs and kprobes at functions and calls none. ``compat_syscalls`` says whether 32-bit programs run.
     ``queue_first`` says that the tracepoints of requests have the queue before the request, ``request_flags_enum`` that the flags of
     requests are those of an enum.
-    ``sees_all_processes`` is false in a PID namespace of its own: a thread that cannot be seen there may well be alive.
+    ``sees_all_processes`` is false in a PID namespace of its own, and where procfs hides the processes of others (hidepid) or is none: a
+    thread that cannot be seen there may well be alive.
     ``btf`` is the file of the kernel's types, ``given_btf`` if it is not the kernel's own; ``kernel_btf`` says whether the kernel has
     them itself, which typed programs and iterators need.
     """
@@ -182,6 +183,12 @@ def _lockdown(text: str) -> str:
     return rest.partition("]")[0] or "unknown"
 
 
+def _shows_all_processes(proc: Path) -> bool:
+    """Whether it is the procfs of the first PID namespace, and shows a process of root's: the first one always runs."""
+    whose = "self" if proc == Path("/proc") else "1"  # our own namespace can be told without CAP_SYS_PTRACE
+    return os.access(proc / "1/stat", os.R_OK) and _inode(proc / whose / "ns/pid") in (_INITIAL_PID_NAMESPACE, 0)
+
+
 def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None) -> Host:
     """Look at this host; nothing that is missing is an error here."""
     proc, sys = Path(procfs), Path(sysfs)
@@ -207,7 +214,7 @@ def inspect(procfs: str = "/proc", sysfs: str = "/sys", btf: Path | None = None)
         perf_event_paranoid=number(proc / "sys/kernel/perf_event_paranoid"),
         lockdown=_lockdown(_text(sys / "kernel/security/lockdown")),
         tracefs=os.access(sys / "kernel/tracing/events", os.R_OK),
-        sees_all_processes=procfs != "/proc" or _inode(proc / "self/ns/pid") == _INITIAL_PID_NAMESPACE,
+        sees_all_processes=_shows_all_processes(proc),
         kernel_btf=own,
         given_btf=given,
     )

@@ -76,10 +76,13 @@ class Kprobes:
             raise ProbeError(f"kprobe_events refuses {command!r}: {error.strerror}", _CURE) from error
 
     def _forget_dead(self) -> None:
-        """Remove what agents left behind that were killed."""
+        """Remove what agents left behind that were killed, also one with our PID: in a container all have the same.
+
+        The kernel refuses it for what is in use.
+        """
         assert self._root
         for event, pid in _OWN.findall((self._root / "kprobe_events").read_text()):
-            if not Path(f"/proc/{pid}").exists():
+            if int(pid) == os.getpid() or not Path(f"/proc/{pid}").exists():
                 with suppress(ProbeError):
                     self._tell(f"-:{event}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def btf_file(path: str) -> Path | None:
     if not path:
         return None
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:  # a FIFO must not hang the start
             begin = file.read(2)
     except OSError as error:
         raise ConfigError((Problem(path, "btf.path", f"cannot be read: {error.strerror}", _CURE),)) from error

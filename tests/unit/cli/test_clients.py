@@ -358,8 +358,9 @@ def test_full_disk(url: str) -> None:
     assert (done.returncode, done.stderr) == (2, f"perflens: {message}\n")
 
 
-def test_closed_output(url: str) -> None:
+@pytest.mark.parametrize("words", ["flame", "capsule --output=-"])
+def test_closed_output(url: str, words: str) -> None:
     """A command without a standard output says so."""
-    command = f"exec {sys.executable} -m perflens flame --url={url} >&-"
+    command = f"exec {sys.executable} -m perflens {words} --url={url} >&-"
     done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (2, "perflens: standard output: is closed; open it, or write to a file\n")

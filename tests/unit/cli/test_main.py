@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +18,7 @@ from typing import Any
 import pytest
 
 from perflens import __version__
+from perflens.agent.serve import take_hangups
 from perflens.cli import commands, main
 from perflens.cli.context import Context
 from perflens.errors import PerfLensError, StartError
@@ -236,7 +240,8 @@ def test_check_of_a_host_that_cannot(
         f"{name}: missing" for name in ("CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH", "CAP_CHECKPOINT_RESTORE")
     ]
     probes = [f"{name}: CAP_BPF and CAP_PERFMON missing" for name in ("block", "file", "process")]
-    assert gaps == ["BTF: none", *capabilities, "kernel symbols: hidden", *probes]
+    processes = "processes: not all: another PID namespace, or hidden by hidepid"
+    assert gaps == ["BTF: none", *capabilities, "kernel symbols: hidden", processes, *probes]
 
 
 @pytest.mark.parametrize(
@@ -273,3 +278,70 @@ def test_module(arguments: list[str], code: int) -> None:
 
     assert done.returncode == code
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("arguments", [["config", "show"], ["config", "check"], ["probes"]], ids=" ".join)
+def test_output_that_cannot_be_written(arguments: list[str], buffered: bool) -> None:
+    """A disk that is full is one line with its cure and exit code 2; a reader who has had enough is none."""
+    command = [sys.executable, *([] if buffered else ["-u"]), "-m", "perflens", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    os.close(writer)
+
+    why = "perflens: standard output: cannot be written: No space left on device; make room, or write elsewhere\n"
+    assert (done.returncode, done.stderr) == (2, why)
+    assert (unread.returncode, unread.stderr) == (0, "")
+
+
+def test_names_that_the_locale_has_no_letters_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are escaped, as are bytes that are no text."""
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii"))
+    monkeypatch.setattr(commands, "dispatch", lambda _: print("caf\xe9 \udcff") or 0)
+
+    assert main(["events"]) == 0
+    assert out.getvalue() == b"caf\\xe9 \\udcff\n"
+
+
+def test_hangup_while_the_agent_begins() -> None:
+    """A service manager that asks for a reload before the agent can take it does not end it."""
+    text = """
+import os, signal, sys
+from perflens.cli import commands, main
+commands.dispatch = lambda _: os.kill(os.getpid(), signal.SIGHUP) or 7
+sys.exit(main([sys.argv[1]]))
+"""
+    codes = [subprocess.run([sys.executable, "-c", text, name], timeout=60, check=False).returncode for name in ("run", "events")]
+
+    assert codes == [7, -signal.SIGHUP]
+
+
+async def test_hangup_that_was_held_back() -> None:
+    """It is a reload as soon as the agent can take it."""
+    came, before = asyncio.Event(), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    loop = asyncio.get_running_loop()
+    try:
+        os.kill(os.getpid(), signal.SIGHUP)
+        take_hangups(loop, came.set)
+        await asyncio.wait_for(came.wait(), 10)
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@pytest.mark.parametrize("command", ["run", "check", "selftest"])
+def test_paths_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """A file system of the kernel that is not where the configuration says is a mistake in it: all of them at once."""
+    (tmp_path / "file").touch()
+
+    assert main([command, "--path.procfs=/none/proc", f"--path.sysfs={tmp_path}/file", "--path.cgroupfs=/none/cgroup"]) == 2
+    cure = "is no folder; write where the host's is mounted, or leave it out"
+    assert capsys.readouterr().err.splitlines() == [
+        f"perflens: /none/proc: path.procfs: {cure}",
+        f"perflens: {tmp_path}/file: path.sysfs: {cure}",
+        f"perflens: /none/cgroup: path.cgroupfs: {cure}",
+    ]

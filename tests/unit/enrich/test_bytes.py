@@ -29,6 +29,7 @@ def noted(name: bytes) -> CellInfo:
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CgroupTree:
     monkeypatch.setattr(cgroups, "_ROOT_INODE", tmp_path.stat().st_ino)
+    (tmp_path / "cgroup.controllers").touch()
     os.mkdir(os.fsencode(tmp_path) + b"/" + RAW)
     return CgroupTree(str(tmp_path))
 

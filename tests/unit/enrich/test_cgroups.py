@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from perflens.model import Mount
 def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that passes for the root of a hierarchy."""
     monkeypatch.setattr(cgroups, "_ROOT_INODE", tmp_path.stat().st_ino)
+    (tmp_path / "cgroup.controllers").touch()
     (tmp_path / "system.slice" / "a.service").mkdir(parents=True)
     (tmp_path / "system.slice" / "b.service").mkdir()
     return tmp_path
@@ -81,6 +85,42 @@ def test_large_tree_is_not_walked_to_the_end(point: Path, monkeypatch: pytest.Mo
     assert 0 < sum(path is not None for path in found) < 20
 
 
+def test_large_tree_is_not_walked_for_each_cgroup(point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walk that takes long answers for all, for ten times as long; then the next one finds what was made since."""
+    now, walks = 0.0, 0
+
+    def folders(tree: CgroupTree, path: Sequence[str]) -> Iterator[tuple[str, int]]:
+        nonlocal now, walks
+        is_first = path == ("",)
+        now, walks = now + 0.5 * is_first, walks + is_first
+        return real(tree, path)
+
+    real = CgroupTree.folders
+    monkeypatch.setattr(CgroupTree, "folders", folders)
+    monkeypatch.setattr(cgroups, "monotonic", lambda: now)
+    tree = CgroupTree(str(point))
+    assert [tree.find(number(point, *path)) for path in (PATH, (), ("system.slice",))] == [PATH, (), ("system.slice",)]
+    assert [tree.find(2**60 + other) for other in range(100)] == [None] * 100
+    assert walks == 1
+
+    (point / "new").mkdir()
+    now += 5
+    assert (tree.find(number(point, "new")), walks) == (("new",), 2)
+
+
+def test_tree_that_is_nested_deeper_than_calls(point: Path) -> None:
+    """A user can nest the cgroups that were given to him as deep as he likes."""
+    before, deep = sys.getrecursionlimit(), ("a",) * 200
+    point.joinpath(*deep).mkdir(parents=True)
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        found = CgroupTree(str(point)).find(number(point, *deep))
+    finally:
+        sys.setrecursionlimit(before)
+
+    assert found == deep
+
+
 @pytest.mark.parametrize("name", ["tmp", "none"])
 def test_tree_that_does_not_show_its_root(tmp_path: Path, name: str) -> None:
     """What is no hierarchy's root, or is not there, tells nothing: no owner is gone, none is found."""
@@ -91,6 +131,26 @@ def test_tree_that_does_not_show_its_root(tmp_path: Path, name: str) -> None:
     assert not tree.usable
     assert not tree.is_gone(("x",), 7)
     assert tree.find(os.stat(tmp_path).st_ino) is None
+
+
+@pytest.mark.parametrize(
+    ("marker", "on_v1", "expected"),
+    [("cgroup.controllers", False, True), ("memory.stat", True, True), ("cgroup.controllers", True, False), ("memory.stat", False, False)],
+)
+def test_another_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: str, on_v1: bool, expected: bool) -> None:
+    """The root of a tree that owners are not of, or of another file system, tells nothing: its ids are others."""
+    monkeypatch.setattr(cgroups, "_ROOT_INODE", tmp_path.stat().st_ino)
+    (tmp_path / marker).touch()
+    tree = CgroupTree(str(tmp_path), on_v1=on_v1)
+
+    assert tree.usable is expected
+    assert tree.is_gone(("x",), 7) is expected
+
+
+def test_file_system_with_the_number_of_a_root() -> None:
+    """The root of procfs, and of a tmpfs such as /sys/fs/cgroup on v1 hosts, has the number that a hierarchy's has."""
+    assert os.stat("/proc").st_ino == 1
+    assert not CgroupTree("/proc").usable
 
 
 def mount(point: str, fstype: str, *options: str) -> Mount:
@@ -123,12 +183,14 @@ def test_find_tree(mounts: tuple[Mount, ...], on_v1: bool, override: str, expect
 
 def test_tree_of_this_host() -> None:
     """The real hierarchy of this host, when it is mounted, shows its root's number or says that it is not usable."""
-    from perflens.kernel.features import inspect
+    from perflens.kernel.features import inspect as look
     from perflens.kernel.features import mounts as read
 
-    tree = find_tree(read(Path("/proc/self/mountinfo").read_text(errors="replace")), on_v1=inspect().owner_by_memory)
+    found = read(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    tree = find_tree(found, on_v1=look().owner_by_memory)
 
-    assert tree.usable == (os.path.exists(tree.point) and os.stat(tree.point).st_ino == 1)
+    is_mounted = any(own.point == tree.point and own.fstype.startswith("cgroup") for own in found)
+    assert tree.usable == (is_mounted and os.stat(tree.point).st_ino == 1)
 
 
 def test_part_of_a_tree_is_second_choice() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perflens.enrich import containers
 from perflens.enrich.containers import Container, container_of, pods_around
 
 A, B = "3f4e" * 16, "0a9c" * 16
@@ -136,3 +137,19 @@ def test_ids_are_ids(path: list[str]) -> None:
 def test_pods_around(path: str, expected: list[Container]) -> None:
     """The pods around a cgroup, the outermost first, each with the outermost container in it."""
     assert list(pods_around(path.split("/"))) == expected
+
+
+def test_pods_around_what_is_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user can nest cgroups as deep as he likes: each name is looked at once."""
+    looked: list[str] = []
+    real = containers._container
+
+    def look(name: str, parent: str, around: Container) -> Container:
+        looked.append(name)
+        return real(name, parent, around)
+
+    monkeypatch.setattr(containers, "_container", look)
+    path = ("kubepods", f"pod{'0' * 32}", *["a"] * 2_000)
+
+    assert list(pods_around(path)) == [Container(pod_uid="0" * 32)]
+    assert len(looked) == len(path)

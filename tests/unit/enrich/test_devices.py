@@ -18,8 +18,9 @@ from perflens.enrich import devices as module
 from perflens.enrich.devices import Devices
 from perflens.enrich.mounts import MountTree, layers, read_mountinfo
 from perflens.enrich.stacking import Stacking
-from perflens.enrich.sysfs_block import listed
+from perflens.enrich.sysfs_block import Found, listed
 from perflens.kernel.features import mounts
+from perflens.model import Device, Mount
 from tests.evidence import slow_event
 
 PIECES = ("1", "2", "3", "0:1", "0:2", "/", "/a", "/a/b", "overlay", "btrfs", "lowerdir=/a:/a/b", "upperdir=/a", "lowerdir+=/a")
@@ -297,6 +298,25 @@ def test_overlay_on_an_overlay(layered: Host) -> None:
     assert set(own.real_device((0, 52), "overlay")) == {"sda", "sdc"}
 
 
+def test_overlays_whose_layers_lead_to_each_other() -> None:
+    """Who is root in a user namespace may mount anything over the layers of an overlay: each overlay is looked at once all the same."""
+    of = {name: "lowerdir=" + ":".join(f"/{name}{index}" for index in range(60)) for name in "ab"}
+    lines = ["1 1 0:5 / / rw - tmpfs t rw", f"2 1 0:6 / /A rw - overlay o rw,{of['a']}", "3 1 8:0 / /disk rw - ext4 d rw"]
+    for index in range(60):
+        lines.append(f"{10 + index} 1 0:7 / /a{index} rw - overlay o rw,{of['b']}:/disk/x")
+        lines.append(f"{100 + index} 1 0:6 / /b{index} rw - overlay o rw,{of['a']}")
+    looked: list[str] = []
+
+    class Watched(MountTree):
+        def at(self, path: str) -> Mount | None:
+            looked.append(path)
+            return super().at(path)
+
+    disk = Found(Device("sda", (8, 0), "disk", GIB, False, None, "", "", "", "sda"))
+    assert Stacking([disk], (), {}).real_in(Watched(mounts("\n".join(lines))), (0, 6), writes=False) == ("sda",)
+    assert len(looked) <= 2 * 61
+
+
 def test_layers() -> None:
     """Colons and backslashes are escaped in a list, and stand for themselves in single ones."""
     (mount,) = mounts("1 2 0:9 / / rw - overlay o rw,lowerdir=/a\\134:b:/c\\134\\134d:/e,upperdir=/u\\040v\\054=:w\n")
@@ -424,8 +444,12 @@ def test_any_mountinfo(lines: list[tuple[str, ...]], path: str) -> None:
     assert all(stacking.real(own.device, writes=False) == () for own in tree.mounts)
 
 
-def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was known stays, nobody waits twice, and no second thread begins."""
+def late(caplog: pytest.LogCaptureFixture) -> list[Any]:
+    return [record.fields["reason"] for record in caplog.records if record.message.startswith("the block devices are not read in time")]  # type: ignore[attr-defined]
+
+
+def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What was known stays, which is logged once, nobody waits twice, and no second thread begins."""
     own = host.devices()
     assert len(own.all()) == 3
     answers = threading.Event()
@@ -445,6 +469,23 @@ def test_a_kernel_that_does_not_answer(host: Host, monkeypatch: pytest.MonkeyPat
         reader.join(30)
 
     assert len(readers) == 1
+    assert late(caplog) == ["the kernel has not answered in time"]
+
+
+def test_a_host_without_room_for_a_thread(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """What was known stays until there is room again."""
+    own = host.devices()
+    assert len(own.all()) == 3
+    host.disk("sdb", "8:16")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError("can't start new thread")))
+        for _ in range(2):
+            host.now += 10
+            assert len(own.all()) == 3
+    host.now += 10
+
+    assert len(own.all()) == 4
+    assert late(caplog) == ["can't start new thread"]
 
 
 def test_a_bug_leaves_what_was_known(host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

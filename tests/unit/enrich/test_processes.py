@@ -358,6 +358,7 @@ def test_procfs_without_a_point() -> None:
         ("0::/system.slice/a.service\n", None, ("system.slice", "a.service")),
         ("4:memory:/x\n1:name=systemd:/y\n0::/y:z\n", ("x",), ("y:z",)),
         ("7:cpu,memory:/\n", (), None),
+        ("4:name=systemd:/a\rb\n3:memory:/a\rb\n0::/a\rb\n", ("a\rb",), ("a\rb",)),
         ("0::/../b\n", None, None),
         ("", None, None),
     ],

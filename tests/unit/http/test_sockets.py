@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import socket
+from ipaddress import IPv6Address
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,17 @@ def test_listen_on_ipv6() -> None:
     with bound:
         reach(bound, "::1")
         assert url_host(bound) == f"[::1]:{bound.getsockname()[1]}"
+
+
+def test_listen_on_an_address_of_a_link() -> None:
+    """Such an address is one of several links' until its interface is named."""
+    lines = [line.split() for line in Path("/proc/net/if_inet6").read_text().splitlines()]
+    found = next(((own[0], own[5]) for own in lines if own[3] == "20"), None)  # IPV6_ADDR_LINKLOCAL
+    if found is None:
+        pytest.skip("no interface has such an address")
+    address = f"[{IPv6Address(int(found[0], 16))}%{found[1]}]"
+    with listen(f"{address}:0") as bound:
+        assert url_host(bound).rpartition(":")[0] == address
 
 
 def test_host_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,7 @@ def test_inspect(tmp_path: Path) -> None:
     write(proc / "cgroups", HEADER + "memory\t4\t27\t1\n")
     write(proc / "sys/kernel/pid_max", "32768\n")
     write(proc / "sys/kernel/perf_event_paranoid", "-1\n")
+    write(proc / "1/stat", "1 (init) S 0\n")
     write(sys / "devices/system/cpu/possible", "0-7\n")
     write(sys / "kernel/security/lockdown", "none [integrity] confidentiality\n")
     write(sys / "kernel/btf/vmlinux", "\0int\0bpf_rdonly_cast\0btf_trace_contention_begin\0")
@@ -164,7 +165,24 @@ def test_inspect_of_nothing(tmp_path: Path) -> None:
 
     assert (host.pid_max, host.perf_event_paranoid, host.btf, host.lockdown) == (4_194_304, None, None, "unknown")
     assert (host.read_by_cast, host.traces_locks, host.owner_by_memory, host.tracefs) == (False, False, False, False)
-    assert host.owner_hierarchy == 0
+    assert (host.owner_hierarchy, host.sees_all_processes) == (0, False)
+
+
+def test_processes_of_another_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A procfs that has been mounted elsewhere is of the namespace of its first process, where that can be looked at."""
+    write(tmp_path / "1/stat", "1 (init) S 0\n")
+    write(tmp_path / "1/ns/pid", "")
+    assert not inspect(str(tmp_path)).sees_all_processes
+
+    monkeypatch.setattr("perflens.kernel.features._INITIAL_PID_NAMESPACE", (tmp_path / "1/ns/pid").stat().st_ino)
+    assert inspect(str(tmp_path)).sees_all_processes
+
+
+def test_processes_that_are_hidden(tmp_path: Path) -> None:
+    """Where not even the first process is shown, others that are not shown need not be gone (hidepid=2)."""
+    write(tmp_path / "sys/kernel/pid_max", "32768\n")
+
+    assert not inspect(str(tmp_path)).sees_all_processes
 
 
 @pytest.mark.parametrize(

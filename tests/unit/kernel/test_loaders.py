@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_file_that_is_no_btf(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"btf: btf\.path: is no BTF; write the path of a file with the raw BTF"):
         btf_file(str(file))
+
+
+def test_fifo(tmp_path: Path) -> None:
+    """It is not waited for."""
+    os.mkfifo(tmp_path / "btf")
+    with pytest.raises(ConfigError, match=r"btf\.path: is no BTF"):
+        btf_file(str(tmp_path / "btf"))
 
 
 def test_file_that_is_missing(tmp_path: Path) -> None:

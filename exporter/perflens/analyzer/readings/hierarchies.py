@@ -73,7 +73,7 @@ def parse_cgroup(text: bytes) -> dict[str, str]:
     Paths out of the reader's cgroup namespace are left out.
     """
     found = {}
-    for line in text.splitlines():
+    for line in text.split(b"\n"):  # a name may hold whatever else ends a line for Python
         words = line.split(b":", 2)
         path = clean(os.fsdecode(words[2])) if len(words) == 3 and words[2].startswith(b"/") else None
         if path is not None:

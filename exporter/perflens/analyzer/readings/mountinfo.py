@@ -23,7 +23,7 @@ class MountLine(NamedTuple):
 
 def parse_mountinfo(text: bytes) -> Iterator[MountLine]:
     """Yield the mounts in the order of the text; a malformed line is passed over. Bytes that are no UTF-8 are surrogates."""
-    for line in text.splitlines():
+    for line in text.split(b"\n"):  # a mount point may hold whatever else ends a line for Python
         head, _, tail = line.partition(b" - ")
         front, back = head.split(b" "), tail.split(b" ")
         if len(front) >= 6 and len(back) >= 3:

@@ -16,6 +16,7 @@ _TEXT = frozenset(b"tTwW")  # the frames of a stack are in no data
 _LONGEST = 1 << 20  # no function is longer: what lies further from a symbol belongs to none
 _NAMES_KEPT = 8192
 _UNUSED = 60.0
+_LOOKED_EVERY = 30.0  # s from one look at the modules to the next
 _TOGETHER = 128  # names in a block
 _BLOCKS_AT_HAND = 16  # a module's names stand together, in no order
 _SUFFIXES = frozenset({"isra", "constprop", "part", "cold", "llvm", "lto_priv"})
@@ -116,8 +117,10 @@ class KernelSymbols:
     """
 
     def __init__(self, procfs: str = "/proc", clock: Callable[[], float] = monotonic) -> None:
-        self._path, self._clock = f"{procfs}/kallsyms", clock
+        self._path, self._modules_path, self._clock = f"{procfs}/kallsyms", f"{procfs}/modules", clock
         self._table: _Table | None = None
+        self._modules: frozenset[tuple[bytes, ...]] | None = None  # None until the symbols are read
+        self._looked_at = 0.0
         self._used_at = 0.0
         self._readable: bool | None = None
         self._names: dict[int, str] = {}
@@ -137,19 +140,24 @@ class KernelSymbols:
     def __len__(self) -> int:
         return len(self._loaded().starts)
 
-    def reload(self) -> None:
-        """Read the symbols again: BPF programs and modules have theirs from when they are loaded."""
-        self._table = None
-        self._names.clear()
-        self._loaded()
+    def changed(self) -> bool:
+        """Whether modules came or went since the last look, of 30 s ago at least: the names that were known are forgotten then."""
+        if self._modules is None or self._clock() - self._looked_at < _LOOKED_EVERY:
+            return False
+        before, self._modules = self._modules, self._look()
+        if self._modules == before:
+            return False
+        self._table, self._names = None, {}
+        return True
 
     def name(self, address: int) -> str:
         """Return ``function+0x1a`` or ``function+0x1a [module]``; the address itself where nothing is known."""
-        found = self._names.get(address)
+        names = self._names  # of its own: another thread may put another in its place
+        found = names.get(address)
         if found is None:
-            if len(self._names) >= _NAMES_KEPT:
-                self._names.clear()
-            found = self._names[address] = self._find(address)
+            if len(names) >= _NAMES_KEPT:
+                names.clear()
+            found = names[address] = self._find(address)
         return found
 
     def ranges(self, names: Callable[[str], T | None]) -> list[tuple[int, int, T]]:
@@ -170,6 +178,8 @@ class KernelSymbols:
         table = self._table  # of its own: another thread may let it go
         self._used_at = self._clock()
         if table is None:
+            if self._modules is None:
+                self._modules = self._look()
             try:
                 with open(self._path, "rb", buffering=1 << 16) as lines:
                     table = _Table(lines)
@@ -177,3 +187,12 @@ class KernelSymbols:
                 table = _Table(())
             self._table, self._readable = table, bool(table.starts)
         return table
+
+    def _look(self) -> frozenset[tuple[bytes, ...]]:
+        """Name, state and address of each module, ``xfs 2056192 1 - Live 0xffffffffc0a00000``; none where there is no such file."""
+        self._looked_at = self._clock()
+        try:
+            with open(self._modules_path, "rb") as lines:
+                return frozenset((words[0], *words[4:6]) for words in map(bytes.split, lines) if words)
+        except OSError:
+            return frozenset()

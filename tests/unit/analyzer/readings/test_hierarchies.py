@@ -68,6 +68,14 @@ def test_cgroup_of_a_process() -> None:
     assert parse_cgroup(text) == {"name=systemd": "/init", "cpu": "/a:b", "cpuacct": "/a:b", "": "/u"}
 
 
+def test_names_that_look_like_ends_of_lines() -> None:
+    """A carriage return may be part of a cgroup's name, and of a mount point; a new line may not, or is escaped."""
+    line = b"36 35 0:32 / /a\rb rw - cgroup2 cgroup2 rw\n"
+
+    assert parse_cgroup(b"2:cpu:/a\rb\n0::/c\rd\n") == {"cpu": "/a\rb", "": "/c\rd"}
+    assert [own.point for own in parse_mountinfo(line)] == ["/a\rb"]
+
+
 V1 = Hierarchies(unified="/none", cpu="/none", cpuacct="/none", memory="", blkio="/none")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -79,16 +80,52 @@ def test_damaged_lines(tmp_path: Path) -> None:
     assert kernel.name(0xFFFFFFFF81000101) == "schedule+0x1"
 
 
-def test_reload(tmp_path: Path) -> None:
-    """A program that was loaded later has a name after the next reading."""
-    kernel = symbols(tmp_path, LISTING)
-    late = 0xFFFFFFFFC0400000
-    assert kernel.name(late) == f"{late:#x}"
+LATE = 0xFFFFFFFFC0208000
 
-    (tmp_path / "kallsyms").write_text(f"{LISTING}{late:x} t bpf_prog_1_late\t[bpf]\n")
-    kernel.reload()
 
-    assert kernel.name(late) == "bpf_prog_1_late+0x0 [bpf]"
+@dataclass
+class Clock:
+    """In s."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def looks(self, kernel: KernelSymbols, *times: float) -> list[bool]:
+        found = []
+        for self.now in times:
+            found.append(kernel.changed())
+        return found
+
+
+@pytest.mark.parametrize("line", ["xfs 2056192 1 - Live 0xffffffffc0208000\n", ""], ids=["loaded", "removed"])
+def test_modules_that_come_and_go(tmp_path: Path, line: str) -> None:
+    """A module that was loaded since is not taken for the one before it, nor for what was there before."""
+    clock = Clock()
+    modules, later = tmp_path / "modules", f"{LISTING}{LATE:x} t xfs_read\t[xfs]\n"
+    modules.write_text("ext4 9 1 - Live 0xffffffffc0200000\n")
+    (tmp_path / "kallsyms").write_text(LISTING if line else later)
+    kernel = KernelSymbols(str(tmp_path), clock)
+    assert not kernel.changed()  # nothing was read yet
+    names = kernel.name(LATE + 0x10), "ext4_write+0x7fd0 [ext4]", "xfs_read+0x10 [xfs]"
+    assert names[0] == (names[1] if line else names[2])
+
+    modules.write_text(f"ext4 9 2 xfs, Live 0xffffffffc0200000\n{line or 'bpf 1 1 - Live 0xffffffffc0300000'}")
+    (tmp_path / "kallsyms").write_text(later if line else LISTING)
+    assert clock.looks(kernel, 1.0, 60.0, 61.0, 120.0) == [False, True, False, False]
+    assert kernel.name(LATE + 0x10) == (names[2] if line else names[1])
+
+
+def test_uses_of_modules_are_no_change(tmp_path: Path) -> None:
+    """Who uses a module, and how many, changes all the time."""
+    clock = Clock()
+    (tmp_path / "modules").write_text("ext4 9 1 - Live 0xffffffffc0200000\n")
+    kernel = KernelSymbols(str(tmp_path), clock)
+    assert not kernel.readable
+    (tmp_path / "modules").write_text("ext4 9 3 a,b, Live 0xffffffffc0200000\n\n")
+
+    assert clock.looks(kernel, 60.0, 120.0) == [False, False]
 
 
 def test_ranges(kernel: KernelSymbols) -> None:
