@@ -63,6 +63,19 @@ def test_baseline_is_bounded() -> None:
     assert own.usual("m0", HOST) == 0
 
 
+def test_what_is_measured_still_is_known_still() -> None:
+    """Owners come and go; what goes is what was not measured for long, and of one window the owners before the disks and the host."""
+    own, lasting = Baseline(limit=40, windows=5, least=1), (signal("m", HOST, 7), signal("m", DISK, 8), _mean(9))
+    for number in range(100):
+        pods = [Subject("owner", f"/{number}.{pod}") for pod in range(30)]
+        own.learn([*lasting, *(signal("m", pod, 1) for pod in pods), signal("m", VICTIM, 3)])
+        assert [own.usual("m", HOST), own.usual("m", DISK), own.usual("latency", DISK), own.usual("m", VICTIM)] == [7, 8, 9, 3]
+
+    own.learn([*lasting, *(signal("m", Subject("owner", f"/{pod}"), 1) for pod in range(90))])
+    assert len(own) == 40
+    assert [own.usual("m", HOST), own.usual("m", DISK), own.usual("latency", DISK)] == [7, 8, 9]
+
+
 @pytest.mark.parametrize(
     ("seconds", "usual", "expected"),
     [
