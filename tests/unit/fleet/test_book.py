@@ -230,12 +230,14 @@ async def test_words_of_a_model() -> None:
     rounds = Rounds()
     rounds.put(incident("n1", A))
     (own,) = rounds.round(2)
-    told = await rounds.book.explained(own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk.", "llm", "m"))
+    told = await rounds.book.explained(
+        own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk.", "llm", "m", own.bundle)
+    )
     assert told
     assert (told.summary, told.source, told.model) == ("On n1: Too much is asked of the disk.", "llm", "m")
     assert [one.source for one in rounds.round()] == ["llm"]
-    assert await rounds.book.explained(own.id, Explanation("SLOW_DEVICE", (), "x", "llm", "m")) is None
-    assert await rounds.book.explained("ffffffff", Explanation("SLOW_DEVICE", (), "x", "llm", "m")) is None
+    assert await rounds.book.explained(own.id, Explanation("SLOW_DEVICE", (), "x", "llm", "m", own.bundle)) is None
+    assert await rounds.book.explained("ffffffff", Explanation("SLOW_DEVICE", (), "x", "llm", "m", own.bundle)) is None
     rounds.put(incident("n1", A, code="SLOW_DEVICE"))
     assert [one.source for one in rounds.round()] == ["rules"]
 
