@@ -11,11 +11,12 @@ from statistics import median
 from perflens.analysis import Subject, SubjectKind
 from perflens.analyzer.signals import Signal, Signals
 
-__all__ = ["Baseline"]
+__all__ = ["WINDOWS", "Baseline"]
 
 _KEPT = 8_192
-_WINDOWS = 60
 _LEAST = 3
+WINDOWS = 60
+"""Of how many windows something is the usual: those of ten minutes."""
 MEANS = frozenset({"operation.latency"})
 """Metrics of which it is asked what is usual though a window has none of it."""
 
@@ -36,7 +37,7 @@ class Baseline:
     What a window does not have of something that counts was 0 in it: what does not happen is usual as well.
     """
 
-    def __init__(self, *, limit: int = _KEPT, windows: int = _WINDOWS, least: int = _LEAST) -> None:
+    def __init__(self, *, limit: int = _KEPT, windows: int = WINDOWS, least: int = _LEAST) -> None:
         self._past: OrderedDict[tuple[str, Subject], _Past] = OrderedDict()
         self._limit, self._windows, self._least = limit, windows, least
         self.learnt = 0
