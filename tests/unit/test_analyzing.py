@@ -153,3 +153,26 @@ async def test_programs_are_told_by_their_builds(host: Host) -> None:
     assert host.asked == ["/bin/db", "/hangs"]
     for each in host.executors:
         each.shutdown()
+
+
+@pytest.mark.parametrize("jump", [-3_600, 3_600])
+async def test_a_clock_that_is_set(host: Host, monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
+    """A window is as long as the time that passed, whatever the clock on the wall says: nothing is slow for it, and nothing less."""
+    wall = [1_700_000_000 * SECOND]
+
+    def later() -> int:
+        wall[0] += 20 * SECOND + (jump * SECOND if host.looks == 5 else 0)
+        return wall[0]
+
+    monkeypatch.setattr(time, "time_ns", later)
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(26))
+    assert (own.counts().windows, own.counts().impacts, own.counts().failed) == (7, 0, 0)
+    host.slow = 1
+    await own.run(rounds(8))
+    bundles = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert {bundle.end - bundle.start for bundle in bundles} == {20 * SECOND}
+    for each in host.executors:
+        each.shutdown()
