@@ -57,8 +57,9 @@ class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
     ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
-    cgroup behind each owner's name; ``name_of`` the name of an owner's id, ``workloads`` the ``namespace/Kind/name`` of each name that
-    is part of one. ``build_of`` returns the build-id of a program that a process runs, by its path, on the explainer's thread.
+    cgroup behind each owner's name, of those that were slow for longest first; ``name_of`` the name of an owner's id, ``workloads``
+    the ``namespace/Kind/name`` of each name that is part of one. ``build_of`` returns the build-id of a program that a process runs,
+    by its path, on the explainer's thread.
     """
 
     worker: ThreadPoolExecutor
