@@ -159,6 +159,14 @@ def test_nothing_is_told_of_usual_signs(code: str) -> None:
     assert not [own for own in judged(scene({"remote": 1.0}), *usual) if own.score >= 0.5]
 
 
+def test_an_io_limit_that_is_no_number() -> None:
+    """io.latency and io.cost let tasks sleep in the kernel's throttle, and no io.max says so; requests that were held say it not alone."""
+    found = judged(scene({"cgroup_throttle": 0.9, "block_io": 0.1}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0))
+    assert [(one.cause.code, one.case.subject) for one in found] == [("IO_CGROUP_THROTTLE", VICTIM)]
+    held = judged(scene({"block_io": 1.0}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0), signal("held.share", VICTIM, 0.95, 0.0))
+    assert "IO_CGROUP_THROTTLE" not in [one.cause.code for one in held]
+
+
 def test_no_cause_produces_its_own_signs() -> None:
     """The graph of what hides what has no circle: of two causes at least one is told."""
     causes = discover()
