@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,23 @@ def test_state_file(tmp_path: Path) -> None:
     assert StateFile(str(path)).read() == [INCIDENT]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [one.name for one in path.parent.iterdir()] == ["state.json"]
+
+
+def test_a_state_file_is_never_too_large_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What ended goes first, the oldest before the newer ones; it is told when an open one has no room."""
+    monkeypatch.setattr("perflens.analyzer.state._LARGEST", 2 * len(json.dumps(encoded(INCIDENT))) + 300)
+    own = StateFile(str(tmp_path / "state.json"))
+    ended = [replace(INCIDENT, id=f"0000000{number}", state="resolved", updated=number) for number in range(1, 6)]
+    own.write([*ended, INCIDENT])
+
+    assert [one.id for one in own.read()] == [INCIDENT.id, "00000005"]
+    assert own.failed == 0
+    own.write([replace(INCIDENT, id=f"0000000{number}") for number in range(3)])
+    assert len(own.read()) == 2
+    assert own.failed == 1
+    assert [record.message for record in caplog.records] == ["incidents cannot be kept over a restart"]
 
 
 @pytest.mark.parametrize(
