@@ -42,6 +42,7 @@ class Book:
         self.merges: Counter[str] = Counter()
         self.opened: Counter[str] = Counter()
         self.dropped = self.lost = 0
+        self._began = 0
 
     @property
     def incidents(self) -> list[Incident]:
@@ -60,6 +61,7 @@ class Book:
 
         A new one is told in the next round, when others that belong to it have had their time to come.
         """
+        self._began = self._began or now
         ended: list[Group] = []
         for reading in readings:
             self._take(reading, now)
@@ -127,7 +129,7 @@ class Book:
     def _lose(self, now: int) -> None:
         for group in list(self.open.values()):
             for part in group.parts:
-                if part.is_open and now - part.seen > _LOST_AFTER:
+                if part.is_open and now - max(part.seen, self._began) > _LOST_AFTER:  # before that nobody listened
                     self.lost += 1
                     group = self._put_part(group, _closed(part, now))
 

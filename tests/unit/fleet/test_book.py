@@ -199,6 +199,16 @@ def test_an_agent_that_is_down_says_nothing() -> None:
     assert (rounds.book.lost, rounds.book.active) == (1, ())
 
 
+def test_nobody_listened_while_the_service_was_down() -> None:
+    """An agent that is slow to answer after a long stop of the service has ten minutes from then on, too."""
+    before = Rounds()
+    before.put(incident("n1", A))
+    (first,) = before.round(2)
+    rounds = Rounds(Book("fleet", before.book.open.values()), now=before.now + 3_600)
+    assert [(own.id, own.state) for own in rounds.round(40)] == [(first.id, "open")]
+    assert [(own.id, own.state) for own in rounds.round(2)] == [(first.id, "resolved")]
+
+
 def test_what_ended_before_it_was_told_is_told_as_over() -> None:
     rounds = Rounds()
     rounds.put(incident("n1", A))
