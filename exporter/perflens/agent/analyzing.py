@@ -115,6 +115,7 @@ class Analyzing:
         self._procfs = procfs
         self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
         self._changes = Changes(shown)
+        self._paths: Mapping[str, str] = {}
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
         self._began = 0
         self._looks = self._impacts = self._failed = self._untold = self._early = 0
@@ -243,7 +244,9 @@ class Analyzing:
 
     def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int, *, is_warm: bool) -> None:
         if self._looks % _SETTINGS_EVERY == 0:
-            self._changes.compare(self._reader.settings(paths), now)
+            same = {name: path for name, path in paths.items() if self._paths.get(name, path) == path}  # another's limits are no change
+            self._changes.compare(self._reader.settings(same), now)
+            self._paths = paths
         self._changes.programs(programs, now, usual=not is_warm)
 
     def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
