@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from perflens.analysis import Incident
 from perflens.analyzer.incidents import Explanation
-from perflens.fleet.groups import Group, Key, Part, Words, group_of, incident_of, joined, links
+from perflens.fleet.groups import HISTORY, Group, Key, Part, Words, group_of, incident_of, joined, links
 from perflens.fleet.merging import mergers
 
 __all__ = ["Book", "Reading"]
@@ -161,7 +161,8 @@ class Book:
     def _told(self, own: Group, now: int) -> Group:
         cause = own.lead.incident.cause
         if own.cause != cause:
-            own = replace(own, cause=cause, history=(*own.history, (now, own.cause)) if own.told else own.history)
+            history = (*own.history, (now, own.cause))[-HISTORY:] if own.told else own.history
+            own = replace(own, cause=cause, history=history)
         if not own.told and now - own.first_seen >= _SETTLES:
             self._count(own)
             own = replace(own, told=True)

@@ -235,6 +235,15 @@ def test_history_and_severity() -> None:
     )
 
 
+def test_a_history_is_bounded() -> None:
+    rounds = Rounds()
+    for number in range(60):
+        rounds.put(incident("n1", A, code=("DEVICE_SATURATION", "SLOW_DEVICE")[number % 2]))
+        rounds.round()
+    (own,) = rounds.book.open.values()
+    assert [len(own.history), own.history[-1][0]] == [20, at(rounds.now)]
+
+
 async def test_words_of_a_model() -> None:
     """They stand for the cause that they are about, and for no other; a host's own model is not spoken over."""
     rounds = Rounds()
