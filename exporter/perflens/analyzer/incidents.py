@@ -8,7 +8,7 @@ from hashlib import blake2s
 
 from perflens.analysis import HOST, UNEXPLAINED, Bundle, Hypothesis, Impact, Incident, Severity, Source, Subject
 from perflens.analyzer.judge import NEAR, are_near
-from perflens.analyzer.words import quantity, who
+from perflens.analyzer.words import quantity, uncited, who
 
 __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
 
@@ -94,7 +94,8 @@ class Incidents:
                 if told.bundle is own.bundle:
                     known |= words
                 causes = tuple(known[key] for key in dict.fromkeys((*words, *known)))
-                return self._put(replace(own, causes=causes, summary=told.summary, source=told.source, model=told.model))
+                summary = told.summary if told.bundle is own.bundle else uncited(told.summary)
+                return self._put(replace(own, causes=causes, summary=summary, source=told.source, model=told.model))
         return None
 
     def _owned(self, bundle: Bundle) -> dict[str, list[Hypothesis]]:
@@ -211,7 +212,7 @@ def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Inc
         causes=told,
         bundle=kept,
         history=history,
-        summary=own.summary if is_same else summary_of(told, kept),
+        summary=(own.summary if kept is own.bundle else uncited(own.summary)) if is_same else summary_of(told, kept),
         source=own.source if is_same else "rules",
         model=own.model if is_same else "",
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from perflens.analysis import Incident
 from perflens.analyzer.incidents import Explanation
+from perflens.analyzer.words import uncited
 from perflens.fleet.groups import HISTORY, Group, Key, Part, Words, group_of, incident_of, joined, links
 from perflens.fleet.merging import mergers
 
@@ -79,7 +80,7 @@ class Book:
         own = self.open.get(identity)
         if own is None or own.lead.incident.cause != told.cause:
             return None
-        words = Words(own.lead.key, told.cause, told.summary, told.source, told.model)
+        words = Words(own.lead.key, told.cause, uncited(told.summary), told.source, told.model)  # the facts of a host change
         self.open[identity] = replace(own, words=words)
         return incident_of(self.open[identity], self.fleet)
 

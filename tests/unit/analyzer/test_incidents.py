@@ -184,7 +184,7 @@ def test_words_of_another_window_change_no_claims() -> None:
     own = Incidents("h")
     (opened,) = _run(own, 1, 2, _cause("A", 0.8), _cause("B", 0.75))
     said = tuple(replace(cause, claim=f"{cause.code} it may be.", supporting=("E09",)) for cause in reversed(opened.causes))
-    told = Explanation("A", said, "B it is.", "llm", "m", opened.bundle)
+    told = Explanation("A", said, "B it is (E09, E10).", "llm", "m", opened.bundle)
     _run(own, 3, 3, _cause("A", 0.8), _cause("B", 0.75))
     later = own.explained(opened.id, told)
     assert later
@@ -196,6 +196,9 @@ def test_words_of_another_window_change_no_claims() -> None:
     at_once = own.explained(opened.id, replace(told, cause="B", bundle=later.bundle))
     assert at_once
     assert [cause.claim for cause in at_once.causes] == ["B it may be.", "A it may be."]
+    assert at_once.summary == "B it is (E09, E10)."
+    (moved,) = _run(own, 4, 4, _cause("A", 0.8), _cause("B", 0.75))
+    assert (moved.cause, moved.summary) == ("B", "B it is.")
 
 
 def test_it_comes_back() -> None:

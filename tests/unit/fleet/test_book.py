@@ -250,7 +250,7 @@ async def test_words_of_a_model() -> None:
     rounds.put(incident("n1", A))
     (own,) = rounds.round(2)
     told = await rounds.book.explained(
-        own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk.", "llm", "m", own.bundle)
+        own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk (E01).", "llm", "m", own.bundle)
     )
     assert told
     assert (told.summary, told.source, told.model) == ("On n1: Too much is asked of the disk.", "llm", "m")
