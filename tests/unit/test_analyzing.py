@@ -21,7 +21,7 @@ from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore
 from perflens.aggregate.starts import Starts
 from perflens.aggregate.timeline import Timeline
-from perflens.analyzer.readings.hierarchies import find_hierarchies
+from perflens.analyzer.readings.hierarchies import Hierarchies
 from perflens.analyzer.readings.reader import HostReader
 from perflens.analyzer.state import StateFile
 from perflens.analyzer.totals import OperationKey, OperationTotal, RequestKey, RequestTotal, Totals
@@ -47,6 +47,7 @@ class Host:
     starts: Starts = field(default_factory=Starts)
     asked: list[str] = field(default_factory=list)
     programs: tuple[str, ...] = ()
+    paths: Callable[[int], Mapping[str, str]] = lambda _: {}
 
     def snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.looks += 1
@@ -55,7 +56,7 @@ class Host:
         done = 100 * self.looks
         operations = {OperationKey("read", "/a"): OperationTotal(done, done * 10**8, done * self.slow, done * self.slow * 10**8)}
         requests = {RequestKey("read", "sda", "/a"): RequestTotal(done, done * 4096, 0, done * 10**8, done * 10**8)}
-        return Totals(self.looks * 20 * SECOND, operations, requests), {}
+        return Totals(self.looks * 20 * SECOND, operations, requests), self.paths(self.looks)
 
     def build_of(self, path: str, process: ProcessKey) -> str:
         self.asked.append(path)
@@ -83,7 +84,8 @@ class Host:
             lambda: {"/a": "shop/db"},
             self.build_of,
         )
-        return Analyzing(parts, HostReader(str(self.folder), str(self.folder), find_hierarchies(b"")), StateFile(""), tell)
+        reader = HostReader(str(self.folder), str(self.folder), Hierarchies(unified=str(self.folder)))
+        return Analyzing(parts, reader, StateFile(""), tell)
 
 
 def rounds(number: int) -> Callable[[float], Any]:
@@ -141,28 +143,6 @@ async def test_an_analyzer_that_cannot_look_at_all(host: Host, monkeypatch: pyte
         each.shutdown()
 
 
-@pytest.mark.parametrize("step", [3_600, -3_600], ids=["suspended", "set back"])
-async def test_window_across_a_step_of_the_clock(host: Host, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """No window begins before a suspension, or before the clock was set: it would not be as long as what was counted in it."""
-    before, calls = time.time_ns, [0]
-
-    def stepped() -> int:
-        calls[0] += 1
-        return before() + step * SECOND * (calls[0] > 6)
-
-    monkeypatch.setattr(time, "time_ns", stepped)
-    host.slow = 1
-    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
-    await own.run(rounds(24))
-    bundles = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
-    await own.close()
-
-    assert bundles
-    assert {(bundle.end - bundle.start) // SECOND for bundle in bundles} == {20}
-    for each in host.executors:
-        each.shutdown()
-
-
 async def test_a_disk_and_an_owner_are_known_beyond_the_host(host: Host) -> None:
     """The subjects of causes carry the volume and the workload, in what is recorded as well."""
     host.slow = 1
@@ -191,5 +171,52 @@ async def test_programs_are_told_by_their_builds(host: Host) -> None:
     assert bundle.recording
     assert sorted(signal.detail for signal in bundle.recording.changes) == ["/bin/db, build abababababab", "/bin/web", "/hangs"]
     assert host.asked == ["/bin/db", "/hangs"]
+    for each in host.executors:
+        each.shutdown()
+
+
+@pytest.mark.parametrize("jump", [-3_600, 3_600])
+async def test_a_clock_that_is_set(host: Host, monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
+    """A window is as long as the time that passed, whatever the clock on the wall says: nothing is slow for it, and nothing less."""
+    wall = [1_700_000_000 * SECOND]
+
+    def later() -> int:
+        wall[0] += 20 * SECOND + (jump * SECOND if host.looks == 5 else 0)
+        return wall[0]
+
+    monkeypatch.setattr(time, "time_ns", later)
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(26))
+    assert (own.counts().windows, own.counts().impacts, own.counts().failed) == (7, 0, 0)
+    host.slow = 1
+    await own.run(rounds(8))
+    bundles = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert {bundle.end - bundle.start for bundle in bundles} == {20 * SECOND}
+    for each in host.executors:
+        each.shutdown()
+
+
+@pytest.mark.parametrize(("is_other", "expected"), [(True, []), (False, ["CPU quota in cores at /one: 0.1 -> 2"])])
+async def test_another_container_behind_a_name_is_no_change(host: Host, is_other: bool, expected: list[str]) -> None:
+    """What the cgroup is that stands for a workload may change; its limits are compared with its own."""
+    for name, quota in (("one", "10000"), ("two", "200000")):
+        (host.folder / name).mkdir()
+        (host.folder / name / "cpu.max").write_text(f"{quota} 100000\n")
+
+    def paths(looks: int) -> Mapping[str, str]:
+        if looks == 5 and not is_other:
+            (host.folder / "one" / "cpu.max").write_text("200000 100000\n")
+        return {"/a": "/two" if looks >= 5 and is_other else "/one"}
+
+    host.slow, host.paths = 1, paths
+    own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))
+    await own.run(rounds(40))
+    (bundle, *_) = await asyncio.get_running_loop().run_in_executor(own.executor, own.bundles)
+    await own.close()
+
+    assert bundle.recording
+    assert [signal.detail for signal in bundle.recording.changes] == expected
     for each in host.executors:
         each.shutdown()

@@ -45,11 +45,10 @@ _log = logging.getLogger("perflens")
 _SECOND = 1_000_000_000
 _EVERY = 10.0  # s
 _WINDOW, _OLDEST = 19 * _SECOND, 120 * _SECOND
-_STEP = 5 * _SECOND  # that two clocks may differ by: they are not read at the same moment
 _SETTINGS_EVERY = 3  # looks
 _SAMPLES = 4  # one more than a window is long
 _EVENTS, _IN_PROGRESS = 1_000, 200
-_WARM_UP = 60 * _SECOND  # before it every program is a new one
+_WARM_UP = 60 * _SECOND  # from the first look on; before it every program is a new one
 _LOGGED_KEPT = 500
 
 
@@ -58,8 +57,9 @@ class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
     ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
-    cgroup behind each owner's name; ``name_of`` the name of an owner's id, ``workloads`` the ``namespace/Kind/name`` of each name that
-    is part of one. ``build_of`` returns the build-id of a program that a process runs, by its path, on the explainer's thread.
+    cgroup behind each owner's name, of those that were slow for longest first; ``name_of`` the name of an owner's id, ``workloads``
+    the ``namespace/Kind/name`` of each name that is part of one. ``build_of`` returns the build-id of a program that a process runs,
+    by its path, on the explainer's thread.
     """
 
     worker: ThreadPoolExecutor
@@ -115,8 +115,9 @@ class Analyzing:
         self._procfs = procfs
         self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
         self._changes = Changes(shown)
+        self._paths: Mapping[str, str] = {}
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
-        self._began = time.time_ns()
+        self._began = 0
         self._looks = self._impacts = self._failed = self._untold = self._early = 0
         self._drained_at = time.monotonic()
         self._seconds = 0.0
@@ -169,15 +170,14 @@ class Analyzing:
     async def _look(self, *, early: bool) -> list[Incident]:
         parts, run = self._parts, asyncio.get_running_loop().run_in_executor
         totals, paths = await run(parts.worker, parts.snapshot)
-        since = self._samples[0].wall if self._samples else time.time_ns() - _WINDOW
-        events = await run(parts.explainer, self._events, since)
+        events = await run(parts.explainer, self._events)
         drained = await run(parts.drainer, self._drained)
         programs = await run(parts.explainer, self._programs, drained.started) if drained.started else ()
         return await run(self.executor, self._judge, totals, paths, events, drained, programs, early)
 
-    def _events(self, since: int) -> list[Evidence]:
+    def _events(self) -> list[Evidence]:
         store, probes = self._parts.store, sorted(self._parts.probes)
-        ended = [own for probe in probes for own in store.recent(Wanted(probe=probe, since=since), _EVENTS)]
+        ended = [own for probe in probes for own in store.recent(Wanted(probe=probe), _EVENTS)]
         return [*ended, *(own for probe in probes for own in store.in_progress(Wanted(probe=probe), _IN_PROGRESS))]
 
     def _drained(self) -> _Drained:
@@ -219,7 +219,8 @@ class Analyzing:
         began, now = time.perf_counter(), time.time_ns()
         sample = _Sample(now, totals, self._reader.read(paths))
         before = self._before(sample)
-        self._note_changes(paths, programs, now)
+        self._began = self._began or totals.time
+        self._note_changes(paths, programs, now, is_warm=totals.time - self._began > _WARM_UP)
         if not early:
             self._samples.append(sample)  # those in turn are enough for the begin of a window
         changed: tuple[Incident, ...] = ()
@@ -237,31 +238,31 @@ class Analyzing:
         return list({own.id: own for own in (*self._analyst.incidents.open, *changed)}.values())
 
     def _before(self, now: _Sample) -> _Sample | None:
-        """The sample at the begin of the window: the latest that is old enough, with no suspension since, and no step of the clock."""
-        for own in reversed(self._samples):
-            age = now.totals.time - own.totals.time
-            if _WINDOW <= age <= _OLDEST and abs(now.wall - own.wall - age) <= _STEP:
-                return own
-        return None
+        """The sample at the begin of the window: the latest that is old enough. One from before looks were held up for long is too old."""
+        ages = [(now.totals.time - own.totals.time, own) for own in self._samples]
+        return next((own for age, own in reversed(ages) if _WINDOW <= age <= _OLDEST), None)
 
-    def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int) -> None:
+    def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int, *, is_warm: bool) -> None:
         if self._looks % _SETTINGS_EVERY == 0:
-            self._changes.compare(self._reader.settings(paths), now)
-        self._changes.programs(programs, now, usual=now - self._began <= _WARM_UP)
+            same = {name: path for name, path in paths.items() if self._paths.get(name, path) == path}  # another's limits are no change
+            self._changes.compare(self._reader.settings(same), now)
+            self._paths = paths
+        self._changes.programs(programs, now, usual=not is_warm)
 
     def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
         moved, counted = delta(before.reading, now.reading), now.totals.since(before.totals)
         devices = self._parts.devices()
         numbers = {f"{own.number[0]}:{own.number[1]}": own.name for own in devices}
-        seconds = max(1, round((now.wall - before.wall) / _SECOND))
-        recent = [own for own in events if own.event.in_progress or own.wall_start + own.event.duration >= before.wall]
+        begin, start = before.totals.time, now.wall - counted.time  # the clock on the wall may have been set meanwhile
+        seconds = max(1, round(counted.time / _SECOND))
+        recent = [own for own in events if own.event.in_progress or own.event.start + own.event.duration >= begin]
         return Window(
-            before.wall,
+            start,
             now.wall,
             counted,
             recent,
             tuple(self._host(moved, now.reading, counted, numbers, drained)),
-            tuple(self._changes.signals(before.wall)),
+            tuple(self._changes.signals(start)),
             {**(cpu_culprits(moved, now.reading) if moved else {}), **start_culprits(drained.parents, drained.named, drained.names)},
             drained.slow[-seconds:],
             drained.slow[:-seconds],

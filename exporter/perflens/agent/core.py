@@ -227,7 +227,7 @@ class Agent:
     def _analyzing(self) -> Analyzing:
         tokens = tokens_of(self.settings)
         hierarchies = find_hierarchies(os.fsencode(read_mountinfo(f"{self.settings.path.procfs}/1/mountinfo")))
-        reader = HostReader(self.settings.path.procfs, self.settings.path.sysfs, hierarchies)
+        reader = HostReader(self.settings.path.procfs, self.settings.path.sysfs, hierarchies, most=_ANALYZED_CGROUPS)
         parts = Parts(
             self.worker,
             self.drainer,
@@ -249,7 +249,8 @@ class Agent:
 
     def _snapshot(self) -> tuple[Totals, Mapping[str, str]]:
         self.harvest()
-        return totals(self.running, time.monotonic_ns()), self._owners.paths(_ANALYZED_CGROUPS)
+        counted = totals(self.running, time.monotonic_ns())
+        return counted, self._owners.paths(counted.slow)
 
     def _name_of(self, owner_id: int) -> str:
         owner = self._owners.known(owner_id)

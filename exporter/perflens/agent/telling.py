@@ -100,7 +100,7 @@ class Telling:
         if told.source == "rules":
             return
         causes = tuple(cause for cause in told.hypotheses if not cause.contributing)
-        changed = await put(own.id, Explanation(own.cause, causes, told.summary, told.source, told.model))
+        changed = await put(own.id, Explanation(own.cause, causes, told.summary, told.source, told.model, own.bundle))
         if changed:
             self._record(changed)
         if changed and self._sink:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from perflens.analysis import Bundle, Impact, Incident, Scene
-from perflens.analyzer.baseline import Baseline
+from perflens.analyzer.baseline import WINDOWS, Baseline
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.causes import discover
 from perflens.analyzer.conclusion import Conclusion, conclusion, recording_of
@@ -43,7 +43,8 @@ class Analyst:
     def __init__(self, host: str, incidents: Incidents, causes: Mapping[str, Cause] | None = None) -> None:
         self._host, self.incidents = host, incidents
         self._causes = discover() if causes is None else causes
-        self.baseline = Baseline()
+        self.baseline, self._since_start = Baseline(), Baseline()
+        self._judged = frozenset(own.id for own in incidents.open if any(fact.baseline is not None for fact in own.bundle.facts))
         self.bundles: deque[Bundle] = deque(maxlen=_KEPT)
         self.windows = 0
 
@@ -65,11 +66,26 @@ class Analyst:
         bundle = self._bundle(window, impact, told)
         if early and not bad:
             return Look(bundle, bad, ())
-        if not bad and not self.incidents.open:
-            self.baseline.learn(measured)
+        if not early:
+            self._learn(measured, bad=bad)
         if bad or self.incidents.open:
             self._keep(replace(bundle, recording=recording_of(scene, signals, window.changes)) if bad else bundle)
-        return Look(bundle, bad, tuple(self.incidents.update(bundle, impact=bad)))
+        return Look(bundle, bad, tuple(self.incidents.update(bundle, impact=bad, early=early, is_known=self.baseline.is_known)))
+
+    def _learn(self, measured: Signals, *, bad: bool) -> None:
+        """What is usual is told by windows in which nothing is wrong; where there were none since the start, by ten minutes of others.
+
+        Else on a host that is never without slow operations nothing would ever be usual. Not while an incident lasts that was judged
+        by what was usual before the start.
+        """
+        if not bad and not self.incidents.open:
+            self.baseline.learn(measured)
+        elif not self.baseline.is_known and not any(own.id in self._judged for own in self.incidents.open):
+            self._since_start.learn(measured)
+            if self._since_start.learnt == WINDOWS:
+                self.baseline = self._since_start
+        if self.baseline.is_known:
+            self._since_start = Baseline()
 
     def _keep(self, bundle: Bundle) -> None:
         """What the last minutes were judged by is kept with them: it takes much more room than what they came to."""

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from array import array
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 
-from perflens.analysis import Subject
+from perflens.analysis import Subject, SubjectKind
 from perflens.analyzer.signals import Signal, Signals
 
-__all__ = ["Baseline"]
+__all__ = ["WINDOWS", "Baseline"]
 
-_KEPT = 4_096
-_WINDOWS = 60
+_KEPT = 8_192
 _LEAST = 3
+WINDOWS = 60
+"""Of how many windows something is the usual: those of ten minutes."""
 MEANS = frozenset({"operation.latency"})
 """Metrics of which it is asked what is usual though a window has none of it."""
 
 
+_SHARED: frozenset[SubjectKind] = frozenset(("host", "device"))
+"""Subjects that the causes of everybody are about: what is usual for them is forgotten last."""
+
+
 @dataclass(slots=True)
 class _Past:
-    values: deque[float]
+    values: array[float]
     counts: bool
 
 
 class Baseline:
-    """Bounded by ``limit`` signals, the longest known of which goes first, and by ``windows`` values of each.
+    """Bounded by ``limit`` signals, of which those go first that were not measured for the longest time, and by ``windows`` values of each.
 
     What a window does not have of something that counts was 0 in it: what does not happen is usual as well.
     """
 
-    def __init__(self, *, limit: int = _KEPT, windows: int = _WINDOWS, least: int = _LEAST) -> None:
+    def __init__(self, *, limit: int = _KEPT, windows: int = WINDOWS, least: int = _LEAST) -> None:
         self._past: OrderedDict[tuple[str, Subject], _Past] = OrderedDict()
         self._limit, self._windows, self._least = limit, windows, least
         self.learnt = 0
@@ -46,14 +52,18 @@ class Baseline:
 
     def learn(self, signals: Iterable[Signal]) -> None:
         """Take in a window in which nothing was wrong."""
-        now = {own.key: own for own in signals}
+        now = {own.key: own for own in sorted(signals, key=lambda own: own.subject.kind in _SHARED)}
         for key, past in self._past.items():
-            own = now.pop(key, None)
-            if own or past.counts:
-                past.values.append(own.value if own else 0.0)
+            if key not in now and past.counts:
+                past.values.append(0.0)
         before = min(self.learnt, self._windows - 1)
         for key, own in now.items():
-            self._past[key] = _Past(deque([*([0.0] * before * own.counts), own.value], maxlen=self._windows), own.counts)
+            past = self._past.get(key) or _Past(array("d", [0.0] * before * own.counts), own.counts)
+            past.values.append(own.value)
+            self._past[key] = past
+            self._past.move_to_end(key)
+        for past in self._past.values():
+            del past.values[: -self._windows]
         self.learnt += 1
         for key in [key for key, past in self._past.items() if not any(past.values)]:
             del self._past[key]

@@ -8,7 +8,7 @@ from hashlib import blake2s
 
 from perflens.analysis import HOST, UNEXPLAINED, Bundle, Hypothesis, Impact, Incident, Severity, Source, Subject
 from perflens.analyzer.judge import NEAR, are_near
-from perflens.analyzer.words import quantity, who
+from perflens.analyzer.words import quantity, uncited, who
 
 __all__ = ["Explanation", "Incidents", "is_impact", "summary_of"]
 
@@ -22,6 +22,7 @@ _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
 _REOPENS_WITHIN = 600 * _SECOND
 _CRITICAL_SECONDS, _CRITICAL_VICTIMS = 2.0, 4
 _RESOLVED_KEPT, _HISTORY_KEPT = 200, 20
+_TOLD = 3
 _WINDOW = 30.0
 
 
@@ -34,13 +35,14 @@ def is_impact(impact: Impact, seconds: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a model made of an incident whose first cause was ``cause``."""
+    """What a model made of the ``bundle`` of an incident whose first cause was ``cause``: the ids of facts in ``causes`` are that one's."""
 
     cause: str
     causes: tuple[Hypothesis, ...]
     summary: str
     source: Source
     model: str
+    bundle: Bundle
 
 
 @dataclass(slots=True)
@@ -66,9 +68,17 @@ class Incidents:
         """Every incident that is kept, the newest first."""
         return sorted([*self.open, *self.resolved], key=lambda own: own.opened, reverse=True)
 
-    def update(self, bundle: Bundle, *, impact: bool) -> list[Incident]:
-        """Take in a window in which there was an impact or none; return the incidents that changed."""
-        changed = [self._continue(own, bundle, impact=impact) for own in list(self.open)]
+    def update(self, bundle: Bundle, *, impact: bool, early: bool = False, is_known: bool = True) -> list[Incident]:
+        """Take in a window in which there was an impact or none; return the incidents that changed.
+
+        One that comes ``early`` ends nothing. ``is_known``: it is known what is usual, without which causes may not show.
+        """
+        owned = self._owned(bundle) if impact else {}
+        going = {own.id for own in self.open if own.id in owned or (impact and _goes_on(own, bundle, is_known))}
+        changed: list[Incident | None] = [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
+        if not early:
+            changed += [self._end(own, bundle.end) for own in list(self.open) if own.id not in going]
+        self._quiet |= dict.fromkeys(going, 0)
         if not impact:
             self._pending = _Pending()
         else:
@@ -79,22 +89,29 @@ class Incidents:
         """Put another's words and order into an open incident; None when it has ended, or has another cause meanwhile."""
         for own in self.open:
             if own.id == identity and own.cause == told.cause:
-                known = [(cause.code, cause.subject) for cause in own.causes]
-                ordered = [cause for cause in told.causes if (cause.code, cause.subject) in known]
-                first = [(cause.code, cause.subject) for cause in ordered]
-                causes = (*ordered, *(cause for cause in own.causes if (cause.code, cause.subject) not in first))
-                return self._put(replace(own, causes=causes, summary=told.summary, source=told.source, model=told.model))
+                known = {_key(cause): cause for cause in own.causes}
+                words = {_key(cause): cause for cause in told.causes if _key(cause) in known}
+                if told.bundle is own.bundle:
+                    known |= words
+                causes = tuple(known[key] for key in dict.fromkeys((*words, *known)))
+                summary = told.summary if told.bundle is own.bundle else uncited(told.summary)
+                return self._put(replace(own, causes=causes, summary=summary, source=told.source, model=told.model))
         return None
 
-    def _continue(self, own: Incident, bundle: Bundle, *, impact: bool) -> Incident | None:
-        mine = [cause for cause in bundle.causes if _is_of(cause, own)] if impact else []
-        if mine or (impact and not own.causes and not bundle.causes):
-            self._quiet[own.id] = 0
-            return self._put(_updated(own, mine, bundle))
+    def _owned(self, bundle: Bundle) -> dict[str, list[Hypothesis]]:
+        """Each cause that stands on its own by the incident that has it, else by the first one of the same victims: it is told once."""
+        found: dict[str, list[Hypothesis]] = {}
+        for cause in (own for own in bundle.hypotheses if not own.contributing):
+            known = [own for own in self.open if _key(cause) in map(_key, own.causes)]
+            if mine := (known or [own for own in self.open if _is_of(cause, own)])[:1]:
+                found.setdefault(mine[0].id, []).append(cause)
+        return found
+
+    def _end(self, own: Incident, now: int) -> Incident | None:
         self._quiet[own.id] = self._quiet.get(own.id, 0) + 1
         if self._quiet[own.id] < _RESOLVES_AFTER:
             return None
-        return self._resolve(own, bundle.end)
+        return self._resolve(own, now)
 
     def _begin(self, bundle: Bundle) -> list[Incident]:
         new = [own for own in bundle.causes if own.score >= _OPENS_AT and not any(_is_of(own, other) for other in self.open)]
@@ -152,23 +169,41 @@ class Incidents:
         return done
 
 
+def _key(cause: Hypothesis) -> tuple[str, Subject]:
+    return cause.code, cause.subject
+
+
 def _is_of(cause: Hypothesis, own: Incident) -> bool:
-    """Whether a cause belongs to an incident: it is one that it has, or is about the same victims."""
-    if any((cause.code, cause.subject) == (other.code, other.subject) for other in own.causes):
+    """Whether a cause belongs to an incident: it is one that it has, or is about the same victims. One without any takes no weak one."""
+    if _key(cause) in map(_key, own.causes):
         return True
-    victims = {victim for other in own.causes for victim in other.victims}
-    return bool(set(cause.victims) & victims)
+    return bool(set(cause.victims) & _victims(own)) and (bool(own.causes) or cause.score >= _OPENS_AT)
+
+
+def _victims(own: Incident) -> set[Subject]:
+    """Whom an incident is about; without a cause, those whom none explains."""
+    if own.causes:
+        return {victim for cause in own.causes for victim in cause.victims}
+    explained = {victim for cause in own.bundle.causes if cause.score >= _OPENS_AT for victim in cause.victims}
+    return set(own.bundle.impact.victims) - explained
+
+
+def _goes_on(own: Incident, bundle: Bundle, is_known: bool) -> bool:
+    """Whether an incident lasts though no cause tells of it: it has none, or what is usual is not known, and its victims are slow."""
+    return (not own.causes or not is_known) and bool(_victims(own) & set(bundle.impact.victims))
 
 
 def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Incident:
     """A better explanation changes the causes inside the incident; one that is much weaker than what was said does not."""
-    told = _as_preferred(own, causes)
-    if own.causes and (not told or told[0].score < own.causes[0].score - NEAR):
+    told = _as_preferred(own, causes)[:_TOLD]
+    is_weaker = bool(own.causes) and (not told or told[0].score < own.causes[0].score - NEAR)
+    if is_weaker:
         told = own.causes
     first = told[0].code if told else UNEXPLAINED
     history = own.history if first == own.cause else (*own.history, (bundle.end, own.cause))[-_HISTORY_KEPT:]
     is_same = own.source != "rules" and (first, told[0].subject if told else HOST) == (own.cause, own.subject)
-    kept = bundle if told != own.causes or bundle.impact.seconds >= own.bundle.impact.seconds else own.bundle
+    is_worse = told != own.causes or bundle.impact.seconds >= own.bundle.impact.seconds
+    kept = bundle if is_worse and not is_weaker else own.bundle  # which has the facts that the causes cite
     return replace(
         own,
         severity="critical" if "critical" in (own.severity, _severity(bundle)) else "warning",
@@ -177,7 +212,7 @@ def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Inc
         causes=told,
         bundle=kept,
         history=history,
-        summary=own.summary if is_same else summary_of(told, kept),
+        summary=(own.summary if kept is own.bundle else uncited(own.summary)) if is_same else summary_of(told, kept),
         source=own.source if is_same else "rules",
         model=own.model if is_same else "",
     )

@@ -41,10 +41,10 @@ def are_near(one: float, other: float) -> bool:
 
 def judge(causes: Mapping[str, Cause], signals: Signals, scene: Scene) -> list[Finding]:
     """Return what scores at all, the best first; what another one explains comes after all that stand on their own."""
-    found = [own for cause in causes.values() for case in _cases(cause, signals, scene) if (own := _scored(cause, case, scene))]
+    found = [own for cause in causes.values() for own in _weighed(_met(cause, signals, scene), scene)]
     found.sort(key=lambda own: (own.score, own.explains), reverse=True)
     best = _one_each(found)
-    told = [_suppressed(own, best) for own in best]
+    told = [_suppressed(own, best, scene) for own in best]
     return sorted(told, key=lambda own: own.contributing)[:_MOST]
 
 
@@ -75,22 +75,40 @@ def _worst(victims: Mapping[Subject, float]) -> Subject:
     return max(victims, key=lambda own: victims[own])
 
 
-def _scored(cause: Cause, case: Case, scene: Scene) -> Finding | None:
+def _met(cause: Cause, signals: Signals, scene: Scene) -> list[Finding]:
+    """Return a cause on each subject, with the score of its conditions alone."""
+    return [own for case in _cases(cause, signals, scene) if (own := _finding(cause, case, scene))]
+
+
+def _finding(cause: Cause, case: Case, scene: Scene) -> Finding | None:
     necessary = min(own.met(case) for own in cause.necessary)
     weights = sum(own.weight for own in cause.supporting)
     support = sum(own.weight * own.met(case) for own in cause.supporting) / weights if weights else 1.0
     vetoed = max((own.met(case) for own in cause.vetoes), default=0.0)
-    victims = _victims(cause, case, scene)
-    explains = _explained(cause, victims, scene)
-    score = necessary * (0.7 + 0.3 * support) * (1 - vetoed) * min(explains / 0.4, 1.0) ** 0.5
+    score = necessary * (0.7 + 0.3 * support) * (1 - vetoed)
     if score < _LEAST:
         return None
+    victims = _victims(cause, case, scene)
     terms = (*cause.necessary, *cause.supporting)
     good = [signal for own in terms if own.met(case) >= MET for signal in own.seen(case)]
     bad = [signal for own in terms if own.met(case) < MET for signal in own.seen(case)]
     bad += [signal for own in cause.vetoes for signal in own.seen(case)]
     supporting = tuple(dict.fromkeys(good))
-    return Finding(cause, case, score, explains, victims, supporting, tuple(own for own in dict.fromkeys(bad) if own not in supporting))
+    against = tuple(own for own in dict.fromkeys(bad) if own not in supporting)
+    return Finding(cause, case, score, _explained(cause, victims, scene), victims, supporting, against)
+
+
+def _weighed(found: Sequence[Finding], scene: Scene) -> list[Finding]:
+    """Weigh one cause on all its subjects by what it explains, on those where it holds together: many may be slow, each for itself."""
+    holds = [own for own in found if own.score >= _SUPPRESSES_FROM]
+    together = _explained(holds[0].cause, list(dict.fromkeys(victim for own in holds for victim in own.victims)), scene) if holds else 0.0
+    scored = []
+    for own in found:
+        explains = max(own.explains, together) if own.score >= _SUPPRESSES_FROM else own.explains
+        score = own.score * min(explains / 0.4, 1.0) ** 0.5
+        if score >= _LEAST:
+            scored.append(replace(own, score=score))
+    return scored
 
 
 def _victims(cause: Cause, case: Case, scene: Scene) -> tuple[Subject, ...]:
@@ -116,20 +134,30 @@ def _explained(cause: Cause, victims: Sequence[Subject], scene: Scene) -> float:
 
 
 def _one_each(found: Sequence[Finding]) -> list[Finding]:
-    """Of each cause the best two subjects: what a disk below another one shows as well is the same."""
-    kept: dict[str, list[Finding]] = {}
+    """Of each cause the best two subjects with victims in common: what a disk below another one shows as well is the same."""
+    kept: list[Finding] = []
     for own in found:
-        rows = kept.setdefault(own.cause.code, [])
-        if len(rows) < 2:
-            rows.append(own)
-    return [own for own in found if own in kept[own.cause.code]]
+        rows = [other for other in kept if other.cause is own.cause]
+        if len(rows) < _MOST and sum(bool(set(other.victims) & set(own.victims)) for other in rows) < 2:
+            kept.append(own)
+    return kept
 
 
-def _suppressed(own: Finding, found: Sequence[Finding]) -> Finding:
+def _suppressed(own: Finding, found: Sequence[Finding], scene: Scene) -> Finding:
     """Return it as contributing when a cause that produces its signs, or the same one on another subject, has victims in common with it."""
     for other in found:
         if other is own or other.score < _SUPPRESSES_FROM or not set(own.victims) & set(other.victims):
             continue
-        if own.cause.code in other.cause.causes or (own.cause.code == other.cause.code and found.index(other) < found.index(own)):
+        is_same = own.cause.code == other.cause.code and found.index(other) < found.index(own)
+        if is_same or (own.cause.code in other.cause.causes and _covers(other, own, found, scene)):
             return replace(own, contributing=True)
     return own
+
+
+def _covers(other: Finding, own: Finding, found: Sequence[Finding], scene: Scene) -> bool:
+    """Whether what owners wait for, each for itself, is most of what is slow on a disk or a host: else that is told beside it."""
+    if other.cause.scope != "owner" or own.cause.scope == "owner":
+        return True
+    alike = {victim for one in found if one.cause is other.cause and one.score >= _SUPPRESSES_FROM for victim in one.victims}
+    every = {victim: scene.victims.get(victim, 0.0) for victim in own.victims}
+    return 2 * sum(seconds for victim, seconds in every.items() if victim in alike) >= sum(every.values())

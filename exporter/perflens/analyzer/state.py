@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -65,11 +65,14 @@ class ValuesFile(Generic[T]):
             return []
 
     def write(self, incidents: Sequence[T]) -> None:
-        """Replace what was written; open ones first, so that none of them is left out."""
+        """Replace what was written: of what has no room those go first that ended, the oldest before the newer ones."""
         if not self._path:
             return
         kept = sorted(incidents, key=lambda own: (own.state != "open", -own.updated))[: self._most]
-        text = json.dumps({"schema": self._schema, "incidents": encoded(kept)})
+        entries = _with_room(kept)
+        text = f'{{"schema": {json.dumps(self._schema)}, "incidents": [{", ".join(entries)}]}}'
+        if any(own.state == "open" for own in kept[len(entries) :]):
+            self._fail(f"they have more than {_LARGEST >> 20} MiB")
         beside = f"{self._path}.new"
         try:
             Path(self._path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,14 +82,27 @@ class ValuesFile(Generic[T]):
                 os.fsync(file.fileno())
             os.replace(beside, self._path)
         except OSError as error:
-            if not self.failed:
-                _log.warning(
-                    "incidents cannot be kept over a restart",
-                    extra=fields(path=self._path, reason=error.strerror, cure=f"set {self._key} to a file that can be written"),
-                )
-            self.failed += 1
+            self._fail(error.strerror, f"set {self._key} to a file that can be written")
             with suppress(OSError):
                 os.unlink(beside)
+
+    def _fail(self, reason: str | None, cure: str = "none: those that changed last are kept") -> None:
+        if not self.failed:
+            _log.warning("incidents cannot be kept over a restart", extra=fields(path=self._path, reason=reason, cure=cure))
+        self.failed += 1
+
+
+def _with_room(values: Iterable[object]) -> list[str]:
+    """The first values, as JSON, that a file has room for which is read back."""
+    found: list[str] = []
+    room = _LARGEST - 256
+    for own in values:
+        text = json.dumps(encoded(own))
+        room -= len(text) + 2
+        if room < 0:
+            break
+        found.append(text)
+    return found
 
 
 class StateFile(ValuesFile[Incident]):

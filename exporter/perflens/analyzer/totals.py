@@ -58,6 +58,15 @@ class Totals:
     requests: Mapping[RequestKey, RequestTotal] = field(default_factory=dict)
     waits: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
+    @property
+    def slow(self) -> dict[str, float]:
+        """The ns of slow operations of each owner that has any."""
+        found: dict[str, float] = {}
+        for key, total in self.operations.items():
+            if total.slow_ns:
+                found[key.owner] = found.get(key.owner, 0.0) + total.slow_ns
+        return found
+
     def since(self, before: Totals) -> Totals:
         """Return what was counted since. A series that expired and came again begins at zero: what it has now is what was counted."""
         operations = {key: OperationTotal(*_less(now, before.operations.get(key, _NO_OPERATIONS))) for key, now in self.operations.items()}

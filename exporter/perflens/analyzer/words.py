@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from perflens.analysis import Fact, Subject
 
-__all__ = ["quantity", "told", "who"]
+__all__ = ["quantity", "told", "uncited", "who"]
 
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_CITED = re.compile(r"\s*\(\s*E\d+(?:\s*(?:,|;|and)\s*E\d+)*\s*\)")
 _BYTES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
@@ -32,6 +35,11 @@ def who(subject: Subject | None) -> str:
     if subject is None:
         return "nobody in particular"
     return "the host" if subject.kind == "host" else subject.name or "an owner without a name"
+
+
+def uncited(text: str) -> str:
+    """Return text without the ids of facts in brackets: in another bundle they are of other facts."""
+    return _CITED.sub("", text)
 
 
 def told(fact: Fact) -> str:

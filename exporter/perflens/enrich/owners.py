@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from perflens.enrich.containers import Container, pods_around
@@ -161,8 +162,8 @@ class Owners:
         self._gone.update(dead)
         return dead
 
-    def paths(self, most: int) -> dict[str, str]:
-        """Return the path of the cgroup behind each name, of those that are not gone, ``most`` of them: the newest.
+    def paths(self, weights: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
+        """Return the path of the cgroup behind each name, of those that are not gone: the heaviest by name first, then the newest.
 
         Of several behind one name it is the newest container that has a name, else the newest: a pod begins with one that has none.
         """
@@ -172,12 +173,11 @@ class Owners:
             owner, path = known.owner, known.path
             if path is None or cgroup_id in self._gone or (owner.name in found and (owner.name in named or not owner.pod.container)):
                 continue
-            if owner.name not in found and len(found) == most:
-                break
             found[owner.name] = path[: path.index(owner.unit) + 1] if owner.unit in path and not owner.pod.uid else path
             if owner.pod.container:
                 named.add(owner.name)
-        return {name: "/" + "/".join(path) for name, path in found.items()}
+        ordered = sorted(found, key=lambda name: weights.get(name, 0.0), reverse=True)
+        return {name: "/" + "/".join(found[name]) for name in ordered}
 
     def workloads(self) -> dict[str, str]:
         """Return ``namespace/Kind/name`` of the workload by each name that is part of one; any thread may ask."""

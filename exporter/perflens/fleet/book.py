@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from perflens.analysis import Incident
 from perflens.analyzer.incidents import Explanation
-from perflens.fleet.groups import Group, Key, Part, Words, group_of, incident_of, joined, links
+from perflens.analyzer.words import uncited
+from perflens.fleet.groups import HISTORY, Group, Key, Part, Words, group_of, incident_of, joined, links
 from perflens.fleet.merging import mergers
 
 __all__ = ["Book", "Reading"]
@@ -42,6 +43,7 @@ class Book:
         self.merges: Counter[str] = Counter()
         self.opened: Counter[str] = Counter()
         self.dropped = self.lost = 0
+        self._began = 0
 
     @property
     def incidents(self) -> list[Incident]:
@@ -60,6 +62,7 @@ class Book:
 
         A new one is told in the next round, when others that belong to it have had their time to come.
         """
+        self._began = self._began or now
         ended: list[Group] = []
         for reading in readings:
             self._take(reading, now)
@@ -77,7 +80,7 @@ class Book:
         own = self.open.get(identity)
         if own is None or own.lead.incident.cause != told.cause:
             return None
-        words = Words(own.lead.key, told.cause, told.summary, told.source, told.model)
+        words = Words(own.lead.key, told.cause, uncited(told.summary), told.source, told.model)  # the facts of a host change
         self.open[identity] = replace(own, words=words)
         return incident_of(self.open[identity], self.fleet)
 
@@ -127,7 +130,7 @@ class Book:
     def _lose(self, now: int) -> None:
         for group in list(self.open.values()):
             for part in group.parts:
-                if part.is_open and now - part.seen > _LOST_AFTER:
+                if part.is_open and now - max(part.seen, self._began) > _LOST_AFTER:  # before that nobody listened
                     self.lost += 1
                     group = self._put_part(group, _closed(part, now))
 
@@ -159,7 +162,8 @@ class Book:
     def _told(self, own: Group, now: int) -> Group:
         cause = own.lead.incident.cause
         if own.cause != cause:
-            own = replace(own, cause=cause, history=(*own.history, (now, own.cause)) if own.told else own.history)
+            history = (*own.history, (now, own.cause))[-HISTORY:] if own.told else own.history
+            own = replace(own, cause=cause, history=history)
         if not own.told and now - own.first_seen >= _SETTLES:
             self._count(own)
             own = replace(own, told=True)

@@ -8,9 +8,12 @@ from hashlib import blake2s
 
 from perflens.analysis import Bundle, Hypothesis, Impact, Incident, Member, MergedBy, Severity, Source, State, Subject
 
-__all__ = ["Group", "Key", "Part", "Words", "group_of", "incident_of", "joined", "light", "links"]
+__all__ = ["HISTORY", "Group", "Key", "Part", "Words", "group_of", "incident_of", "joined", "light", "links"]
 
-_MEMBERS, _NAMED, _HISTORY, _LONGEST_NAME = 200, 5, 20, 300
+HISTORY = 20
+"""Most causes of before that are known of a group."""
+
+_MEMBERS, _NAMED, _LONGEST_NAME = 200, 5, 300
 _RANKS: tuple[MergedBy, ...] = ("", "volume", "workload", "cause")
 _REASONS: dict[MergedBy, str] = {
     "volume": "which share the volume {name}",
@@ -147,7 +150,7 @@ def incident_of(own: Group, fleet: str) -> Incident:
         lead.bundle,
         words.source if words else lead.source,
         words.model if words else lead.model,
-        own.history[-_HISTORY:],
+        own.history,
         own.reopened,
         tuple(map(_member, sorted(own.parts, key=lambda part: (part.incident.opened, part.key))[:_MEMBERS])),
         own.merged_by,

@@ -159,6 +159,34 @@ def test_nothing_is_told_of_usual_signs(code: str) -> None:
     assert not [own for own in judged(scene({"remote": 1.0}), *usual) if own.score >= 0.5]
 
 
+@pytest.mark.parametrize(
+    ("share", "throughput", "expected"),
+    [(0.65, 1.0, "SLOW_DEVICE"), (0.6, 1.0, "SLOW_DEVICE"), (0.0, 1.0, "NOISY_NEIGHBOUR_IO"), (0.65, 4.0, "NOISY_NEIGHBOUR_IO")],
+)
+def test_a_neighbour_is_not_to_blame_for_what_it_always_does(share: float, throughput: float, expected: str) -> None:
+    """Of a disk that became slow the one with most of its time is who had it before; one that is new, or asks for more, is why."""
+    found = judged(
+        scene(_IO, culprit=OTHER),
+        signal("device.utilization", DISK, 0.98, 0.1),
+        signal("device.queue", DISK, 5, 0.2),
+        signal("device.latency", DISK, 0.05, 0.002),
+        signal("device.queue_time", DISK, 0.02, 0.0),
+        signal("device.requests", DISK, 100, 150),
+        signal("device.throughput", DISK, 1e6, 1e6 / throughput),
+        signal("device.share@sda", OTHER, 0.65, share),
+        signal("device.share@sda", VICTIM, 0.25, 0.25),
+    )
+    assert (found[0].cause.code, found[0].contributing) == (expected, False)
+
+
+def test_an_io_limit_that_is_no_number() -> None:
+    """io.latency and io.cost let tasks sleep in the kernel's throttle, and no io.max says so; requests that were held say it not alone."""
+    found = judged(scene({"cgroup_throttle": 0.9, "block_io": 0.1}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0))
+    assert [(one.cause.code, one.case.subject) for one in found] == [("IO_CGROUP_THROTTLE", VICTIM)]
+    held = judged(scene({"block_io": 1.0}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0), signal("held.share", VICTIM, 0.95, 0.0))
+    assert "IO_CGROUP_THROTTLE" not in [one.cause.code for one in held]
+
+
 def test_no_cause_produces_its_own_signs() -> None:
     """The graph of what hides what has no circle: of two causes at least one is told."""
     causes = discover()

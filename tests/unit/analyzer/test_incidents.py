@@ -81,6 +81,77 @@ def test_unexplained() -> None:
     assert "None of the known causes explains it." in opened.summary
     (kept,) = _run(own, 5, 5)
     assert (kept.id, kept.cause) == (opened.id, "UNEXPLAINED")
+    (told,) = _run(own, 6, 6, _cause("A", 0.6))
+    assert (told.id, told.cause, told.history) == (opened.id, "A", ((6 * _TICK, "UNEXPLAINED"),))
+    assert own.all == [told]
+
+
+def test_a_weak_cause_neither_explains_nor_ends_it() -> None:
+    own = Incidents("h")
+    changed = _run(own, 1, 40, _cause(score=0.3))
+
+    assert {(one.state, one.cause) for one in changed} == {("open", "UNEXPLAINED")}
+    assert len(changed) == 37
+    assert [one.state for one in _run(own, 41, 44, impact=False)] == ["resolved"]
+
+
+def test_what_others_wait_for_ends_no_unexplained_one() -> None:
+    """It is over when its own victims are no longer slow."""
+    own = Incidents("h")
+    (opened,) = _run(own, 1, 4)
+    both = [
+        replace(_bundle(at, _cause("A", 0.9, OTHER, (OTHER,))), impact=Impact(40, 5.0, {VICTIM: 4.0, OTHER: 1.0})) for at in range(5, 20)
+    ]
+    for each in both:
+        own.update(each, impact=True)
+    assert [one.cause for one in own.open] == ["UNEXPLAINED", "A"]
+    for each in both[:4]:
+        own.update(replace(each, impact=Impact(40, 1.0, {OTHER: 1.0})), impact=True)
+    assert [one.id for one in own.resolved] == [opened.id]
+
+
+def test_one_cause_is_told_once() -> None:
+    """One that has the victims of two incidents goes on in the first; the other one ends."""
+    own = Incidents("h")
+    first, second = _run(own, 1, 2, _cause("A", 0.9, DISK, (VICTIM,)), _cause("A", 0.8, OTHER, (OTHER,)))
+    _run(own, 3, 6, _cause("B", 0.9, HOST, (VICTIM, OTHER)))
+
+    assert [(one.id, one.cause) for one in own.open] == [(first.id, "B")]
+    assert [one.id for one in own.resolved] == [second.id]
+
+
+def test_an_early_window_ends_nothing() -> None:
+    """What others are slow for is told at once; that nothing is told of an incident counts in turn."""
+    own = Incidents("h")
+    (first,) = _run(own, 1, 2, _cause("A"))
+    for at in range(3, 9):
+        own.update(_bundle(at, _cause("B", 0.9, OTHER, (OTHER,))), impact=True, early=True)
+    assert [one.cause for one in own.open] == ["A", "B"]
+    _run(own, 9, 12, _cause("B", 0.9, OTHER, (OTHER,)))
+    assert [one.id for one in own.resolved] == [first.id]
+
+
+def test_an_incident_of_before_lasts_while_nothing_is_usual_yet() -> None:
+    """After a restart a cause that is told by what is usual may not show, though its victims are slow."""
+    before = Incidents("h")
+    (first,) = _run(before, 1, 2, _cause("A"))
+    own = Incidents("h", before.all)
+    for at in range(3, 20):
+        (kept,) = own.update(_bundle(at), impact=True, is_known=False)
+    assert (kept.id, kept.cause, kept.last_bad, kept.bundle) == (first.id, "A", 19 * _TICK, first.bundle)
+    assert [one.state for one in _run(own, 20, 23)] == ["resolved"]
+
+
+def test_causes_stay_with_the_facts_that_they_cite() -> None:
+    """A window that was worse and is told less well changes neither."""
+    own = Incidents("h")
+    (first,) = _run(own, 1, 2, _cause("A", 0.9))
+    (kept,) = _run(own, 3, 3, _cause("B", 0.6), seconds=30.0)
+
+    assert (kept.cause, kept.bundle) == ("A", first.bundle)
+    assert kept.severity == "warning"
+    (told,) = _run(own, 4, 4, _cause("B", 0.8), seconds=1.0)
+    assert (told.cause, told.bundle.end) == ("B", 4 * _TICK)
 
 
 def test_a_better_explanation_stays_in_the_incident() -> None:
@@ -99,13 +170,35 @@ def test_what_a_model_prefers_stays_in_front() -> None:
     own = Incidents("h")
     _run(own, 1, 2, _cause("A", 0.8), _cause("B", 0.75))
     (opened,) = own.open
-    own.explained(opened.id, Explanation("A", tuple(reversed(opened.causes)), "B it is.", "rules+llm", "m"))
+    own.explained(opened.id, Explanation("A", tuple(reversed(opened.causes)), "B it is.", "rules+llm", "m", opened.bundle))
     (kept,) = _run(own, 3, 3, _cause("A", 0.8), _cause("B", 0.7))
 
     assert (kept.cause, kept.summary, kept.source, kept.model, kept.history) == ("B", "B it is.", "rules+llm", "m", ())
     assert [cause.code for cause in kept.causes] == ["B", "A"]
     (told,) = _run(own, 4, 4, _cause("A", 0.95), _cause("B", 0.6))
     assert (told.cause, told.source, told.model, told.history) == ("A", "rules", "", ((4 * _TICK, "B"),))
+
+
+def test_words_of_another_window_change_no_claims() -> None:
+    """Their ids are of other facts; what they say in all, and the order, holds."""
+    own = Incidents("h")
+    (opened,) = _run(own, 1, 2, _cause("A", 0.8), _cause("B", 0.75))
+    said = tuple(replace(cause, claim=f"{cause.code} it may be.", supporting=("E09",)) for cause in reversed(opened.causes))
+    told = Explanation("A", said, "B it is (E09, E10).", "llm", "m", opened.bundle)
+    _run(own, 3, 3, _cause("A", 0.8), _cause("B", 0.75))
+    later = own.explained(opened.id, told)
+    assert later
+    assert [(cause.code, cause.claim, cause.supporting) for cause in later.causes] == [
+        ("B", "B is so.", ("E01",)),
+        ("A", "A is so.", ("E01",)),
+    ]
+    assert (later.summary, later.bundle.end) == ("B it is.", 3 * _TICK)
+    at_once = own.explained(opened.id, replace(told, cause="B", bundle=later.bundle))
+    assert at_once
+    assert [cause.claim for cause in at_once.causes] == ["B it may be.", "A it may be."]
+    assert at_once.summary == "B it is (E09, E10)."
+    (moved,) = _run(own, 4, 4, _cause("A", 0.8), _cause("B", 0.75))
+    assert (moved.cause, moved.summary) == ("B", "B it is.")
 
 
 def test_it_comes_back() -> None:

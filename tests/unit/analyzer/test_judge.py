@@ -119,6 +119,42 @@ def test_the_disk_below_is_the_same() -> None:
     assert [(one.case.subject, one.contributing) for one in found] == [(DISK, False), (below, True)]
 
 
+def _owners(number: int, seconds: float = 1.0) -> dict[Subject, float]:
+    return {Subject("owner", f"/{one}"): seconds for one in range(number)}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 8])
+def test_many_that_are_slow_each_for_itself(number: int) -> None:
+    """They explain together what is slow, and each is told, whatever part of it is its own."""
+    owners = _owners(number)
+    own = Scene(owners, {}, {owner: {"a": 1.0} for owner in owners}, {})
+    cause = _cause("A", scope="owner", necessary=(Condition("m", 0, 1, role="subject"),))
+    found = judge({"A": cause}, Signals([signal("m", owner, 1.0) for owner in owners]), own)
+
+    assert [(one.case.subject, one.score, one.contributing) for one in found] == [(owner, 1.0, False) for owner in owners]
+    assert [one.explains for one in found] == [pytest.approx(1 / number)] * number
+
+
+def test_one_for_which_it_hardly_holds_is_not_lifted_by_others() -> None:
+    owners = _owners(10)
+    own = Scene(owners, {}, {owner: {"a": 1.0} for owner in owners}, {})
+    cause = _cause("A", scope="owner", necessary=(Condition("m", 0, 1, role="subject"),))
+    signals = Signals([signal("m", owner, 0.45 if number < 2 else 1.0) for number, owner in enumerate(owners)])
+
+    assert {one.case.subject.name for one in judge({"A": cause}, signals, own)} == {f"/{number}" for number in range(2, 10)}
+
+
+@pytest.mark.parametrize(("seconds", "contributing"), [(4.0, False), (20.0, True)])
+def test_what_the_host_waits_for_is_told_beside_a_few_owners(seconds: float, contributing: bool) -> None:
+    """An owner's own limit hides what all wait for only where most of what is slow is that owner's."""
+    own = Scene({**_owners(10), VICTIM: seconds}, {}, {}, {})
+    limit = _cause("L", scope="owner", necessary=(Condition("n", 0, 1, role="subject"),), causes=frozenset("H"))
+    signals = Signals([signal("m", HOST, 1.0), signal("n", VICTIM, 1.0)])
+    found = judge({"L": limit, "H": _cause("H")}, signals, own)
+
+    assert {one.cause.code: one.contributing for one in found} == {"H": contributing, "L": False}
+
+
 def test_a_culprit_that_must_be_another() -> None:
     cause = _cause("A", scope="device", necessary=(Condition("m", 0, 1),), culprit="device", other=True)
     signals = Signals([signal("m", DISK, 1)])

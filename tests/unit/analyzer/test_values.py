@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,19 @@ def test_baseline_is_bounded() -> None:
 
     assert len(own) <= 10
     assert own.usual("m0", HOST) == 0
+
+
+def test_what_is_measured_still_is_known_still() -> None:
+    """Owners come and go; what goes is what was not measured for long, and of one window the owners before the disks and the host."""
+    own, lasting = Baseline(limit=40, windows=5, least=1), (signal("m", HOST, 7), signal("m", DISK, 8), _mean(9))
+    for number in range(100):
+        pods = [Subject("owner", f"/{number}.{pod}") for pod in range(30)]
+        own.learn([*lasting, *(signal("m", pod, 1) for pod in pods), signal("m", VICTIM, 3)])
+        assert [own.usual("m", HOST), own.usual("m", DISK), own.usual("latency", DISK), own.usual("m", VICTIM)] == [7, 8, 9, 3]
+
+    own.learn([*lasting, *(signal("m", Subject("owner", f"/{pod}"), 1) for pod in range(90))])
+    assert len(own) == 40
+    assert [own.usual("m", HOST), own.usual("m", DISK), own.usual("latency", DISK)] == [7, 8, 9]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +152,23 @@ def test_state_file(tmp_path: Path) -> None:
     assert StateFile(str(path)).read() == [INCIDENT]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [one.name for one in path.parent.iterdir()] == ["state.json"]
+
+
+def test_a_state_file_is_never_too_large_to_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What ended goes first, the oldest before the newer ones; it is told when an open one has no room."""
+    monkeypatch.setattr("perflens.analyzer.state._LARGEST", 2 * len(json.dumps(encoded(INCIDENT))) + 300)
+    own = StateFile(str(tmp_path / "state.json"))
+    ended = [replace(INCIDENT, id=f"0000000{number}", state="resolved", updated=number) for number in range(1, 6)]
+    own.write([*ended, INCIDENT])
+
+    assert [one.id for one in own.read()] == [INCIDENT.id, "00000005"]
+    assert own.failed == 0
+    own.write([replace(INCIDENT, id=f"0000000{number}") for number in range(3)])
+    assert len(own.read()) == 2
+    assert own.failed == 1
+    assert [record.message for record in caplog.records] == ["incidents cannot be kept over a restart"]
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,34 @@ def test_analyst() -> None:
     assert len(own.bundles) == 6
 
 
+def test_what_was_always_slow_is_usual_after_ten_minutes() -> None:
+    """On a host that is never without it there is one incident after the start, and then none until it is worse."""
+    own = Analyst("h", Incidents("h"))
+    always = _disk(1.0, 9.0, 0.02)
+    for at in range(100, 1_000, 10):
+        own.look(_window(at, 50, *always))
+    (done,) = own.incidents.all
+    assert (done.state, done.resolved) == ("resolved", (100 + 600 + 30) * SECOND)
+    assert own.baseline.is_known
+    for at in range(1_000, 1_030, 10):
+        own.look(_window(at, 150, *always))
+    assert [one.id for one in own.incidents.open] == [done.id]
+
+
+def test_what_was_not_usual_before_a_restart_does_not_become_so() -> None:
+    """Windows of an incident that was told by what was usual then are not usual after the start either."""
+    before = Analyst("h", Incidents("h"))
+    for at in range(100, 200, 10):
+        before.look(_window(at, 0, *_disk(0.1, 0.1, 0.001)))
+    for at in range(200, 230, 10):
+        before.look(_window(at, 50, *_disk(1.0, 9.0, 0.02)))
+    own = Analyst("h", Incidents("h", before.incidents.all))
+    for at in range(230, 1_500, 10):
+        own.look(_window(at, 50, *_disk(1.0, 9.0, 0.02)))
+    assert [one.id for one in own.incidents.open] == [one.id for one in before.incidents.open]
+    assert not own.baseline.is_known
+
+
 def test_a_quota_that_makes_no_operation_slow() -> None:
     """What is slow is its owner's time between operations."""
     own = Analyst("h", Incidents("h"))

@@ -282,11 +282,12 @@ def test_paths_behind_names(tree: FakeTree, pods: FakePods) -> None:
     owners.resolve(1, ("system.slice", "a.service", "below"), complete=True)
     owners.resolve(2, OF_POD, complete=True)
     owners.resolve(3, (*OF_POD[:3], OTHER_ID), complete=True)
-    assert owners.paths(9) == {
+    assert owners.paths() == {
         "Unit/a.service": "/system.slice/a.service",
         "shop/Deployment/web": "/" + "/".join(OF_POD),
     }
     owners.resolve(4, ("kubepods", f"pod{OTHER_UID}", ID), complete=True)
 
-    assert owners.paths(9)["shop/Deployment/web"] == f"/kubepods/pod{OTHER_UID}/{ID}"
-    assert owners.paths(1) == {"shop/Deployment/web": f"/kubepods/pod{OTHER_UID}/{ID}"}
+    assert owners.paths()["shop/Deployment/web"] == f"/kubepods/pod{OTHER_UID}/{ID}"
+    assert list(owners.paths()) == ["shop/Deployment/web", "Unit/a.service"]
+    assert list(owners.paths({"Unit/a.service": 0.1})) == ["Unit/a.service", "shop/Deployment/web"]

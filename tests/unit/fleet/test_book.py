@@ -199,6 +199,16 @@ def test_an_agent_that_is_down_says_nothing() -> None:
     assert (rounds.book.lost, rounds.book.active) == (1, ())
 
 
+def test_nobody_listened_while_the_service_was_down() -> None:
+    """An agent that is slow to answer after a long stop of the service has ten minutes from then on, too."""
+    before = Rounds()
+    before.put(incident("n1", A))
+    (first,) = before.round(2)
+    rounds = Rounds(Book("fleet", before.book.open.values()), now=before.now + 3_600)
+    assert [(own.id, own.state) for own in rounds.round(40)] == [(first.id, "open")]
+    assert [(own.id, own.state) for own in rounds.round(2)] == [(first.id, "resolved")]
+
+
 def test_what_ended_before_it_was_told_is_told_as_over() -> None:
     rounds = Rounds()
     rounds.put(incident("n1", A))
@@ -225,17 +235,28 @@ def test_history_and_severity() -> None:
     )
 
 
+def test_a_history_is_bounded() -> None:
+    rounds = Rounds()
+    for number in range(60):
+        rounds.put(incident("n1", A, code=("DEVICE_SATURATION", "SLOW_DEVICE")[number % 2]))
+        rounds.round()
+    (own,) = rounds.book.open.values()
+    assert [len(own.history), own.history[-1][0]] == [20, at(rounds.now)]
+
+
 async def test_words_of_a_model() -> None:
     """They stand for the cause that they are about, and for no other; a host's own model is not spoken over."""
     rounds = Rounds()
     rounds.put(incident("n1", A))
     (own,) = rounds.round(2)
-    told = await rounds.book.explained(own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk.", "llm", "m"))
+    told = await rounds.book.explained(
+        own.id, Explanation("DEVICE_SATURATION", (), "Too much is asked of the disk (E01).", "llm", "m", own.bundle)
+    )
     assert told
     assert (told.summary, told.source, told.model) == ("On n1: Too much is asked of the disk.", "llm", "m")
     assert [one.source for one in rounds.round()] == ["llm"]
-    assert await rounds.book.explained(own.id, Explanation("SLOW_DEVICE", (), "x", "llm", "m")) is None
-    assert await rounds.book.explained("ffffffff", Explanation("SLOW_DEVICE", (), "x", "llm", "m")) is None
+    assert await rounds.book.explained(own.id, Explanation("SLOW_DEVICE", (), "x", "llm", "m", own.bundle)) is None
+    assert await rounds.book.explained("ffffffff", Explanation("SLOW_DEVICE", (), "x", "llm", "m", own.bundle)) is None
     rounds.put(incident("n1", A, code="SLOW_DEVICE"))
     assert [one.source for one in rounds.round()] == ["rules"]
 

@@ -1,4 +1,4 @@
-"""A cgroup's own limit holds its I/O back."""
+"""A cgroup's own limit holds its I/O back: io.max, or by the kernel's own word io.latency and io.cost, of which there is no number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CAUSE = Cause(
     "{subject} waits for its own I/O limit.",
     necessary=(
         AnyOf((Condition("wait.cgroup_throttle", 0.15, 0.4), Condition("held.share", 0.3, 0.6))),
-        Condition("io.limits", 0, 1, missing=0.8),
+        AnyOf((Condition("io.limits", 0, 1, missing=0.8), Condition("wait.cgroup_throttle", 0.3, 0.6))),
     ),
     supporting=(Condition("io.limit_reached", 0.6, 0.9, missing=0.5), Condition("held.share", 0.2, 0.5)),
     explains=frozenset({"cgroup_throttle", "block_io", "writeback", "unclassified", "journal"}),

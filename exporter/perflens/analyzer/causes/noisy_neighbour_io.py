@@ -14,6 +14,13 @@ CAUSE = Cause(
         AnyOf((Condition("device.queue", 1.2, 3), Condition("device.queue", 2, 4, of="ratio", least=1.2))),
         Condition("device.share@", 0.4, 0.55, role="culprit"),
         Condition("device.share@", 0.45, 0.3, role="victim"),
+        AnyOf(  # who has as much of it as ever, of a load that is as ever, is not why it is slow
+            (
+                Condition("device.share@", 1.5, 2.5, role="culprit", of="ratio", missing=1.0),
+                Condition("device.throughput", 1.1, 1.5, of="ratio", missing=1.0),
+                Condition("device.requests", 1.1, 1.5, of="ratio", missing=1.0),
+            )
+        ),
     ),
     supporting=(
         Condition("device.share@", 1.5, 2, role="culprit", of="ratio", missing=0.5),

@@ -76,7 +76,7 @@ def fault_of(sentence: str, grounds: Grounds) -> Fault | None:
     if rest is None or _names_entity(rest):
         return "entity"
     numbers, words = numbers_in(rest)
-    if any(char.isdigit() for char in words) or _NUMERALS.search(words):
+    if any(unicodedata.numeric(char, None) is not None for char in words) or _NUMERALS.search(words):  # 百 is a letter and a hundred
         return "number"
     if not all(is_of(number, grounds.cited.values()) for number in numbers):
         return "number"

@@ -78,6 +78,8 @@ def test_stands(sentence: str) -> None:
         ("D1 takes twice as long.", "number"),
         ("D1 tripled.", "number"),
         ("Thousands wait for D1.", "number"),
+        ("D1 慢了一百倍.", "number"),
+        ("D1 は五倍遅い.", "number"),
         ("Device latency fell to 48.2 ms.", "direction"),
         ("Device latency did not increase: 48.2 ms.", "direction"),
         ("Device latency didn't increase: 48.2 ms.", "direction"),
