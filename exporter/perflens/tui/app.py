@@ -14,6 +14,7 @@ from textual.timer import Timer
 from perflens.tui import screen, theme
 from perflens.tui.canvas import Canvas
 from perflens.tui.chosen import chosen
+from perflens.tui.driver import Driver
 from perflens.tui.feed import Feed
 from perflens.tui.keys import KEYS
 from perflens.tui.lines import Line, plain
@@ -45,7 +46,7 @@ class Top(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
 
     def __init__(self, source: Source, state: State, coloured: bool = True) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=Driver, ansi_color=True)
         self.state = state
         self.feed = Feed(source, self._schedule)
         self.failure: Exception | None = None
