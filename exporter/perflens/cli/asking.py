@@ -10,7 +10,7 @@ import ssl
 import sys
 import urllib.error
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlencode
 
@@ -82,6 +82,8 @@ class Agent:
         try:
             with self._opener.open(self._target.request(path), timeout=_TIMEOUT) as answer:
                 text = answer.read(_LARGEST + 1)
+                if answer.length and len(text) <= _LARGEST:  # http.client takes the end of the connection for that of the answer
+                    raise IncompleteRead(text, answer.length)
         except urllib.error.HTTPError as error:
             raise _refusal(url, error) from error
         except (OSError, HTTPException, ValueError) as error:
