@@ -20,6 +20,7 @@ from perflens.analyzer.conclusion import judged_again
 from perflens.analyzer.records import LARGEST, BadRecord, Record, records_of
 from perflens.analyzer.shapes import plain
 from perflens.analyzer.words import told
+from perflens.cli.asking import ended
 from perflens.config import Settings
 from perflens.errors import ConfigError, Problem
 from perflens.export import analysis
@@ -64,10 +65,10 @@ def replay(path: str, settings: Settings, *, ask: bool = False, as_json: bool = 
     if ask:
         found = asyncio.run(_worded(found, settings))
     if as_json:
-        print(json.dumps(json.loads(encode([_json(own) for own in found])), indent=2))
+        text = json.dumps(json.loads(encode([_json(own) for own in found])), indent=2)
     else:
-        print("\n".join(line for own in found for line in _text(own, ACTIONS)) or _NOTHING)
-    return 0
+        text = "\n".join(line for own in found for line in _text(own, ACTIONS)) or _NOTHING
+    return ended(lambda: print(text))
 
 
 def _read(path: str) -> Sequence[Record]:

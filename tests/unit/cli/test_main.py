@@ -266,6 +266,17 @@ def test_error_that_nobody_expected(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["run"])
 
 
+def test_letters_that_the_locale_has_not(tmp_path: Path) -> None:
+    """They are told by their numbers."""
+    file = tmp_path / "perflens.yaml"
+    file.write_text("owner: {level: node}\nfilter: {comm: [dät]}\n")
+    command = [sys.executable, "-m", "perflens", "config", "show", f"--config.file={file}"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"d\xe4t" in done.stdout
+
+
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])
 def test_module(arguments: list[str], code: int) -> None:
     """python -m perflens is the command."""
