@@ -184,7 +184,7 @@ class Top(App[int]):
         """Take keys as letters while the filter is written: here, before the next one is looked up, however fast they come."""
         if self.state.typing and isinstance(event, Key | Paste):
             if isinstance(event, Paste):
-                self.state.type(event.text)
+                self.state.type(" ".join(event.text.split()))
             elif event.key == "ctrl+c":
                 self.exit(0)
             else:
