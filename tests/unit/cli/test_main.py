@@ -90,6 +90,16 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["llm: {token_file: s3cret}", "web: {api_token_file: s3cret}", "grafana: {url: 'http://a:s3cret@b'}", "grafana: 'http://a:s3cret@b'"],
+)
+def test_secrets_in_the_wrong_place(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token in the place of its file, or a password in a URL, is refused and not repeated."""
+    assert main(["config", "check", write(tmp_path, f"{line}\n")]) == 2
+    assert "s3cret" not in capsys.readouterr().err
+
+
 def test_config_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A good configuration is said to be good."""
     assert main(["config", "check", write(tmp_path, "threshold: 1ms\n")]) == 0
