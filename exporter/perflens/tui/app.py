@@ -63,7 +63,7 @@ class Top(App[int]):
         self._canvas.can_focus = True
         self._canvas.focus()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.set_interval(_TICK, self._tick)
         self._tick()

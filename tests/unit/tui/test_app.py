@@ -442,7 +442,7 @@ async def test_without_colour() -> None:
     assert {name for name, own in theme.styles(False).items() if own.color or own.bgcolor} == set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP])
 async def test_signals(number: signal.Signals) -> None:
     """A signal ends the screen as a key does, with the code that a shell gives to it."""
     async with shown(example()) as own:
