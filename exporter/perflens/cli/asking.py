@@ -130,8 +130,8 @@ def _value(text: bytes, url: str) -> Any:
 def pause(seconds: float) -> None:
     """Wait; BrokenPipeError as soon as nobody reads the standard output any more."""
     poller = select.poll()
-    poller.register(sys.stdout.fileno(), 0)  # POLLERR comes unasked
-    if any(happened & select.POLLERR for _, happened in poller.poll(1_000 * seconds)):
+    poller.register(sys.stdout.fileno(), 0)  # what is looked for comes unasked: of a pipe an error, of a socket the end
+    if any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poller.poll(1_000 * seconds)):
         raise BrokenPipeError
 
 

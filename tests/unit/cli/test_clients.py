@@ -391,6 +391,18 @@ def test_flame_in_a_locale_without_its_letters(run: Run, url: str, tmp_path: Pat
     assert LETTERS in done.stdout.decode("utf-8")
 
 
+def test_peer_that_has_enough() -> None:
+    """The other end of a socket, as the journal's or that of ssh, is the same when it closes."""
+    with served(busy_agent()) as url:
+        ours, theirs = socket.socketpair()
+        own = Following(url, "--limit=1", stdout=theirs.fileno())
+        theirs.close()
+        assert ours.recv(4_096).endswith(b"\n")
+        ours.close()
+        _, err = own.process.communicate(timeout=20)
+        assert (own.process.returncode, err) == (0, "")
+
+
 @pytest.mark.parametrize("command", ["timeline --csv", "top --once"])
 def test_full_disk(url: str, command: str) -> None:
     """What cannot be written is one error."""
