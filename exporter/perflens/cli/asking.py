@@ -9,7 +9,7 @@ import ssl
 import sys
 import urllib.error
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlencode
 
@@ -81,6 +81,8 @@ class Agent:
         try:
             with self._opener.open(self._target.request(path), timeout=_TIMEOUT) as answer:
                 text = answer.read(_LARGEST + 1)
+                if answer.length and len(text) <= _LARGEST:  # http.client takes the end of the connection for that of the answer
+                    raise IncompleteRead(text, answer.length)
         except urllib.error.HTTPError as error:
             raise _refusal(url, error) from error
         except (OSError, HTTPException, ValueError) as error:
@@ -127,6 +129,6 @@ def _value(text: bytes, url: str) -> Any:
 def pause(seconds: float) -> None:
     """Wait; BrokenPipeError as soon as nobody reads the standard output any more."""
     poller = select.poll()
-    poller.register(sys.stdout.fileno(), 0)  # POLLERR comes unasked
-    if any(happened & select.POLLERR for _, happened in poller.poll(1_000 * seconds)):
+    poller.register(sys.stdout.fileno(), 0)  # what is looked for comes unasked: of a pipe an error, of a socket the end
+    if any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poller.poll(1_000 * seconds)):
         raise BrokenPipeError

@@ -39,7 +39,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Write the file and say where it is."""
     made = datetime.now(UTC)
-    if arguments.output == "-" and sys.stdout is not None and sys.stdout.isatty():
+    if arguments.output == "-" and sys.stdout and sys.stdout.isatty():
         raise ConfigError((Problem("--output", "", "the standard output is a terminal", "name a file, or redirect it"),))
     agent = Agent(arguments)
     members = {name: agent.ask(path, _MOST.get(name)) for name, path in MEMBERS.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from pathlib import Path
 
 from perflens.cli.asking import add_agent, add_filters, filters_of
@@ -41,6 +43,8 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     what = "slow time by stack" if arguments.weight == "time" else "slow operations by stack"
     page = svg(stacks, f"PerfLens: {what}, the last five minutes", arguments.weight) if arguments.svg else text(stacks, arguments.weight)
     if not arguments.output:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as in a file: a picture says that it is
         return ended(lambda: print(page, end=""))
     try:
         Path(arguments.output).write_text(page, encoding="utf-8")

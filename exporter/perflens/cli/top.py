@@ -31,8 +31,8 @@ __all__ = ["execute", "register"]
 
 _VIEWS = ("dashboard", "timeline", "tree", "analyses", "heatmap", "stuck")
 _PIPE_WIDTH = 120
-# What a terminal is told when the UI could not: leave the other screen, show the cursor, and report keys as before.
-_LEAVE = b"\x1b[<u\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[0m"
+# What a terminal is told when the UI could not: leave the other screen, wrap lines, show the cursor, and report keys as before.
+_LEAVE = b"\x1b[<u\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?7h\x1b[?25h\x1b[0m"
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -73,8 +73,8 @@ def _refused(flag: str, message: str, cure: str) -> ConfigError:
 def _without_terminal() -> bool:
     """Whether there is nothing to draw on; says so."""
     reasons = (
-        ("the output is no terminal", not sys.stdout.isatty()),
-        ("the input is no terminal", not sys.stdin.isatty()),
+        ("the output is no terminal", not (sys.stdout and sys.stdout.isatty())),
+        ("the input is no terminal", not (sys.stdin and sys.stdin.isatty())),
         ("TERM is not set, or dumb", os.environ.get("TERM", "dumb") == "dumb"),
     )
     reason = next((text for text, holds in reasons if holds), "")

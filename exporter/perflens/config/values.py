@@ -88,11 +88,12 @@ def choice(key: Key, text: str) -> str:
 
 
 def plain(key: Key, text: str) -> str:
+    shown = "the value" if key.path[-1].endswith("token_file") else quoted(text)  # it may be the token
     if not text.isprintable():
-        raise Refused(f"{quoted(text)} has a character that cannot be printed", "leave it out")
+        raise Refused(f"{shown} has a character that cannot be printed", "leave it out")
     rule = RULES[key.path]
     if not rule.accepts(text):
-        raise Refused(f"{quoted(text)} {rule.message}", rule.cure)
+        raise Refused(f"{shown} {rule.message}", rule.cure)
     return text
 
 

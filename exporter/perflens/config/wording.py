@@ -19,8 +19,21 @@ class Refused(Exception):
 
 
 def quoted(text: str) -> str:
-    """The text in quotes, on one line, shortened, without anything that a terminal would obey."""
+    """The text in quotes, on one line, shortened, without anything that a terminal would obey, or a secret of a URL."""
+    text = _without_secrets(text)
     return repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…")
+
+
+def _without_secrets(text: str) -> str:
+    """A URL without its user, password and query, also if its scheme was forgotten."""
+    user, at, host = text.rpartition("@")
+    scheme, mark, _ = text.partition("://")
+    if at and mark:
+        text = f"{scheme}://…@{host}"
+    elif at and ":" in user and "/" not in user.partition(":")[0]:
+        text = f"…@{host}"
+    address, query, _ = text.partition("?")
+    return f"{address}?…" if mark and query else text
 
 
 def printable(name: str) -> str:

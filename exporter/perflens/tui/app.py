@@ -14,6 +14,7 @@ from textual.timer import Timer
 from perflens.tui import screen, theme
 from perflens.tui.canvas import Canvas
 from perflens.tui.chosen import chosen
+from perflens.tui.driver import Driver
 from perflens.tui.feed import Feed
 from perflens.tui.keys import KEYS
 from perflens.tui.lines import Line, plain
@@ -45,7 +46,7 @@ class Top(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = _bindings()
 
     def __init__(self, source: Source, state: State, coloured: bool = True) -> None:
-        super().__init__(ansi_color=True)
+        super().__init__(driver_class=Driver, ansi_color=True)
         self.state = state
         self.feed = Feed(source, self._schedule)
         self.failure: Exception | None = None
@@ -62,7 +63,7 @@ class Top(App[int]):
         self._canvas.can_focus = True
         self._canvas.focus()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.set_interval(_TICK, self._tick)
         self._tick()
@@ -183,7 +184,7 @@ class Top(App[int]):
         """Take keys as letters while the filter is written: here, before the next one is looked up, however fast they come."""
         if self.state.typing and isinstance(event, Key | Paste):
             if isinstance(event, Paste):
-                self.state.type(event.text)
+                self.state.type(" ".join(event.text.split()))
             elif event.key == "ctrl+c":
                 self.exit(0)
             else:

@@ -34,13 +34,18 @@ class _Answer:
     cursor: str = ""
 
 
+def _boot_time() -> float:
+    """The time that goes on while this computer sleeps; the agent does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Feed:
     """Asks a source. ``changed`` is called on the event loop when there is something new to show.
 
     At most one request of a question is on the way. After a failure the pauses double up to 15 s, each with chance added.
     """
 
-    def __init__(self, source: Source, changed: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: Source, changed: Callable[[], None], clock: Callable[[], float] = _boot_time) -> None:
         self.source = source
         self._changed, self._clock = changed, clock
         self._answers: dict[Ask[Any], _Answer] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import stat
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,9 +37,8 @@ class Recording:
         own = self._parts.get(part)
         if own is None:
             raise Unavailable(f"the recording has no {part}")
-        if part == "events" and isinstance(own, dict):
-            own = {"events": [event for event in own.get("events") or () if _is_wanted(event, query)]}
-        return own
+        events = own.get("events") if part == "events" and isinstance(own, dict) else None
+        return {"events": [event for event in events if _is_wanted(event, query)]} if isinstance(events, list) else own
 
     async def close(self) -> None:
         """Hold nothing."""
@@ -63,7 +64,10 @@ def _moment(parts: Mapping[str, Any]) -> float:
 def opened(path: str) -> Recording:
     """Return the recording in a file, gzip or not; ConfigError when it is none."""
     try:
-        with open(path, "rb") as file:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang us
+        with open(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise _refused(path, "is no plain file", "name a file that `perflens capsule` has written")
             raw = file.read(_LARGEST + 1)
         if raw[:2] == b"\x1f\x8b":
             with gzip.open(io.BytesIO(raw)) as unpacked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -150,6 +151,17 @@ def test_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert any(line.startswith("    action  A02 Limit the I/O of the culprit. Risk: ") for line in out)
     assert any(line.startswith("  MEMCG_LIMIT on db.service: ") for line in out)
     assert not [line for line in out if "recorded: " in line]
+
+
+def test_replay_to_a_full_disk(tmp_path: Path) -> None:
+    """What cannot be written is one error."""
+    (tmp_path / "recorded.json").write_text(FORMS["a capsule"])
+    command = [sys.executable, "-m", "perflens", "analyze", f"--replay={tmp_path}/recorded.json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard output: cannot be written" in done.stderr
 
 
 def test_replay_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

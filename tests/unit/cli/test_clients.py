@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -349,18 +350,73 @@ def test_reader_that_has_enough() -> None:
         assert (own.process.returncode, err) == (0, "")
 
 
-def test_full_disk(url: str) -> None:
+def test_answer_that_breaks_off(run: Run) -> None:
+    """An agent that ends in the midst of an answer is one that does not answer: --follow asks it again, and nobody is sent to --url."""
+    half = b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"events": ['
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4_096)
+                client.sendall(half)
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        code, _, err = run("events", f"--url={url}")
+
+    told = f"{url}/api/v1/events does not answer: IncompleteRead(12 bytes read, 4988 more expected)"
+    assert (code, err) == (1, f"perflens: {told}; start the agent there, or correct --url\n")
+
+
+LETTERS = "/dät/日本"
+
+
+def named(folder: Path, url: str, run: Run) -> str:
+    """A capsule with letters that are not in ASCII."""
+    run("capsule", f"--url={url}", "-o", "own")
+    known = capsule.read("own")
+    stacks = [{**own, "owner": LETTERS} for own in known.members["stacks"]["stacks"]]
+    capsule.write("named", replace(known, members={**known.members, "stacks": {**known.members["stacks"], "stacks": stacks}}))
+    return str(folder / "named")
+
+
+@pytest.mark.parametrize("form", ["--folded", "--svg"])
+def test_flame_in_a_locale_without_its_letters(run: Run, url: str, tmp_path: Path, form: str) -> None:
+    """Stacks and pictures are UTF-8 in every locale, as in a file."""
+    command = [sys.executable, "-m", "perflens", "flame", form, f"--replay={named(tmp_path, url, run)}"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert LETTERS in done.stdout.decode("utf-8")
+
+
+def test_peer_that_has_enough() -> None:
+    """The other end of a socket, as the journal's or that of ssh, is the same when it closes."""
+    with served(busy_agent()) as url:
+        ours, theirs = socket.socketpair()
+        own = Following(url, "--limit=1", stdout=theirs.fileno())
+        theirs.close()
+        assert ours.recv(4_096).endswith(b"\n")
+        ours.close()
+        _, err = own.process.communicate(timeout=20)
+        assert (own.process.returncode, err) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["timeline --csv", "top --once"])
+def test_full_disk(url: str, command: str) -> None:
     """What cannot be written is one error."""
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "perflens", "timeline", f"--url={url}", "--csv"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30)
+        whole = [sys.executable, "-m", "perflens", *command.split(), f"--url={url}"]
+        done = subprocess.run(whole, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=30)
     message = "standard output: cannot be written: No space left on device; make room, or write elsewhere"
     assert (done.returncode, done.stderr) == (2, f"perflens: {message}\n")
 
 
-@pytest.mark.parametrize("words", ["flame", "capsule --output=-"])
-def test_closed_output(url: str, words: str) -> None:
+@pytest.mark.parametrize("command", ["flame", "capsule --output=-", "top --once", "top"])
+def test_closed_output(url: str, command: str) -> None:
     """A command without a standard output says so."""
-    command = f"exec {sys.executable} -m perflens {words} --url={url} >&-"
-    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, timeout=30)
-    assert (done.returncode, done.stderr) == (2, "perflens: standard output: is closed; open it, or write to a file\n")
+    whole = f"exec {sys.executable} -m perflens {command} --url={url} >&-"
+    done = subprocess.run(["sh", "-c", whole], stderr=subprocess.PIPE, text=True, check=False, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.endswith("perflens: standard output: is closed; open it, or write to a file\n")

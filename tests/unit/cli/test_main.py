@@ -94,6 +94,16 @@ def test_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) 
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["llm: {token_file: s3cret}", "web: {api_token_file: s3cret}", "grafana: {url: 'http://a:s3cret@b'}", "grafana: 'http://a:s3cret@b'"],
+)
+def test_secrets_in_the_wrong_place(line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A token in the place of its file, or a password in a URL, is refused and not repeated."""
+    assert main(["config", "check", write(tmp_path, f"{line}\n")]) == 2
+    assert "s3cret" not in capsys.readouterr().err
+
+
 def test_config_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A good configuration is said to be good."""
     assert main(["config", "check", write(tmp_path, "threshold: 1ms\n")]) == 0
@@ -269,6 +279,17 @@ def test_error_that_nobody_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "dispatch", fail)
     with pytest.raises(RuntimeError, match="bug"):
         main(["run"])
+
+
+def test_letters_that_the_locale_has_not(tmp_path: Path) -> None:
+    """They are told by their numbers."""
+    file = tmp_path / "perflens.yaml"
+    file.write_text("owner: {level: node}\nfilter: {comm: [dät]}\n")
+    command = [sys.executable, "-m", "perflens", "config", "show", f"--config.file={file}"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"d\xe4t" in done.stdout
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["nonsense"], 2)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from perflens.cli import main
 from perflens.cli.context import Context
 from perflens.cli.own_agent import OwnAgent, arguments_of
 from perflens.errors import StartError
-from tests.unit.tui.answers import example
+from tests.unit.tui.answers import capsule
 
 CLOSED = "127.0.0.1:9"  # the discard port, which nobody listens on
 
@@ -24,16 +23,6 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TZ", "UTC")
     for name in [name for name in os.environ if name.startswith("PERFLENS_")]:
         monkeypatch.delenv(name)
-
-
-def capsule(folder: Path) -> str:
-    file = folder / "capsule.json"
-    file.write_text(
-        json.dumps(
-            {"perflens_capsule": 1, "made_at": "2027-01-15T08:00:00Z", **{name.replace("-", "_"): own for name, own in example().items()}}
-        )
-    )
-    return str(file)
 
 
 @pytest.mark.parametrize(

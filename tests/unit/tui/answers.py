@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from perflens.tui.source import Unavailable
 
-__all__ = ["HOSTILE", "NOW", "Answers", "diagnosis", "event", "example", "process_of"]
+__all__ = ["HOSTILE", "NOW", "Answers", "capsule", "diagnosis", "event", "example", "process_of"]
 
 NOW = 1_800_000_000
 HOSTILE = "evil\x1b[31m\u202e[red]日本\u0301"
@@ -282,3 +284,11 @@ def example(name: str = "postgres") -> dict[str, Any]:
         "incidents": {"host": "h", "incidents": [incident]},
         "analyses": {"analyses": [incident["analysis"]]},
     }
+
+
+def capsule(folder: Path) -> str:
+    """The path of a recording of these answers."""
+    file = folder / "capsule.json"
+    members = {name.replace("-", "_"): own for name, own in example().items()}
+    file.write_text(json.dumps({"perflens_capsule": 1, "made_at": "2027-01-15T08:00:00Z", **members}))
+    return str(file)

@@ -100,12 +100,19 @@ async def test_dashboard() -> None:
     assert lines[3].rstrip() == "99 processes, 2 were slow  1 stuck now  5 forks  3 execs"
     assert lines[4].rstrip() == "  file fsync         23  2.00 s " + "█" * 46
     assert lines[5].rstrip() == "  file read           8  500 ms " + "█" * 11 + "▌"
-    assert lines[7].rstrip() == "Latest analysis 07:59:55 open critical JOURNAL_STALL device vda  (5.00 s ago)"
+    assert lines[7].rstrip() == "Latest analysis 07:59:55 open critical JOURNAL_STALL device vda  (6.00 s ago)"
     assert lines[8].rstrip() == "  db.service waits for the journal of vda."
     assert lines[10].rstrip() == "Slowest processes"
     assert lines[12].split() == ["4242", "postgres", "900", "ms", "file", "fsync", "2.70", "s", "3", "07:59:58"]
     assert lines[13].split() == ["77", "cron", "50.0", "ms", "1.00", "s", "20", "07:59:58"]
     assert lines[23].split()[:4] == ["?", "help", "q", "back"]
+
+
+async def test_clocks_that_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long ago something was is told by the clock of the agent, however wrong one of the two is."""
+    monkeypatch.setattr("perflens.tui.feed.time.time", lambda: NOW + 3_600.0)
+    async with shown(example()) as own:
+        assert "device vda  (6.00 s ago)" in own.text
 
 
 async def test_dashboard_when_there_is_room() -> None:
@@ -285,12 +292,12 @@ async def test_filter_is_edited() -> None:
     """What is pasted is escaped, Ctrl-U begins anew, Esc ends it, and keys mean again what they did."""
     async with shown(example()) as own:
         await own.press("slash")
-        own.app.post_message(Paste("post\x1bgres"))
+        own.app.post_message(Paste(" post\x1bgres\n wal\n"))
         await own.press()
         pasted = own.lines[-1]
         await own.press("ctrl+u", "c", "escape", "t")
 
-        assert pasted.startswith(" / post\\x1bgres▏")
+        assert pasted.startswith(" / post\\x1bgres wal▏")
         assert (own.app.state.filter, own.app.state.view) == ("", "timeline")
 
 
@@ -435,7 +442,7 @@ async def test_without_colour() -> None:
     assert {name for name, own in theme.styles(False).items() if own.color or own.bgcolor} == set()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP])
 async def test_signals(number: signal.Signals) -> None:
     """A signal ends the screen as a key does, with the code that a shell gives to it."""
     async with shown(example()) as own:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,6 +71,22 @@ async def test_each_question_has_its_pace() -> None:
     assert [path for path, _ in source.asked].count("summary") == 6
     assert [path for path, _ in source.asked].count("incidents") == 2
     assert {path for path, _ in source.asked} == {"summary", "incidents"}
+
+
+async def test_a_computer_that_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it woke all of what passed meanwhile is asked for, and until it comes what is shown is told as old."""
+    source = Answers(example())
+    feed = Feed(source, lambda: None)
+    feed.look((TIMELINE,))
+    await settled()
+    awake = time.clock_gettime(time.CLOCK_BOOTTIME)
+    monkeypatch.setattr(time, "clock_gettime", lambda _: awake + 120.0)
+    age, _ = feed.stale()
+    feed.look((TIMELINE,))
+    await settled()
+
+    assert 119 < age < 121
+    assert source.asked[1] == ("timeline", {"seconds": "126"})
 
 
 async def test_a_slow_answer_is_waited_for_once() -> None:

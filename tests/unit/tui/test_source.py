@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -122,6 +123,21 @@ async def test_a_recording(tmp_path: Path, packed: bool) -> None:
     assert await source.get("process-tree", {}) == example()["process-tree"]
     found = [await source.get("events", query) for query in ({}, {"pid": "77"}, {"in_progress": "true"})]
     assert [[own["process"]["pid"] for own in one["events"]] for one in found] == [[4242, 4242, 77], [77], [4242]]
+
+
+async def test_a_recording_of_another_form(tmp_path: Path) -> None:
+    """Events that are no list are read as any answer that is none of the API."""
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps(capsule(events={"events": 5})))
+
+    assert await opened(str(file)).get("events", {}) == {"events": 5}
+
+
+def test_a_pipe(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is not waited for."""
+    os.mkfifo(tmp_path / "c")
+    with pytest.raises(ConfigError, match="is no plain file; name a file that `perflens capsule` has written"):
+        opened(str(tmp_path / "c"))
 
 
 async def test_a_recording_that_has_not_all(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from perflens.tui import units
-from perflens.tui.asks import ANALYSES, INCIDENTS, PROCESSES, SUMMARY, Ask, Data
+from perflens.tui.asks import ANALYSES, INCIDENTS, PROCESSES, SUMMARY, TIMELINE, Ask, Data, agent_now
 from perflens.tui.bars import bar
 from perflens.tui.diagnoses import Diagnosis
 from perflens.tui.lines import Column, Line, header, line, row, widths
@@ -32,14 +32,14 @@ _MOST_KINDS = 8
 
 
 def _asks(_: State) -> tuple[Ask[Any], ...]:
-    return SUMMARY, PROCESSES, INCIDENTS, ANALYSES
+    return SUMMARY, PROCESSES, INCIDENTS, ANALYSES, TIMELINE  # which tells the time there
 
 
 def page(data: Data, state: State, size: Size) -> Page:
     """Return the dashboard."""
     summary, found = data.of(SUMMARY), data.of(PROCESSES)
     head = _head(summary, size) if summary else (line(("waiting for the agent", "dim")),)
-    head += _latest((data.of(INCIDENTS) or ()) + (data.of(ANALYSES) or ()), data.now, size)
+    head += _latest((data.of(INCIDENTS) or ()) + (data.of(ANALYSES) or ()), agent_now(data), size)
     shown = widths(_COLUMNS, size.width)
     rows = _sorted([own for own in found or () if _is_wanted(own, state)], state.order(_ORDERS))
     titles = (line(("Slowest processes", "bold")), header(_COLUMNS, shown))
