@@ -112,7 +112,43 @@ httpGet:
 {{- end }}
 {{- end }}
 
-{{/* Where the metrics are. */}}
+{{/* Where the metrics are, by a configuration. */}}
 {{- define "perflens.metricsPath" -}}
-{{- dig "web" "telemetry_path" "/metrics" .Values.config }}
+{{- dig "web" "telemetry_path" "/metrics" . }}
+{{- end }}
+
+{{/* "true" where security context constraints give pods their users, and refuse those that name one. */}}
+{{- define "perflens.onOpenshift" -}}
+{{- if or .Values.openshift.scc.create (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}true{{ end }}
+{{- end }}
+
+{{/* What `extraArgs` and `extraEnv` can name. */}}
+{{- define "perflens.nodeEnv" -}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+{{- end }}
+
+{{/* What a container that attaches probes has beside the cgroups of the node. */}}
+{{- define "perflens.furtherMounts" -}}
+{{- if .Values.tracefs.enabled }}
+- name: tracefs
+  mountPath: /sys/kernel/tracing
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "perflens.furtherVolumes" -}}
+{{- if .Values.tracefs.enabled }}
+- name: tracefs
+  hostPath:
+    path: {{ .Values.tracefs.hostPath }}
+    type: Directory
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}

@@ -13,6 +13,11 @@
 {{- fail (printf "config.kubernetes.%s: the chart sets it; use `kubernetes`" .) }}
 {{- end }}
 {{- end }}
+{{- range list "serviceAccountName" "automountServiceAccountToken" "enableServiceLinks" "hostPID" "hostNetwork" "dnsPolicy" "securityContext" "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "affinity" "terminationGracePeriodSeconds" "containers" "volumes" }}
+{{- if hasKey $.Values.podSpec . }}
+{{- fail (printf "podSpec.%s: the chart sets it; use the chart's own value" .) }}
+{{- end }}
+{{- end }}
 {{- if and (eq .Values.kubernetes.source "kubelet") (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) }}
 {{- fail (printf "kubernetes.source: kubelets of Kubernetes %s do not know the right nodes/pods; use api" .Capabilities.KubeVersion.Version) }}
 {{- end }}
@@ -50,6 +55,10 @@
 {{- if and $own.existingSecret $own.value }}
 {{- fail (printf "analyzer.%s: existingSecret and value exclude each other; leave one out" .) }}
 {{- end }}
+{{- end }}
+{{- $tls := .Values.web.config.content.tls_server_config | default dict }}
+{{- if hasPrefix "Require" ($tls.client_auth_type | default "" | toString) }}
+{{- fail "analyzer.enabled: it has no certificate to show to the agents; set web.config.content.tls_server_config.client_auth_type to VerifyClientCertIfGiven" }}
 {{- end }}
 {{- if hasKey (.Values.analyzer.config.web | default dict) "listen_address" }}
 {{- fail "analyzer.config.web.listen_address: the chart sets it; use `analyzer.port`" }}

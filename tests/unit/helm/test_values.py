@@ -31,7 +31,7 @@ def schema_keys(schema: dict[str, Any], path: str = "") -> Iterator[str]:
             yield from schema_keys(own, f"{path}{key}.")
 
 
-OURS = set(schema_keys(SCHEMA)) - {"global"}
+OURS = set(schema_keys(SCHEMA)) - {"global", "enabled"}
 OF_KUBERNETES = ("resources", "appArmorProfile", "imagePullSecrets", "rbac.rules")
 
 
@@ -114,6 +114,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {**TOKEN, "analyzer": {"enabled": True, "llm": {"existingSecret": "a", "value": "b"}}},
         "analyzer.llm: existingSecret and value",
     ),
+    "certificate of the analyzer": (
+        {
+            "web": {"apiToken": {"value": "a"}, "config": {"content": {"tls_server_config": {"client_auth_type": "RequireAnyClientCert"}}}},
+            "analyzer": {"enabled": True},
+        },
+        "VerifyClientCertIfGiven",
+    ),
+    "fields of the pod that the chart sets": ({"podSpec": {"volumes": []}}, "podSpec.volumes: the chart sets it"),
     "analyzer's address": (
         {**TOKEN, "analyzer": {"enabled": True, "config": {"web": {"listen_address": []}}}},
         "use `analyzer.port`",
@@ -136,5 +144,5 @@ def test_agents_may_have_model_and_grafana_without_an_analyzer() -> None:
 
 
 def test_as_part_of_another_chart() -> None:
-    """Helm gives charts that are parts of others a value `global`."""
-    assert chart({"global": {"anything": 1}}).names("DaemonSet") == {"perflens"}
+    """Helm gives charts that are parts of others a value `global`, and `enabled` where that is the condition."""
+    assert chart({"global": {"anything": 1}, "enabled": True}).names("DaemonSet") == {"perflens"}
