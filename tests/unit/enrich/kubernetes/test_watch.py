@@ -35,6 +35,7 @@ class Own:
     store: PodStore
     watch: PodWatch
     token: Path
+    url: str
     pauses: list[float] = field(default_factory=list)
 
     @property
@@ -74,7 +75,7 @@ async def watching(folder: Path, server: ApiServer) -> AsyncIterator[Own]:
         watch = PodWatch(Place(url, str(token), "", NODE), store, sleep, lambda: 1.0)
         task = asyncio.create_task(watch.run())
         try:
-            yield Own(server, store, watch, token, pauses)
+            yield Own(server, store, watch, token, url, pauses)
         finally:
             task.cancel()
             await asyncio.wait((task,))
@@ -104,6 +105,23 @@ async def test_list_then_watch(tmp_path: Path) -> None:
         ("watch", {**selector, "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": "102", "timeoutSeconds": "360"}),
     ]
     assert (own.errors, own.counts.lists) == ({}, 1)
+
+
+def timer(port: int) -> list[str]:
+    """What the kernel waits for on the connection to a port, as /proc/net/tcp has it: the kind of timer, and its time."""
+    rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    (found,) = [row[5] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+    return found.split(":")
+
+
+async def test_a_server_that_vanishes_is_noticed(tmp_path: Path) -> None:
+    """The kernel asks a silent server of a watch whether it is there: such a server ends no connection."""
+    async with watching(tmp_path, ApiServer()) as own:
+        await own.until_up()
+        kind, left = timer(int(own.url.rpartition(":")[2]))
+
+    assert kind == "02"  # of keepalive, in 1/100 s
+    assert 0 < int(left, 16) <= 3_000
 
 
 async def test_a_list_in_pages(tmp_path: Path) -> None:
@@ -290,7 +308,7 @@ async def test_a_server_that_is_restarted(tmp_path: Path, caplog: pytest.LogCapt
     async with running(server) as url:
         port = int(url.rpartition(":")[2])
         watch = PodWatch(Place(url, str(tmp_path / "token"), "", NODE), store, sleep, lambda: 1.0)
-        own = Own(server, store, watch, tmp_path / "token", pauses)
+        own = Own(server, store, watch, tmp_path / "token", url, pauses)
         task = asyncio.create_task(watch.run())
         await own.until_up()
         asyncio.get_running_loop().call_later(0.1, server.end_watches)  # it takes no new ones by then
