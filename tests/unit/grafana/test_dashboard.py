@@ -221,7 +221,16 @@ def test_queries_match_job_and_instance(dashboard: dict[str, Any]) -> None:
         assert selectors(expression), title
         assert {metric for metric, _ in selectors(expression)} == metrics(expression), title
         for metric, matchers in selectors(expression):
-            assert {'job=~"$job"', 'instance=~"$instance"'} <= set(matchers.split(", ")), (title, metric)
+            own = set(matchers.replace('"$instance|"', '"$instance"').split(", ")) if metric == "ALERTS" else set(matchers.split(", "))
+            assert {'job=~"$job"', 'instance=~"$instance"'} <= own, (title, metric)
+
+
+def test_alerts_of_all_nodes_are_marked(dashboard: dict[str, Any]) -> None:
+    """An alert of a workload on all its nodes has no instance, and is marked where one looks at owners of many nodes, and nowhere else."""
+    (pattern,) = re.findall(r'instance=~"([^"]+)"', dashboard["annotations"]["list"][1]["expr"])
+    shown = [bool(re.fullmatch(pattern.replace("$instance", chosen), "")) for chosen in (".+", "(a:9435|b:9435)", "a:9435")]
+
+    assert shown == [dashboard["title"] in ("PerfLens / Overview", "PerfLens / Workload")] * 3
 
 
 def test_ranges_follow_the_scrape_interval(dashboard: dict[str, Any]) -> None:
