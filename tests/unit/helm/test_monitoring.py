@@ -95,8 +95,9 @@ def test_monitor_follows_the_web_configuration() -> None:
 def test_the_analyzer_is_a_job_of_its_own(value: str, kind: str, endpoints: str) -> None:
     """Incidents of agents and those of the fleet can be told apart, whatever the relabelings of the values are."""
     job = {"targetLabel": "job", "replacement": "perflens-analyzer"}
-    for settings in ({}, {"relabelings": []}):
-        values: dict[str, Any] = {"podMonitor": dict(settings), "analyzer": {"enabled": True}, **TOKEN}
+    choices: list[dict[str, Any]] = [{}, {"relabelings": []}]
+    for settings in choices:
+        values: dict[str, Any] = {"podMonitor": settings, "analyzer": {"enabled": True}, **TOKEN}
         values.setdefault(value, {})["enabled"] = True
         objects = chart(values)
 

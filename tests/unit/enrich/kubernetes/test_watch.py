@@ -473,13 +473,55 @@ def _certificate(folder: Path, name: str) -> ssl.SSLContext:
     return context
 
 
+def _old_authority(folder: Path) -> ssl.SSLContext:
+    """A certificate as clusters have it whose authority is of Kubernetes before 1.20: without key identifiers."""
+    none = "authorityKeyIdentifier=none\nsubjectKeyIdentifier=none\n"
+    (folder / "ca.cnf").write_text(f"[req]\ndistinguished_name=n\nx509_extensions=x\n[n]\n[x]\n{none}basicConstraints=critical,CA:TRUE\n")
+    (folder / "leaf.cnf").write_text(f"{none}subjectAltName=IP:127.0.0.1\n")
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj"]
+    for command in (
+        [*new, "/CN=kubernetes", "-x509", "-days", "2", "-config", "ca.cnf", "-keyout", "ca.key", "-out", "ca"],
+        [*new, "/CN=kube-apiserver", "-keyout", "key", "-out", "csr"],
+        ["x509", "-req", "-in", "csr", "-CA", "ca", "-CAkey", "ca.key", "-days", "2", "-extfile", "leaf.cnf", "-out", "leaf"],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "leaf", folder / "key")
+    return context
+
+
+_default = ssl.create_default_context
+
+
+def _strict(cafile: str | None = None) -> ssl.SSLContext:
+    """The default context of Python 3.13."""
+    context = _default(cafile=cafile)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+async def test_an_authority_of_an_old_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster keeps its authority over all upgrades: one without key identifiers is good for every Python."""
+    own = TestServer(_application(), host="127.0.0.1", scheme="https")
+    await own.start_server(ssl=_old_authority(tmp_path))
+    monkeypatch.setattr(ssl, "create_default_context", _strict)
+    try:
+        assert await _asked(f"https://127.0.0.1:{own.port}", tmp_path, str(tmp_path / "ca")) == "ok"
+    finally:
+        await own.close()
+
+
+def _application() -> web.Application:
+    application = web.Application()
+    application.router.add_get("/api/v1/pods", ApiServer().handle)
+    return application
+
+
 @pytest.mark.parametrize(("name", "expected"), [("IP:127.0.0.1", "ok"), ("DNS:other.example", "certificate")])
 async def test_certificates(tmp_path: Path, name: str, expected: str) -> None:
     """The server's certificate must be one of those to trust, and have the server's name."""
     context = _certificate(tmp_path, name)
-    application = web.Application()
-    application.router.add_get("/api/v1/pods", ApiServer().handle)
-    own = TestServer(application, host="127.0.0.1", scheme="https")
+    own = TestServer(_application(), host="127.0.0.1", scheme="https")
     await own.start_server(ssl=context)
     url = f"https://127.0.0.1:{own.port}"
     try:
