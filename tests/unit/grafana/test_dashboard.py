@@ -180,6 +180,13 @@ def test_incidents_are_marked(dashboard: dict[str, Any]) -> None:
     assert 'alertname=~"PerfLens.+"' in alerts["expr"]
 
 
+def test_a_node_is_that_of_an_agent() -> None:
+    """The dashboard of one host offers agents: the analyzer beside a fleet has perflens_build_info too, and nothing to show there."""
+    node = json.loads((GRAFANA / "dashboards" / "perflens-node.json").read_text())
+
+    assert metrics(variables(node)["instance"]["query"]["query"].removeprefix("label_values")) >= {"perflens_config_last_reload_successful"}
+
+
 def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
     """What a variable offers is asked again when the time range changes, and from known metrics of the chosen agents."""
     for variable in variables(dashboard).values():
