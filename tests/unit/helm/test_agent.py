@@ -344,6 +344,21 @@ def test_an_account_of_ones_own() -> None:
     assert chart({"serviceAccount": {"create": False}}).pod()["serviceAccountName"] == "default"
 
 
+def test_security_context_constraints_allow_what_values_add() -> None:
+    """A volume of another kind, and a capability beside the table, are no reason to refuse the agents."""
+    values = {
+        "openshift": {"scc": {"create": True}},
+        "extraVolumes": [{"name": "token", "csi": {"driver": "secrets-store.csi.k8s.io"}}],
+        "securityContext": {"capabilities": {"add": ["BPF", "PERFMON", "SYS_ADMIN"]}},
+    }
+    objects = chart(values)
+    scc = objects.of("SecurityContextConstraints")
+
+    assert "csi" in scc["volumes"]
+    assert scc["allowedCapabilities"] == objects.container()["securityContext"]["capabilities"]["add"] == ["BPF", "PERFMON", "SYS_ADMIN"]
+    assert "csi" not in chart({"openshift": {"scc": {"create": True}}}).of("SecurityContextConstraints")["volumes"]
+
+
 def test_security_context_constraints_are_what_the_pods_ask_for() -> None:
     """On OpenShift the SCC allows the capabilities of the table, the PIDs of the node and its folders, to this account alone."""
     objects = chart({"openshift": {"scc": {"create": True}}, "features": {"userSymbols": False}})
