@@ -80,7 +80,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* "true" where the agents speak TLS, else empty. */}}
 {{- define "perflens.tls" -}}
 {{- with .Values.web.config }}
-{{- if or .tls (hasKey .content "tls_server_config") }}true{{ end }}
+{{- if or .tls (hasKey (.content | default dict) "tls_server_config") }}true{{ end }}
 {{- end }}
 {{- end }}
 
@@ -91,8 +91,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* "true" where the kubelet is not let in: the web configuration asks for a login or a client certificate. */}}
 {{- define "perflens.closed" -}}
 {{- with .Values.web.config }}
-{{- $tls := .content.tls_server_config | default dict }}
-{{- if or (not (empty .content.basic_auth_users)) (hasPrefix "Require" ($tls.client_auth_type | default "" | toString)) }}true{{ end }}
+{{- $content := .content | default dict }}
+{{- $tls := $content.tls_server_config | default dict }}
+{{- if or (not (empty $content.basic_auth_users)) (hasPrefix "Require" ($tls.client_auth_type | default "" | toString)) }}true{{ end }}
 {{- end }}
 {{- end }}
 
@@ -114,7 +115,7 @@ httpGet:
 
 {{/* Where the metrics are, by a configuration. */}}
 {{- define "perflens.metricsPath" -}}
-{{- dig "web" "telemetry_path" "/metrics" . }}
+{{- ((. | default dict).web | default dict).telemetry_path | default "/metrics" }}
 {{- end }}
 
 {{/* "true" where security context constraints give pods their users, and refuse those that name one. */}}

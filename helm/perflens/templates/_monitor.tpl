@@ -17,7 +17,7 @@ scrapeTimeout: {{ . }}
 tlsConfig:
   {{- toYaml (.tlsConfig | default (dict "insecureSkipVerify" true)) | nindent 2 }}
 {{- end }}
-{{- $relabelings := .relabelings }}
+{{- $relabelings := .relabelings | default list }}
 {{- if not $agent }}
 {{- $relabelings = append $relabelings (dict "targetLabel" "job" "replacement" (printf "%s-analyzer" (include "perflens.name" $root))) }}
 {{- end }}

@@ -143,6 +143,46 @@ def test_agents_may_have_model_and_grafana_without_an_analyzer() -> None:
     assert chart({"config": {"grafana": {"url": "http://g"}}}).config() == {"grafana": {"url": "http://g"}}
 
 
+FREE = [
+    "config",
+    "probes",
+    "podSpec",
+    "podSecurityContext",
+    "securityContext",
+    "resources",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+    "web.config.content",
+    "podMonitor.relabelings",
+    "selftest.resources",
+    "analyzer.config",
+]
+
+
+@pytest.mark.parametrize("key", FREE)
+def test_a_map_that_is_left_empty_is_an_empty_one(key: str) -> None:
+    """A key whose lines are all commented out is null, which Helm takes for "not there"."""
+    values: dict[str, Any] = {**TOKEN, "analyzer": {"enabled": True}, "podMonitor": {"enabled": True}}
+    *parents, last = key.split(".")
+    own = values = json.loads(json.dumps(values))
+    for parent in parents:
+        own = own.setdefault(parent, {})
+    own[last] = None
+
+    objects = chart(values)
+
+    assert objects.names("DaemonSet") == {"perflens"}
+    assert objects.container()["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+
+
+def test_a_section_of_the_configuration_that_is_left_empty() -> None:
+    """So is one in the agents' free map."""
+    objects = chart({"config": {"web": None, "series": None, "filter": None}, "scrapeAnnotations": True})
+
+    assert objects.container()["resources"] == chart().container()["resources"]
+
+
 def test_as_part_of_another_chart() -> None:
     """Helm gives charts that are parts of others a value `global`, and `enabled` where that is the condition."""
     assert chart({"global": {"anything": 1}, "enabled": True}).names("DaemonSet") == {"perflens"}
