@@ -21,8 +21,9 @@ def by_agent(metric: str) -> str:
     return present(metric, "instance")
 
 
-AGENTS = f"count(perflens_build_info{{{AGENT}}})"
-VERSIONS = f"count by (version, python_version) (perflens_build_info{{{AGENT}}})"
+# The analyzer beside a fleet has build_info too, and is no agent: it does not reload its configuration, and it counts agents.
+AGENTS = f"count(perflens_config_last_reload_successful{{{AGENT}}})"
+VERSIONS = f"count by (version, python_version) (perflens_build_info{{{AGENT}}} unless on (job, instance) perflens_fleet_agents{{{AGENT}}})"
 PROBES_NOT_ATTACHED = f"sum(1 - perflens_probe_attached{{{AGENT}}})"
 PROBE_ATTACHED = by_probe("perflens_probe_attached")
 MECHANISMS = f"max by (instance, probe, mechanism) (perflens_probe_info{{{AGENT}}})"

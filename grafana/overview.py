@@ -7,7 +7,7 @@ from grafana import variables as v
 from grafana.board import Dashboard
 from grafana.files import Files
 from grafana.panels import ALARM, Panel, stat
-from grafana.selectors import CHOSEN, CHOSEN_OWNER, OF_OWNER, OPERATION, OWNER, TOP, top
+from grafana.selectors import CHOSEN, CHOSEN_OWNER, OF_OWNER, ON_ALL_NODES, OPERATION, OWNER, TOP, top
 
 q = Files(f"{CHOSEN_OWNER}, {OPERATION}", 'fs=~"$fs"')
 
@@ -165,4 +165,5 @@ OVERVIEW = Dashboard(
     "How long the file operations of every owner take, who waits, and whether the agents that say so can be trusted.",
     (*v.owners(*CHOSEN), v.OPERATIONS, v.FILE_SYSTEMS, v.KIND),
     ROWS,
+    alerts=ON_ALL_NODES,
 )

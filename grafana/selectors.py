@@ -16,13 +16,18 @@ OF_OWNER = " ".join(f"{{{{{label}}}}}" for label in LABELS)
 CHOSEN = ("namespace", "workload", "unit")  # those that a dashboard offers to choose from
 
 
+# Alerts of a workload on all its nodes have no instance.
+ON_ALL_NODES = AGENT.replace('"$instance"', '"$instance|"')
+
+
 # All owners are `.*`, which matches a label that is missing; `.+` would not.
-def _owner(labels: tuple[str, ...]) -> str:
-    return ", ".join((AGENT, *(f'{label}=~"${label}"' for label in labels)))
+def _owner(labels: tuple[str, ...], agents: str = AGENT) -> str:
+    return ", ".join((agents, *(f'{label}=~"${label}"' for label in labels)))
 
 
 CHOSEN_OWNER = _owner(CHOSEN)
 EVERY_OWNER = _owner(LABELS)
+EVERY_OWNER_ON_ALL_NODES = _owner(LABELS, ON_ALL_NODES)
 OPERATION = 'operation=~"$operation"'
 
 

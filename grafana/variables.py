@@ -75,8 +75,9 @@ def owners(*names: str, metric: str = SLOW) -> tuple[Json, ...]:
 
 
 def one_agent() -> Json:
-    """One instance and no more."""
-    own = values("instance", "Instance", INSTANCES) | {"multi": False, "includeAll": False}
+    """One instance and no more, and no analyzer, which might be the first."""
+    query = label_values('perflens_config_last_reload_successful{job=~"$job"}', "instance")
+    own = values("instance", "Instance", query) | {"multi": False, "includeAll": False}
     return {key: value for key, value in own.items() if key not in ("allValue", "current")}
 
 

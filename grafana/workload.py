@@ -10,7 +10,7 @@ from grafana.board import Dashboard
 from grafana.files import Files
 from grafana.panels import Panel, stat
 from grafana.promql import rate
-from grafana.selectors import EVERY_OWNER, LABELS, OF_OWNER, OPERATION, OWNER, TOP, top
+from grafana.selectors import EVERY_OWNER, EVERY_OWNER_ON_ALL_NODES, LABELS, OF_OWNER, OPERATION, OWNER, TOP, top
 
 f, d = Files(f"{EVERY_OWNER}, {OPERATION}"), Requests(EVERY_OWNER)
 OVERHEAD = rate("perflens_overhead_seconds_total", EVERY_OWNER, OWNER)
@@ -141,5 +141,5 @@ WORKLOAD = Dashboard(
     "A namespace, workload, pod or container, or a unit of a host: how long its operations take, what they wait for, and on which disks.",
     (*v.owners(*LABELS), v.OPERATIONS, v.KIND),
     ROWS,
-    alerts=EVERY_OWNER,
+    alerts=EVERY_OWNER_ON_ALL_NODES,
 )

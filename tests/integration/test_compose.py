@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import yaml
 from perflens.capability import NEEDS
 from perflens.cli.context import Context
 from perflens.config import load
-from tests.servers import server
+from tests.servers import server, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "compose"
@@ -168,6 +170,38 @@ def test_alertmanager_takes_its_configuration(prometheus_binaries: Path, tmp_pat
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "SUCCESS" in done.stdout
+
+
+def test_a_critical_incident_hides_no_other_one(alertmanager_command: str, tmp_path: Path) -> None:
+    """Of two incidents of a host both are told; of one that became critical the warning is not."""
+    command = [alertmanager_command, f"--config.file={FOLDER}/alertmanager.yml", f"--storage.path={tmp_path}/data"]
+    command += ["--web.listen-address=127.0.0.1:0", "--cluster.listen-address="]
+    of = {"alertname": "PerfLensIncident", "instance": "a:9435"}
+    disk, limit = {"cause": "SLOW_DEVICE", "subject": "sda"}, {"cause": "IO_CGROUP_THROTTLE", "subject": "/batch"}
+    severities = [(disk, "critical"), (disk, "warning"), (limit, "warning")]
+    fired = json.dumps([{"labels": {**of, **own, "severity": severity}} for own, severity in severities]).encode()
+
+    with server(command, tmp_path / "log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
+        url = f"http://{address}/api/v2/alerts"
+        wait_for(lambda: _asked(url, fired), 30, "the alerts are taken")
+        wait_for(lambda: len(_asked(f"{url}?active=false")) == 1, 30, "one of them is held back")
+        (held,), told = _asked(f"{url}?active=false"), _asked(f"{url}?inhibited=false")
+
+    assert held["labels"] == {**of, **disk, "severity": "warning"}
+    assert {(own["labels"]["cause"], own["labels"]["severity"]) for own in told} == {
+        ("SLOW_DEVICE", "critical"),
+        ("IO_CGROUP_THROTTLE", "warning"),
+    }
+
+
+def _asked(url: str, body: bytes | None = None) -> Any:
+    """What Alertmanager answers; True for a body that it took, nothing while it does not listen."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return True if body else json.load(answer)
+    except urllib.error.URLError:
+        return []
 
 
 def test_the_collector_takes_its_configuration(collector_binary: str, tmp_path: Path) -> None:

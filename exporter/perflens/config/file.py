@@ -45,7 +45,7 @@ class Reader:
 
     def read(self, node: yaml.Node | None, section: Section) -> None:
         """A mapping whose keys the section knows; nothing at all stands for the defaults."""
-        if node is None or is_empty(node):
+        if node is None or resolved(node) == "null":
             return
         if not isinstance(node, yaml.MappingNode):
             self.refuse(node, ".".join(section.path), f"expected keys, found {described(node)}", "write KEY: VALUE, one a line")

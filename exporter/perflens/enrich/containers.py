@@ -29,7 +29,8 @@ _NAMED = re.compile(rf"({'|'.join(_RUNTIMES)})-({_HEX})(?:\.scope)?")
 _BARE = re.compile(_HEX)
 # containerd takes the systemd driver's name for a plain one when only the kubelet was told of that driver.
 _COLONS = re.compile(rf"(?:.*-pod([0-9a-f_]{{32,36}})\.slice):({'|'.join(_RUNTIMES)}):({_HEX})")
-_POD_SLICE = re.compile(r"(?:[a-z0-9-]+-)?kubepods(?:-burstable|-besteffort)?-pod([0-9a-f_]{32,36})\.slice")
+# Before it stands the kubelet's cgroupRoot, each dash in which it makes an underscore.
+_POD_SLICE = re.compile(r"(?:[A-Za-z0-9_.-]+-)?kubepods(?:-burstable|-besteffort)?-pod([0-9a-f_]{32,36})\.slice")
 _POD_FOLDER = re.compile(r"pod([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32})")
 _PODMAN_PODS = "libpod_parent"  # a bare id below it is a pod's
 

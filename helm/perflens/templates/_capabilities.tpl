@@ -31,9 +31,9 @@ lost without each, and docs/kubernetes.md has the table with reasons.
 {{- with .Values.appArmorProfile }}
 {{- $_ := set $own "appArmorProfile" . }}
 {{- end }}
-{{- toYaml (mergeOverwrite $own (deepCopy .Values.securityContext)) }}
+{{- toYaml (mergeOverwrite $own (deepCopy (.Values.securityContext | default dict))) }}
 {{- end }}
 
 {{- define "perflens.podSecurityContext" -}}
-{{- toYaml (mergeOverwrite (dict "seccompProfile" (dict "type" "RuntimeDefault")) (deepCopy .Values.podSecurityContext)) }}
+{{- toYaml (mergeOverwrite (dict "seccompProfile" (dict "type" "RuntimeDefault")) (deepCopy (.Values.podSecurityContext | default dict))) }}
 {{- end }}

@@ -80,7 +80,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* "true" where the agents speak TLS, else empty. */}}
 {{- define "perflens.tls" -}}
 {{- with .Values.web.config }}
-{{- if or .tls (hasKey .content "tls_server_config") }}true{{ end }}
+{{- if or .tls (hasKey (.content | default dict) "tls_server_config") }}true{{ end }}
 {{- end }}
 {{- end }}
 
@@ -91,8 +91,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* "true" where the kubelet is not let in: the web configuration asks for a login or a client certificate. */}}
 {{- define "perflens.closed" -}}
 {{- with .Values.web.config }}
-{{- $tls := .content.tls_server_config | default dict }}
-{{- if or (not (empty .content.basic_auth_users)) (hasPrefix "Require" ($tls.client_auth_type | default "" | toString)) }}true{{ end }}
+{{- $content := .content | default dict }}
+{{- $tls := $content.tls_server_config | default dict }}
+{{- if or (not (empty $content.basic_auth_users)) (hasPrefix "Require" ($tls.client_auth_type | default "" | toString)) }}true{{ end }}
 {{- end }}
 {{- end }}
 
@@ -112,7 +113,43 @@ httpGet:
 {{- end }}
 {{- end }}
 
-{{/* Where the metrics are. */}}
+{{/* Where the metrics are, by a configuration. */}}
 {{- define "perflens.metricsPath" -}}
-{{- dig "web" "telemetry_path" "/metrics" .Values.config }}
+{{- ((. | default dict).web | default dict).telemetry_path | default "/metrics" }}
+{{- end }}
+
+{{/* "true" where security context constraints give pods their users, and refuse those that name one. */}}
+{{- define "perflens.onOpenshift" -}}
+{{- if or .Values.openshift.scc.create (.Capabilities.APIVersions.Has "security.openshift.io/v1") }}true{{ end }}
+{{- end }}
+
+{{/* What `extraArgs` and `extraEnv` can name. */}}
+{{- define "perflens.nodeEnv" -}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+- name: POD_IP
+  valueFrom: {fieldRef: {fieldPath: status.podIP}}
+{{- end }}
+
+{{/* What a container that attaches probes has beside the cgroups of the node. */}}
+{{- define "perflens.furtherMounts" -}}
+{{- if .Values.tracefs.enabled }}
+- name: tracefs
+  mountPath: /sys/kernel/tracing
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "perflens.furtherVolumes" -}}
+{{- if .Values.tracefs.enabled }}
+- name: tracefs
+  hostPath:
+    path: {{ .Values.tracefs.hostPath }}
+    type: Directory
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}

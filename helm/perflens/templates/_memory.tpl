@@ -15,14 +15,15 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 {{- range list 32768 16384 8192 4096 2048 1024 512 }}
 {{- if le (int64 $.Values.memory.pidMax) (int64 .) }}{{ $slots = int64 . }}{{ end }}
 {{- end }}
-{{- $cells := .Values.config.cells | default 4096 | int64 }}
+{{- $config := .Values.config | default dict }}
+{{- $cells := $config.cells | default 4096 | int64 }}
 {{- /* A cell: its histogram in each shard, its key and info, its place in the index and in the free list. */}}
 {{- $beside := 956 | int64 }}
 {{- $file := mul $cells (add (mul 704 $shards) $beside) }}
 {{- $block := mul (min $cells 2048) (add (mul 576 (min $shards 4)) $beside) }}
 {{- $process := mul (min $cells 1024) (add (mul 576 (min $shards 2)) $beside) }}
 {{- $fixed := mul 22 1048576 }}
-{{- $filter := .Values.config.filter | default dict }}
+{{- $filter := $config.filter | default dict }}
 {{- $verdicts := ternary 1966080 0 (not (empty (concat (get $filter "namespace" | default list) (get $filter "pod" | default list) (get $filter "container" | default list)))) | int64 }}
 {{- div (add (mul 128 $slots) $file $block $process $fixed $verdicts (mul $cpus 39000)) 1024 }}
 {{- end }}
@@ -32,7 +33,7 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 {{- end }}
 
 {{- define "perflens.memoryLimit" -}}
-{{- $series := div (mul (dig "series" "limit" 2750 .Values.config | int64) 5 2400) 1048576 | add 1 }}
+{{- $series := div (mul (((.Values.config | default dict).series | default dict).limit | default 2750 | int64) 5 2400) 1048576 | add 1 }}
 {{- $once := add (div (include "perflens.kernelKiB" . | int64) 1024) 1 55 }}
 {{- $sum := add (mul 2 $once) $series (int64 .Values.memory.reserve) }}
 {{- mul 16 (div (add $sum 15) 16) }}Mi
@@ -40,7 +41,7 @@ What an agent takes at most, in MiB: docs/memory.md as sums. Each line is rounde
 
 {{/* Requests and limits of an agent; (dict "root" $ "resources" …) are those that the values set, which stand above the computed ones. */}}
 {{- define "perflens.resources" -}}
-{{- $set := deepCopy .resources }}
+{{- $set := deepCopy (.resources | default dict) }}
 {{- if .root.Values.memory.computed }}
 {{- $own := dict "requests" (dict "memory" (include "perflens.memoryRequest" .root)) "limits" (dict "memory" (include "perflens.memoryLimit" .root)) }}
 {{- $set = mergeOverwrite $own $set }}

@@ -5,7 +5,7 @@
 {{- $tls := and $agent (eq (include "perflens.tls" $root) "true") }}
 {{- with $root.Values.podMonitor }}
 port: http
-path: {{ ternary (include "perflens.metricsPath" $root) "/metrics" $agent }}
+path: {{ include "perflens.metricsPath" (ternary $root.Values.config $root.Values.analyzer.config $agent) }}
 scheme: {{ ternary "https" "http" $tls }}
 {{- with .interval }}
 interval: {{ . }}
@@ -17,7 +17,11 @@ scrapeTimeout: {{ . }}
 tlsConfig:
   {{- toYaml (.tlsConfig | default (dict "insecureSkipVerify" true)) | nindent 2 }}
 {{- end }}
-{{- with .relabelings }}
+{{- $relabelings := .relabelings | default list }}
+{{- if not $agent }}
+{{- $relabelings = append $relabelings (dict "targetLabel" "job" "replacement" (printf "%s-analyzer" (include "perflens.name" $root))) }}
+{{- end }}
+{{- with $relabelings }}
 relabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}

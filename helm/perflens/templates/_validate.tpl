@@ -1,16 +1,22 @@
 {{/* Combinations that cannot work. Each message says what to do; types and names are looked at by values.schema.json. */}}
 {{- define "perflens.validate" -}}
-{{- if hasKey .Values.config "probes" }}
+{{- $config := .Values.config | default dict }}
+{{- if hasKey $config "probes" }}
 {{- fail "config.probes: the chart has a value of its own for it; move it to `probes`" }}
 {{- end }}
 {{- range $key, $value := (dict "listen_address" "`port`" "api_token_file" "`web.apiToken`" "config_file" "`web.config`") }}
-{{- if hasKey ($.Values.config.web | default dict) $key }}
+{{- if hasKey ($config.web | default dict) $key }}
 {{- fail (printf "config.web.%s: the chart sets it; use %s" $key $value) }}
 {{- end }}
 {{- end }}
 {{- range list "enabled" "node_name" "source" "kubelet" }}
-{{- if hasKey ($.Values.config.kubernetes | default dict) . }}
+{{- if hasKey ($config.kubernetes | default dict) . }}
 {{- fail (printf "config.kubernetes.%s: the chart sets it; use `kubernetes`" .) }}
+{{- end }}
+{{- end }}
+{{- range list "serviceAccountName" "automountServiceAccountToken" "enableServiceLinks" "hostPID" "hostNetwork" "dnsPolicy" "securityContext" "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" "affinity" "terminationGracePeriodSeconds" "containers" "volumes" }}
+{{- if hasKey ($.Values.podSpec | default dict) . }}
+{{- fail (printf "podSpec.%s: the chart sets it; use the chart's own value" .) }}
 {{- end }}
 {{- end }}
 {{- if and (eq .Values.kubernetes.source "kubelet") (semverCompare "<1.32.0-0" .Capabilities.KubeVersion.Version) }}
@@ -43,7 +49,7 @@
 {{- fail "analyzer.enabled: the agents' API answers other pods only with a token; set web.apiToken.existingSecret" }}
 {{- end }}
 {{- range list "llm" "grafana" }}
-{{- if hasKey $.Values.config . }}
+{{- if hasKey ($.Values.config | default dict) . }}
 {{- fail (printf "config.%s: with analyzer.enabled the analyzer alone has it; move it to analyzer.config.%s" . .) }}
 {{- end }}
 {{- $own := index $.Values.analyzer . }}
@@ -51,7 +57,11 @@
 {{- fail (printf "analyzer.%s: existingSecret and value exclude each other; leave one out" .) }}
 {{- end }}
 {{- end }}
-{{- if hasKey (.Values.analyzer.config.web | default dict) "listen_address" }}
+{{- $tls := (.Values.web.config.content | default dict).tls_server_config | default dict }}
+{{- if hasPrefix "Require" ($tls.client_auth_type | default "" | toString) }}
+{{- fail "analyzer.enabled: it has no certificate to show to the agents; set web.config.content.tls_server_config.client_auth_type to VerifyClientCertIfGiven" }}
+{{- end }}
+{{- if hasKey ((.Values.analyzer.config | default dict).web | default dict) "listen_address" }}
 {{- fail "analyzer.config.web.listen_address: the chart sets it; use `analyzer.port`" }}
 {{- end }}
 {{- end }}

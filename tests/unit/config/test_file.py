@@ -33,7 +33,6 @@ MISTAKES = {
     "log:\n  <<: {level: info}": "2: log: merge keys are not allowed; write the keys out",
     "- threshold": "1: expected keys, found a list; write KEY: VALUE, one a line",
     "5": "1: expected keys, found the number '5'; write KEY: VALUE, one a line",
-    "null": "1: expected keys, found nothing; write KEY: VALUE, one a line",
     "threshold 5ms": "1: expected keys, found the text 'threshold 5ms'; write KEY: VALUE, one a line",
     "web: true": "1: web: expected keys, found the boolean 'true'; write KEY: VALUE, one a line",
     # durations
@@ -145,7 +144,9 @@ def test_all_at_once(from_text: Callable[[str], Settings | list[str]]) -> None:
     assert [line.split(":")[1] for line in found] == ["1", "2", "5", "6", "7"]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "---\n", "---\n...\n", "\ufeff", "{}", "web:\n", "probes:\n  file:\n"])
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# nothing\n", "---\n", "---\n...\n", "\ufeff", "{}", "web:\n", "probes:\n  file:\n", "web: null\n", "web: ~"]
+)
 def test_empty(from_text: Callable[[str], Settings | list[str]], text: str) -> None:
     """An empty document, and an empty section, stand for the defaults."""
     assert from_text(text) == Settings()

@@ -48,6 +48,10 @@ STATIC = "4b1f" * 8
             f"kubelet-kubepods-burstable-pod{SLICE}.slice/cri-containerd-{A}.scope",
             Container(A, "containerd", UID),
         ),
+        (
+            f"my_root.slice/my_root-kubepods.slice/my_root-kubepods-pod{SLICE}.slice/cri-containerd-{A}.scope",
+            Container(A, "containerd", UID),
+        ),
         (f"docker/{B}/kubelet/kubepods/burstable/pod{UID}/{A}", Container(A, "", UID)),
         (f"kubepods/burstable/pod{UID}/{B}/docker/{A}", Container(A, "docker", UID)),
         (f"machine.slice/libpod-{A}.scope", Container(A, "podman")),

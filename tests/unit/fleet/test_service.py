@@ -184,6 +184,8 @@ async def test_what_is_counted(tmp_path: Path) -> None:
         'perflens_incidents_total{cause="DEVICE_SATURATION"} 1.0',
     ):
         assert line in page.splitlines(), line
+    assert "perflens_build_info" in page
+    assert "perflens_config_last_reload_successful" not in page  # by which rules and dashboards know agents
 
 
 async def test_a_round_that_fails_and_a_telling_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

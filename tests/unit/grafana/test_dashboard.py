@@ -180,6 +180,13 @@ def test_incidents_are_marked(dashboard: dict[str, Any]) -> None:
     assert 'alertname=~"PerfLens.+"' in alerts["expr"]
 
 
+def test_a_node_is_that_of_an_agent() -> None:
+    """The dashboard of one host offers agents: the analyzer beside a fleet has perflens_build_info too, and nothing to show there."""
+    node = json.loads((GRAFANA / "dashboards" / "perflens-node.json").read_text())
+
+    assert metrics(variables(node)["instance"]["query"]["query"].removeprefix("label_values")) >= {"perflens_config_last_reload_successful"}
+
+
 def test_variables_follow_the_time_range(dashboard: dict[str, Any]) -> None:
     """What a variable offers is asked again when the time range changes, and from known metrics of the chosen agents."""
     for variable in variables(dashboard).values():
@@ -221,7 +228,16 @@ def test_queries_match_job_and_instance(dashboard: dict[str, Any]) -> None:
         assert selectors(expression), title
         assert {metric for metric, _ in selectors(expression)} == metrics(expression), title
         for metric, matchers in selectors(expression):
-            assert {'job=~"$job"', 'instance=~"$instance"'} <= set(matchers.split(", ")), (title, metric)
+            own = set(matchers.replace('"$instance|"', '"$instance"').split(", ")) if metric == "ALERTS" else set(matchers.split(", "))
+            assert {'job=~"$job"', 'instance=~"$instance"'} <= own, (title, metric)
+
+
+def test_alerts_of_all_nodes_are_marked(dashboard: dict[str, Any]) -> None:
+    """An alert of a workload on all its nodes has no instance, and is marked where one looks at owners of many nodes, and nowhere else."""
+    (pattern,) = re.findall(r'instance=~"([^"]+)"', dashboard["annotations"]["list"][1]["expr"])
+    shown = [bool(re.fullmatch(pattern.replace("$instance", chosen), "")) for chosen in (".+", "(a:9435|b:9435)", "a:9435")]
+
+    assert shown == [dashboard["title"] in ("PerfLens / Overview", "PerfLens / Workload")] * 3
 
 
 def test_ranges_follow_the_scrape_interval(dashboard: dict[str, Any]) -> None:

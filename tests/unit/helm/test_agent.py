@@ -10,6 +10,7 @@ import pytest
 
 from helm.build import CHART
 from perflens.cli.context import Context
+from perflens.config.environment import CONFIG_FILE
 from perflens.config.keys import leaves, tree
 from perflens.config.load import load
 from perflens.errors import ConfigError
@@ -125,6 +126,17 @@ def test_port_is_the_same_everywhere() -> None:
     assert objects.of("DaemonSet")["spec"]["template"]["metadata"]["annotations"]["prometheus.io/port"] == "9439"
 
 
+def test_commands_beside_the_agent_know_where_it_is() -> None:
+    """What `kubectl exec` runs has no flags: variables name the file and the address that the agent's flags name."""
+    objects = chart({"port": 9439})
+    variables = {own["name"]: own["value"] for own in objects.container()["env"] if "value" in own}
+
+    settings = load({}, {key: own for key, own in variables.items() if key != CONFIG_FILE}, None, CATALOGUE)
+
+    assert f"--config.file={variables[CONFIG_FILE]}" in agent_args(objects)
+    assert settings.web.listen_address == (":9439",)
+
+
 def test_host_network_brings_its_dns_policy() -> None:
     """In the network of the node names of the cluster are found by another policy."""
     assert chart().pod()["dnsPolicy"] == "ClusterFirst"
@@ -154,7 +166,7 @@ def test_agent_takes_its_configuration(variant: str, tmp_path: Path) -> None:
 
     settings = load({}, {}, str(file), CATALOGUE)
 
-    assert variables <= {key.variable for key in leaves(tree(CATALOGUE))}
+    assert variables <= {key.variable for key in leaves(tree(CATALOGUE))} | {CONFIG_FILE}
     if variant == "all-on":
         assert (settings.threshold, settings.events.rate) == (10_000_000, 1_000_000)
         assert settings.probes["file"].thresholds == {"fsync": 100_000_000}
@@ -330,6 +342,21 @@ def test_an_account_of_ones_own() -> None:
     assert objects.pod()["serviceAccountName"] == "theirs"
     assert objects.of("ClusterRoleBinding")["subjects"][0]["name"] == "theirs"
     assert chart({"serviceAccount": {"create": False}}).pod()["serviceAccountName"] == "default"
+
+
+def test_security_context_constraints_allow_what_values_add() -> None:
+    """A volume of another kind, and a capability beside the table, are no reason to refuse the agents."""
+    values = {
+        "openshift": {"scc": {"create": True}},
+        "extraVolumes": [{"name": "token", "csi": {"driver": "secrets-store.csi.k8s.io"}}],
+        "securityContext": {"capabilities": {"add": ["BPF", "PERFMON", "SYS_ADMIN"]}},
+    }
+    objects = chart(values)
+    scc = objects.of("SecurityContextConstraints")
+
+    assert "csi" in scc["volumes"]
+    assert scc["allowedCapabilities"] == objects.container()["securityContext"]["capabilities"]["add"] == ["BPF", "PERFMON", "SYS_ADMIN"]
+    assert "csi" not in chart({"openshift": {"scc": {"create": True}}}).of("SecurityContextConstraints")["volumes"]
 
 
 def test_security_context_constraints_are_what_the_pods_ask_for() -> None:

@@ -45,6 +45,14 @@ def test_one_without_rights() -> None:
     assert NAME not in json.dumps([own for own in objects.all if "Role" in own["kind"]])
 
 
+def test_openshift_gives_it_a_user() -> None:
+    """There a pod that names a user outside of its namespace's range is refused, so it names none, and is not root for all that."""
+    pod = chart(values() | {"openshift": {"scc": {"create": True}}}).pod("Deployment", NAME)
+
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert {"runAsUser", "runAsGroup", "fsGroup"} < chart(values()).pod("Deployment", NAME)["securityContext"].keys()
+
+
 def test_it_finds_the_agents() -> None:
     """Its configuration names the headless Service with the port of the agents, and the token that they ask for."""
     objects = chart({**values(port=9500), "port": 9440}, namespace="monitoring")

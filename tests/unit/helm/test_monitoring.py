@@ -78,7 +78,7 @@ def test_monitor_follows_the_web_configuration() -> None:
         {
             "config": {"web": {"telemetry_path": "/own"}},
             "web": {"config": {"existingSecret": "web", "tls": True}, **TOKEN["web"]},
-            "analyzer": {"enabled": True},
+            "analyzer": {"enabled": True, "config": {"web": {"telemetry_path": "/fleet"}}},
             "podMonitor": {"enabled": True},
         }
     )
@@ -86,9 +86,23 @@ def test_monitor_follows_the_web_configuration() -> None:
     (analyzer,) = objects.of("PodMonitor", "perflens-analyzer")["spec"]["podMetricsEndpoints"]
 
     assert (agents["scheme"], agents["path"], agents["tlsConfig"]) == ("https", "/own", {"insecureSkipVerify": True})
-    assert (analyzer["scheme"], analyzer["path"]) == ("http", "/metrics")
+    assert (analyzer["scheme"], analyzer["path"]) == ("http", "/fleet")
     verified = chart({"web": {"config": {"existingSecret": "web", "tls": True}}, "podMonitor": {"enabled": True, "tlsConfig": {"ca": {}}}})
     assert verified.of("PodMonitor")["spec"]["podMetricsEndpoints"][0]["tlsConfig"] == {"ca": {}}
+
+
+@pytest.mark.parametrize(("value", "kind", "endpoints"), MONITORS)
+def test_the_analyzer_is_a_job_of_its_own(value: str, kind: str, endpoints: str) -> None:
+    """Incidents of agents and those of the fleet can be told apart, whatever the relabelings of the values are."""
+    job = {"targetLabel": "job", "replacement": "perflens-analyzer"}
+    choices: list[dict[str, Any]] = [{}, {"relabelings": []}]
+    for settings in choices:
+        values: dict[str, Any] = {"podMonitor": settings, "analyzer": {"enabled": True}, **TOKEN}
+        values.setdefault(value, {})["enabled"] = True
+        objects = chart(values)
+
+        assert objects.of(kind, "perflens-analyzer")["spec"][endpoints][0]["relabelings"][-1] == job
+        assert job not in objects.of(kind)["spec"][endpoints][0].get("relabelings", [])
 
 
 def test_rules_are_those_of_the_file() -> None:

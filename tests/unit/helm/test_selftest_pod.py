@@ -69,6 +69,28 @@ def test_it_is_where_an_agent_is() -> None:
     assert objects.pod(*POD)["tolerations"] == objects.pod()["tolerations"]
 
 
+def test_its_probes_have_what_the_agents_have() -> None:
+    """Where it attaches probes of its own, it has tracefs, mounts, variables and flags of the agents; where it asks one, it needs none."""
+    more: dict[str, Any] = {
+        "tracefs": {"enabled": True},
+        "extraVolumes": [{"name": "modules", "hostPath": {"path": "/lib/modules"}}],
+        "extraVolumeMounts": [{"name": "modules", "mountPath": "/lib/modules"}],
+        "extraEnv": [{"name": "PERFLENS_LOADER", "value": "bcc"}],
+        "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
+        "extraArgs": ["--web.listen-address=$(POD_IP):1"],
+    }
+    objects = chart(more)
+    own, agent, remote = objects.container(*POD), objects.container(), chart({**more, "web": TOKEN}).container(*POD)
+
+    assert {"/sys/kernel/tracing", "/lib/modules"} <= objects.mounts(*POD).keys()
+    assert {"NODE_NAME", "POD_IP", "PERFLENS_LOADER"} == {one["name"] for one in own["env"]}
+    assert all(one in agent["env"] for one in own["env"])
+    assert own["envFrom"] == agent["envFrom"]
+    assert own["args"][-1] == agent["args"][-1]
+    assert not {"env", "envFrom"} & remote.keys()
+    assert {mount["name"] for mount in remote["volumeMounts"]} == {"config", "scratch", "cgroup", "api-token"}
+
+
 def test_it_writes_to_its_own_folder() -> None:
     """The scratch files lie in an emptyDir, which is on the node's disk; the cgroups of the node stay as they are."""
     mounts = chart().mounts(*POD)

@@ -31,7 +31,7 @@ def schema_keys(schema: dict[str, Any], path: str = "") -> Iterator[str]:
             yield from schema_keys(own, f"{path}{key}.")
 
 
-OURS = set(schema_keys(SCHEMA)) - {"global"}
+OURS = set(schema_keys(SCHEMA)) - {"global", "enabled"}
 OF_KUBERNETES = ("resources", "appArmorProfile", "imagePullSecrets", "rbac.rules")
 
 
@@ -114,6 +114,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {**TOKEN, "analyzer": {"enabled": True, "llm": {"existingSecret": "a", "value": "b"}}},
         "analyzer.llm: existingSecret and value",
     ),
+    "certificate of the analyzer": (
+        {
+            "web": {"apiToken": {"value": "a"}, "config": {"content": {"tls_server_config": {"client_auth_type": "RequireAnyClientCert"}}}},
+            "analyzer": {"enabled": True},
+        },
+        "VerifyClientCertIfGiven",
+    ),
+    "fields of the pod that the chart sets": ({"podSpec": {"volumes": []}}, "podSpec.volumes: the chart sets it"),
     "analyzer's address": (
         {**TOKEN, "analyzer": {"enabled": True, "config": {"web": {"listen_address": []}}}},
         "use `analyzer.port`",
@@ -135,6 +143,46 @@ def test_agents_may_have_model_and_grafana_without_an_analyzer() -> None:
     assert chart({"config": {"grafana": {"url": "http://g"}}}).config() == {"grafana": {"url": "http://g"}}
 
 
+FREE = [
+    "config",
+    "probes",
+    "podSpec",
+    "podSecurityContext",
+    "securityContext",
+    "resources",
+    "startupProbe",
+    "livenessProbe",
+    "readinessProbe",
+    "web.config.content",
+    "podMonitor.relabelings",
+    "selftest.resources",
+    "analyzer.config",
+]
+
+
+@pytest.mark.parametrize("key", FREE)
+def test_a_map_that_is_left_empty_is_an_empty_one(key: str) -> None:
+    """A key whose lines are all commented out is null, which Helm takes for "not there"."""
+    values: dict[str, Any] = {**TOKEN, "analyzer": {"enabled": True}, "podMonitor": {"enabled": True}}
+    *parents, last = key.split(".")
+    own = values = json.loads(json.dumps(values))
+    for parent in parents:
+        own = own.setdefault(parent, {})
+    own[last] = None
+
+    objects = chart(values)
+
+    assert objects.names("DaemonSet") == {"perflens"}
+    assert objects.container()["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+
+
+def test_a_section_of_the_configuration_that_is_left_empty() -> None:
+    """So is one in the agents' free map."""
+    objects = chart({"config": {"web": None, "series": None, "filter": None}, "scrapeAnnotations": True})
+
+    assert objects.container()["resources"] == chart().container()["resources"]
+
+
 def test_as_part_of_another_chart() -> None:
-    """Helm gives charts that are parts of others a value `global`."""
-    assert chart({"global": {"anything": 1}}).names("DaemonSet") == {"perflens"}
+    """Helm gives charts that are parts of others a value `global`, and `enabled` where that is the condition."""
+    assert chart({"global": {"anything": 1}, "enabled": True}).names("DaemonSet") == {"perflens"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -30,6 +31,13 @@ LONGEST_LINE = 4 << 20
 _OF_STATUS: Mapping[int, Reason] = {401: "unauthorized", 403: "forbidden", 410: "gone"}
 _LARGEST_TOKEN = 16_384
 _CONNECT = 5.0
+# A server that vanishes ends no connection, and a watch may be silent for long: the kernel asks after 30 s, and gives up 30 s later.
+_KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 _ALL = "application/json"
 
@@ -63,6 +71,7 @@ class Server:
     async def stream(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
         """Give the lines of an answer that goes on; AskFailed when it breaks off, or nothing comes for so many seconds."""
         async with self._answer(path, query, seconds, total=False, accept=_ALL) as answer, aclosing(_lines(answer)) as lines:
+            _keep_alive(answer)
             yield lines
 
     async def close(self) -> None:
@@ -113,9 +122,12 @@ class Server:
         if not self._place.verify:
             return False
         try:
-            return ssl.create_default_context(cafile=self._place.ca_file or None)
+            context = ssl.create_default_context(cafile=self._place.ca_file or None)
         except (OSError, ssl.SSLError):
             raise AskFailed("certificate") from None
+        # Python asks for key identifiers from 3.13 on, which authorities lack that Kubernetes made before 1.20.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
 
     def _token(self) -> str:
         try:
@@ -126,6 +138,14 @@ class Server:
         if not token or len(token) > _LARGEST_TOKEN or any(character.isspace() or not character.isprintable() for character in token):
             raise AskFailed("token")
         return token
+
+
+def _keep_alive(answer: aiohttp.ClientResponse) -> None:
+    transport = answer.connection.transport if answer.connection else None  # an answer that has ended has none
+    own = transport.get_extra_info("socket") if transport else None
+    if own:
+        for level, option, value in _KEEPALIVE:
+            own.setsockopt(level, option, value)
 
 
 async def _lines(answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:

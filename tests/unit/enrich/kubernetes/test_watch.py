@@ -35,6 +35,7 @@ class Own:
     store: PodStore
     watch: PodWatch
     token: Path
+    url: str
     pauses: list[float] = field(default_factory=list)
 
     @property
@@ -74,7 +75,7 @@ async def watching(folder: Path, server: ApiServer) -> AsyncIterator[Own]:
         watch = PodWatch(Place(url, str(token), "", NODE), store, sleep, lambda: 1.0)
         task = asyncio.create_task(watch.run())
         try:
-            yield Own(server, store, watch, token, pauses)
+            yield Own(server, store, watch, token, url, pauses)
         finally:
             task.cancel()
             await asyncio.wait((task,))
@@ -104,6 +105,23 @@ async def test_list_then_watch(tmp_path: Path) -> None:
         ("watch", {**selector, "watch": "1", "allowWatchBookmarks": "true", "resourceVersion": "102", "timeoutSeconds": "360"}),
     ]
     assert (own.errors, own.counts.lists) == ({}, 1)
+
+
+def timer(port: int) -> list[str]:
+    """What the kernel waits for on the connection to a port, as /proc/net/tcp has it: the kind of timer, and its time."""
+    rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    (found,) = [row[5] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"]
+    return found.split(":")
+
+
+async def test_a_server_that_vanishes_is_noticed(tmp_path: Path) -> None:
+    """The kernel asks a silent server of a watch whether it is there: such a server ends no connection."""
+    async with watching(tmp_path, ApiServer()) as own:
+        await own.until_up()
+        kind, left = timer(int(own.url.rpartition(":")[2]))
+
+    assert kind == "02"  # of keepalive, in 1/100 s
+    assert 0 < int(left, 16) <= 3_000
 
 
 async def test_a_list_in_pages(tmp_path: Path) -> None:
@@ -290,7 +308,7 @@ async def test_a_server_that_is_restarted(tmp_path: Path, caplog: pytest.LogCapt
     async with running(server) as url:
         port = int(url.rpartition(":")[2])
         watch = PodWatch(Place(url, str(tmp_path / "token"), "", NODE), store, sleep, lambda: 1.0)
-        own = Own(server, store, watch, tmp_path / "token", pauses)
+        own = Own(server, store, watch, tmp_path / "token", url, pauses)
         task = asyncio.create_task(watch.run())
         await own.until_up()
         asyncio.get_running_loop().call_later(0.1, server.end_watches)  # it takes no new ones by then
@@ -455,13 +473,55 @@ def _certificate(folder: Path, name: str) -> ssl.SSLContext:
     return context
 
 
+def _old_authority(folder: Path) -> ssl.SSLContext:
+    """A certificate as clusters have it whose authority is of Kubernetes before 1.20: without key identifiers."""
+    none = "authorityKeyIdentifier=none\nsubjectKeyIdentifier=none\n"
+    (folder / "ca.cnf").write_text(f"[req]\ndistinguished_name=n\nx509_extensions=x\n[n]\n[x]\n{none}basicConstraints=critical,CA:TRUE\n")
+    (folder / "leaf.cnf").write_text(f"{none}subjectAltName=IP:127.0.0.1\n")
+    new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj"]
+    for command in (
+        [*new, "/CN=kubernetes", "-x509", "-days", "2", "-config", "ca.cnf", "-keyout", "ca.key", "-out", "ca"],
+        [*new, "/CN=kube-apiserver", "-keyout", "key", "-out", "csr"],
+        ["x509", "-req", "-in", "csr", "-CA", "ca", "-CAkey", "ca.key", "-days", "2", "-extfile", "leaf.cnf", "-out", "leaf"],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "leaf", folder / "key")
+    return context
+
+
+_default = ssl.create_default_context
+
+
+def _strict(cafile: str | None = None) -> ssl.SSLContext:
+    """The default context of Python 3.13."""
+    context = _default(cafile=cafile)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+async def test_an_authority_of_an_old_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster keeps its authority over all upgrades: one without key identifiers is good for every Python."""
+    own = TestServer(_application(), host="127.0.0.1", scheme="https")
+    await own.start_server(ssl=_old_authority(tmp_path))
+    monkeypatch.setattr(ssl, "create_default_context", _strict)
+    try:
+        assert await _asked(f"https://127.0.0.1:{own.port}", tmp_path, str(tmp_path / "ca")) == "ok"
+    finally:
+        await own.close()
+
+
+def _application() -> web.Application:
+    application = web.Application()
+    application.router.add_get("/api/v1/pods", ApiServer().handle)
+    return application
+
+
 @pytest.mark.parametrize(("name", "expected"), [("IP:127.0.0.1", "ok"), ("DNS:other.example", "certificate")])
 async def test_certificates(tmp_path: Path, name: str, expected: str) -> None:
     """The server's certificate must be one of those to trust, and have the server's name."""
     context = _certificate(tmp_path, name)
-    application = web.Application()
-    application.router.add_get("/api/v1/pods", ApiServer().handle)
-    own = TestServer(application, host="127.0.0.1", scheme="https")
+    own = TestServer(_application(), host="127.0.0.1", scheme="https")
     await own.start_server(ssl=context)
     url = f"https://127.0.0.1:{own.port}"
     try:
