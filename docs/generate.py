@@ -289,7 +289,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "What was shown for less than its time, by table: `evidence` and `stacks` of the API, `slow_processes`, `processes`, "
         "`timeline` (operations told after their second had left the window), `newest_starts` (forks and execs beyond 1,000 in five "
         "minutes, which the counts by second have all the same), `starts` and `started_programs` (forks of the parents with fewest, and "
-        "programs that are looked at as changes, both beyond 4,096 between two looks of the analyzer), `exemplars` (of series above `series.limit`).",
+        "programs that are looked at as changes, both beyond 4,096 between two looks of the analyzer), `exemplars` (of series above "
+        "`series.limit`).",
         "Nothing: metrics are not made of these. Raise the threshold if the API shows too short a time.",
     ),
     "perflens_block_device_left_out": (
