@@ -93,7 +93,6 @@ class Running:
             self._is_named,
             limit=settings.series.limit,
             has_owner=self.has_owner,
-            parts=max(len(probe.parts), 1),
             counted=probe.counted,
         )
         self.old: tuple[SlotReading, ...] = ()

@@ -41,7 +41,7 @@ class Family:
     an owner. A cell without labels is held: the kernel keeps its counts until it is bound.
 
     ``is_named`` says whether the kernel noted whose a cell is: such cells are bound first, so that others find their owner known.
-    Each of its ``parts`` is a metric of at most ``limit`` series; ``counted`` is the one that has each operation once.
+    Each of its parts is a metric of at most ``limit`` series; ``counted`` is the one that has each operation once.
     """
 
     def __init__(
@@ -52,15 +52,12 @@ class Family:
         *,
         limit: int,
         has_owner: bool,
-        parts: int = 1,
         counted: int = 0,
     ) -> None:
         other = OTHER if has_owner else ""
         self._harvested_at = self._harvested_before = time.time()
         self._cells, self._name_cell, self._is_named, self._counted = cells, name_cell, is_named, counted
-        self.histograms = SeriesTable(
-            HISTOGRAM_WIDTH, limit * parts, lambda key: SeriesKey(key.operation, OTHER, other, key.part), self._since
-        )
+        self.histograms = SeriesTable(HISTOGRAM_WIDTH, limit, lambda key: SeriesKey(key.operation, OTHER, other, key.part), self._since)
         self.slow = SeriesTable(SLOW_WIDTH + len(cells.wait_reasons), limit, lambda key: SeriesKey(key.operation, "", other), self._since)
         self._bindings = array("i", [-1]) * (2 * cells.capacity)
         self._bound: dict[int, tuple[SeriesKey, SeriesKey]] = {}

@@ -34,8 +34,8 @@ class Tally(NamedTuple):
 class SeriesTable:
     """Series by key. ``fold`` turns a key into that of its `other` series, which has no cap and never expires.
 
-    A named series is made while there are fewer than ``limit``. ``version`` changes whenever series come or go. ``clock`` tells since
-    when a series that is made now can have counted, in s since the epoch.
+    A named series is made while there are fewer than ``limit`` of its part. ``version`` changes whenever series come or go. ``clock``
+    tells since when a series that is made now can have counted, in s since the epoch.
     """
 
     def __init__(self, width: int, limit: int, fold: Callable[[SeriesKey], SeriesKey], clock: Callable[[], float] = time.time) -> None:
@@ -44,9 +44,8 @@ class SeriesTable:
         self.version = 0
         self._limit, self._fold = limit, fold
         self._series: dict[SeriesKey, _Series] = {}
-        self._named = 0
         self._retired = [0] * width
-        self._dropped, self._expired, self._retired_operations = Counter[int](), Counter[int](), Counter[int]()  # by part
+        self._named, self._dropped, self._expired, self._retired_operations = (Counter[int]() for _ in range(4))  # by part
 
     @property
     def width(self) -> int:
@@ -67,7 +66,7 @@ class SeriesTable:
 
     @property
     def dropped(self) -> int:
-        """Return how many cells were bound to an `other` series because there were ``limit`` series."""
+        """Return how many cells were bound to an `other` series because there were ``limit`` series of their part."""
         return self._dropped.total()
 
     @property
@@ -91,11 +90,11 @@ class SeriesTable:
         series = self._series.get(key)
         if series is None:
             other = self._fold(key)
-            if key != other and self._named >= self._limit:
+            if key != other and self._named[key.part] >= self._limit:
                 self._dropped[key.part] += 1
                 return self.bind(other)
             series = self._series[key] = _Series(self.rows.take(), self._clock())
-            self._named += key != other
+            self._named[key.part] += key != other
             self.version += 1
         series.cells += 1
         series.idle_since = None
@@ -121,11 +120,11 @@ class SeriesTable:
         ]
         for key in old:
             row = self._series.pop(key).row
+            self._named[key.part] -= 1
             self._expired[key.part] += 1
             self._retired_operations[key.part] += self.rows.count(row)
             self._retired = [sum(pair) for pair in zip(self._retired, self.rows.values(row), strict=True)]
             self.rows.give(row)
-        self._named -= len(old)
         self.version += bool(old)
         return len(old)
 

@@ -14,7 +14,7 @@ from perflens.private import read_word
 __all__ = ["Access", "Client", "Refusal", "is_loopback", "read_token"]
 
 _KEY = "web.api_token_file"
-_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Real-Ip")
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-", "X-Real-Ip", "X-Envoy-")  # how they begin; Envoy adds no X-Forwarded-For by default
 _OWN_SITE = ("same-origin", "none")  # none: a person typed the address
 _TOKEN_CURE = "send the token of --web.api-token-file as `Authorization: Bearer TOKEN`"  # noqa: S105
 _CURE = "ask from this host by a loopback address, or start the agent with --web.api-token-file and send the token"
@@ -83,7 +83,7 @@ def _why_remote(client: Client) -> str:
     """Why it is not from this host; empty when it is. A proxy here speaks for others, and what it says of them is not believed."""
     if not is_loopback(client.address):
         return "the API answers loopback clients only"
-    if any(name in client.headers for name in _FORWARDED):
+    if any(name.startswith(_FORWARDED) for name in client.headers):
         return "the request was forwarded, and the API answers loopback clients only"
     return ""
 

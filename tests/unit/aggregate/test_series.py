@@ -154,8 +154,8 @@ def test_members(table: SeriesTable) -> None:
 
 def test_parts_are_counted_by_themselves() -> None:
     """The series, the operations and what was dropped or expired are told by part; the sums are of all."""
-    table = SeriesTable(2, 3, lambda key: SeriesKey(key.operation, OTHER, OTHER, key.part))
-    for own, count in ((key("a"), 1), (key("b"), 2), (key("a")._replace(part=2), 4)):
+    table = SeriesTable(2, 2, lambda key: SeriesKey(key.operation, OTHER, OTHER, key.part))
+    for own, count in ((key("a"), 1), (key("b"), 2), (key("a")._replace(part=2), 4), (key("b")._replace(part=2), 16)):
         add(table, table.bind(own), count)
     folded = table.bind(key("c")._replace(part=2))
     add(table, folded, 8)
@@ -163,6 +163,7 @@ def test_parts_are_counted_by_themselves() -> None:
     table.expire(2.0)
 
     assert folded == SeriesKey("read", OTHER, OTHER, 2)
-    assert [table.counts(part) for part in range(3)] == [(3, 0), (0, 0), (4, 8)]
-    assert [table.tally(part) for part in range(3)] == [(1, 0, 1), (0, 0, 0), (2, 1, 0)]
-    assert (table.dropped, table.expired, table.total(0)) == (1, 1, 15)
+    assert [table.counts(part) for part in range(3)] == [(3, 0), (0, 0), (20, 8)]
+    assert [table.tally(part) for part in range(3)] == [(1, 0, 1), (0, 0, 0), (3, 1, 0)]
+    assert (table.dropped, table.expired, table.total(0)) == (1, 1, 31)
+    assert table.bind(key("c")) == key("c")

@@ -100,7 +100,9 @@ def test_own_pages(access: Access, headers: dict[str, str]) -> None:
     assert access.refusal(client(**headers)) is None
 
 
-@pytest.mark.parametrize("name", ["Forwarded", "Via", "X_Forwarded_For", "X_Real_Ip"])
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "Via", "X_Forwarded_For", "X_Real_Ip", "X_Forwarded_Proto", "X_Forwarded_Client_Cert", "X_Envoy_Attempt_Count"]
+)
 def test_proxies_on_this_host(name: str, file: Path) -> None:
     """Who comes through a proxy is not local, whatever the header says; a header never makes anybody local."""
     for value in ("10.0.0.5", "127.0.0.1", "for=127.0.0.1"):
