@@ -45,7 +45,7 @@ _log = logging.getLogger("perflens")
 _SECOND = 1_000_000_000
 _EVERY = 10.0  # s
 _WINDOW, _OLDEST = 19 * _SECOND, 120 * _SECOND
-_STEP = 5 * _SECOND  # that two clocks may differ by: they are not read at the same moment
+_STEP = _SECOND  # by which the clock may be adjusted meanwhile
 _SETTINGS_EVERY = 3  # looks
 _SAMPLES = 4  # one more than a window is long
 _EVENTS, _IN_PROGRESS = 1_000, 200
@@ -79,7 +79,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
+    """``offset`` is what CLOCK_MONOTONIC lacks to ``wall``: it changes when the clock is set, and by a suspension."""
+
     wall: int
+    offset: int
     totals: Totals
     reading: HostReading
 
@@ -217,7 +220,7 @@ class Analyzing:
     ) -> list[Incident]:
         """Return the incidents that are to be told: those that changed, and those that are open still."""
         began, now = time.perf_counter(), time.time_ns()
-        sample = _Sample(now, totals, self._reader.read(paths))
+        sample = _Sample(now, now - time.monotonic_ns(), totals, self._reader.read(paths))
         before = self._before(sample)
         self._note_changes(paths, programs, now)
         if not early:
@@ -240,7 +243,7 @@ class Analyzing:
         """The sample at the begin of the window: the latest that is old enough, with no suspension since, and no step of the clock."""
         for own in reversed(self._samples):
             age = now.totals.time - own.totals.time
-            if _WINDOW <= age <= _OLDEST and abs(now.wall - own.wall - age) <= _STEP:
+            if _WINDOW <= age <= _OLDEST and abs(now.offset - own.offset) <= _STEP:
                 return own
         return None
 
