@@ -149,7 +149,7 @@ async def test_window_across_a_step_of_the_clock(host: Host, monkeypatch: pytest
 
     def stepped() -> int:
         calls[0] += 1
-        return before() + step * SECOND * (calls[0] > 6)
+        return before() + step * SECOND * (calls[0] > 8)
 
     monkeypatch.setattr(time, "time_ns", stepped)
     host.slow = 1
