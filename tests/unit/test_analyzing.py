@@ -108,6 +108,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
         return wall[0]
 
     monkeypatch.setattr(time, "time_ns", later)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: wall[0] - 1_700_000_000 * SECOND)
     return Host(tmp_path)
 
 
