@@ -18,7 +18,7 @@ from perflens.analyzer.measures.starts import start_culprits, start_signals
 from perflens.analyzer.readings.cgroup_delta import CgroupDelta, ThrottlingDelta
 from perflens.analyzer.readings.delta import CpuDelta, DiskDelta, HostDelta
 from perflens.analyzer.readings.rates import PressureRatio
-from perflens.analyzer.readings.settings import SettingsReading
+from perflens.analyzer.readings.settings import MountSettings, SettingsReading
 from perflens.analyzer.readings.values import CgroupMemory, CgroupReading, CpuTimes, HostReading, IoLimit, Limits
 from perflens.analyzer.scene import impact_of, rates_of, scene_of
 from perflens.analyzer.signals import Signal, Signals
@@ -240,6 +240,21 @@ def test_changes() -> None:
     assert found[0].detail == "/bin/ESCevil"
     assert "0.5" in found[1].detail
     assert own.signals(900 * SECOND) == []
+
+
+def test_programs_and_mounts_push_out_nothing_that_was_set() -> None:
+    """A build starts hundreds of programs, and pods come with mounts: the latest of them are told."""
+    own = Changes(str)
+    before = SettingsReading(0, {}, {}, {"/": MountSettings("ext4", ())}, {"/a": Limits(quota=None)}, ())
+    own.compare(before, 0)
+    now = replace(before, cgroups={"/a": Limits(quota=0.5, quota_at="/a")})
+    own.compare(now, SECOND)
+    for number in range(300):
+        own.programs([Program("/b", f"/tmp/{number}")], number * SECOND)
+        own.compare(replace(now, mounts={**now.mounts, f"/{number}": MountSettings("ext4", ())}), number * SECOND)
+
+    found = Counter(one.metric for one in own.signals(300 * SECOND))
+    assert found == {"changed.cpu_quota": 1, "changed.exec": 20, "changed.mount": 20}
 
 
 def test_a_program_is_known_by_its_build() -> None:
