@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 from perflens.analysis import HOST, Subject
@@ -54,11 +55,11 @@ class Changes:
         self._paths: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._builds: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def compare(self, now: SettingsReading, at: int) -> None:
-        """Take in what is set now; ``at`` is the time in ns since the epoch."""
+    def compare(self, now: SettingsReading, at: int, owners: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Take in what is set now; ``at`` is the time in ns since the epoch, ``owners`` the names of the cgroups' owners by theirs."""
         if self._last:
             for own in changes(self._last, now):
-                self._note(_Seen(at, own.kind, self._subject(own), self._escape(own.detail)))
+                self._note(_Seen(at, own.kind, self._subject(own, owners), self._escape(own.detail)))
         self._last = now
 
     def programs(self, started: Iterable[Program], at: int, *, usual: bool = False) -> None:
@@ -101,7 +102,7 @@ class Changes:
             for own in sorted(recent, key=lambda own: own.at, reverse=True)
         ]
 
-    def _subject(self, own: Change) -> Subject:
+    def _subject(self, own: Change, owners: Mapping[str, str]) -> Subject:
         if own.kind in _OF_OWNER:
-            return Subject("owner", own.subject)
+            return Subject("owner", owners.get(own.subject, own.subject))
         return Subject("device", own.subject) if own.kind in _OF_DEVICE else HOST

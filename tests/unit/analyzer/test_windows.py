@@ -209,6 +209,22 @@ def test_host_signals() -> None:
     assert cpu_culprits(above, both) == {("cpu", HOST): (A,)}
 
 
+def test_the_worst_of_an_owners_cgroups_is_told() -> None:
+    """An owner may have several containers: any of them may be at its limit; what they use of CPUs is that of all."""
+    deltas = {
+        f"/{name}": CgroupDelta(ThrottlingDelta(f"/{name}", 100, part, part / 100, 0.1), 0.15) for name, part in (("a", 40), ("c", 5))
+    }
+    moved = HostDelta(20.0, cgroups=deltas)
+    reading = HostReading(0, cgroups={path: CgroupReading(path) for path in deltas})
+    owners = dict.fromkeys(deltas, "shop/Deployment/web")
+    web = Subject("owner", "shop/Deployment/web")
+    found = _values(host_signals(moved, reading, Totals(WINDOW), {}, owners))
+
+    assert (found["cpu.throttled", web], found["cpu.cores", web]) == (0.4, 0.3)
+    assert not [subject for _, subject in found if subject in (A, Subject("owner", "/c"))]
+    assert cpu_culprits(moved, reading, owners) == {("cpu", HOST): (web,)}
+
+
 def test_starts() -> None:
     """The deepest process that most starts are at or below: neither the first of all, nor one of many equal ones."""
     root, shell, left, right = (ProcessKey(pid, pid) for pid in (1, 10, 20, 21))
@@ -231,7 +247,10 @@ def test_changes() -> None:
     own.compare(replace(before, sysctls={"vm.dirty_ratio": 5}, cgroups={"/a": Limits(quota=0.5, quota_at="/a")}), 100 * SECOND)
     own.programs([Program("/b", "/bin/\x1bevil")], 200 * SECOND)
 
+    own.compare(SettingsReading(0, cgroups={"/c": Limits(quota=1.0)}), 250 * SECOND, {"/c": "shop/db"})
+    own.compare(SettingsReading(0, cgroups={"/c": Limits(quota=2.0)}), 260 * SECOND, {"/c": "shop/db"})
     found = own.signals(300 * SECOND)
+    assert found.pop(0).subject == Subject("owner", "shop/db")
     assert [(one.metric, one.subject, one.value) for one in found] == [
         ("changed.exec", B, 100.0),
         ("changed.cpu_quota", A, 200.0),
