@@ -62,6 +62,7 @@ class Incidents:
         self.resolved: list[Incident] = [own for own in known if own.state == "resolved"]
         self._pending = _Pending()
         self._quiet: dict[str, int] = {own.id: 0 for own in self.open}
+        self._of_before = tuple(self.open)
 
     @property
     def all(self) -> list[Incident]:
@@ -73,9 +74,12 @@ class Incidents:
 
         One that comes ``early`` ends nothing. ``is_known``: it is known what is usual, without which causes may not show.
         """
+        stale = [own for own in self._of_before if bundle.end - own.last_bad > _REOPENS_WITHIN]  # nobody knows what was meanwhile
+        self._of_before = ()
+        changed: list[Incident | None] = [self._resolve(own, own.last_bad) for own in stale]
         owned = self._owned(bundle) if impact else {}
         going = {own.id for own in self.open if own.id in owned or (impact and _goes_on(own, bundle, is_known))}
-        changed: list[Incident | None] = [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
+        changed += [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
         if not early:
             changed += [self._end(own, bundle.end) for own in list(self.open) if own.id not in going]
         self._quiet |= dict.fromkeys(going, 0)

@@ -120,6 +120,18 @@ def test_one_cause_is_told_once() -> None:
     assert [one.id for one in own.resolved] == [second.id]
 
 
+def test_a_restart_after_a_long_stop() -> None:
+    """What was open then has ended when it was last seen; what is slow now is another incident."""
+    before = Incidents("h")
+    (first,) = _run(before, 1, 2, _cause())
+    own = Incidents("h", before.all)
+    (ended,) = _run(own, 100, 100, _cause())
+    assert (ended.id, ended.state, ended.resolved) == (first.id, "resolved", first.last_bad)
+    (opened,) = _run(own, 101, 101, _cause())
+    assert (opened.state, opened.reopened) == ("open", 0)
+    assert opened.id != first.id
+
+
 def test_an_early_window_ends_nothing() -> None:
     """What others are slow for is told at once; that nothing is told of an incident counts in turn."""
     own = Incidents("h")
