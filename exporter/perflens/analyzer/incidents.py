@@ -17,7 +17,7 @@ _FLOOR_OPERATIONS, _FLOOR_SECONDS = 10, 0.3  # in 30 s
 _SEVERE = 0.5  # slow seconds a second
 _UNEXPLAINED_FROM = 0.1  # likewise
 _MANIFEST = 0.02  # likewise: enough, however few operations were over the threshold
-_OPENS_AT, _UNEXPLAINED_BELOW, _UNEXPLAINED_AFTER = 0.5, 0.35, 4
+_OPENS_AT, _UNEXPLAINED_AFTER = 0.5, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
 _REOPENS_WITHIN = 600 * _SECOND
 _CRITICAL_SECONDS, _CRITICAL_VICTIMS = 2.0, 4
@@ -122,7 +122,7 @@ class Incidents:
         self._pending.windows += 1
         seconds = (bundle.end - bundle.start) / _SECOND
         few = bundle.impact.operations < _FLOOR_OPERATIONS * seconds / _WINDOW or bundle.impact.seconds < _UNEXPLAINED_FROM * seconds
-        explained = few or bool(self.open) or any(own.score >= _UNEXPLAINED_BELOW for own in bundle.causes)
+        explained = few or bool(self.open) or any(own.score >= _OPENS_AT for own in bundle.causes)
         self._pending.unexplained = 0 if explained else self._pending.unexplained + 1
         severe = bundle.impact.seconds >= _SEVERE * seconds
         if new and (self._pending.windows >= _OPENS_AFTER or severe):

@@ -86,9 +86,11 @@ def test_unexplained() -> None:
     assert own.all == [told]
 
 
-def test_a_weak_cause_neither_explains_nor_ends_it() -> None:
+@pytest.mark.parametrize("score", [0.3, 0.45])
+def test_a_weak_cause_neither_explains_nor_ends_it(score: float) -> None:
+    """What is too weak to open an incident does not keep it from being told either."""
     own = Incidents("h")
-    changed = _run(own, 1, 40, _cause(score=0.3))
+    changed = _run(own, 1, 40, _cause(score=score))
 
     assert {(one.state, one.cause) for one in changed} == {("open", "UNEXPLAINED")}
     assert len(changed) == 37
