@@ -613,7 +613,7 @@ def test_the_analyzer_at_each_level(make: Make, cluster: FakeCluster, level: Any
     totals, paths = made.agent._snapshot()
 
     assert {key.owner for key, own in totals.operations.items() if own.number} == {name}
-    assert paths == {name: "/" + "/".join(OF_POD)}
+    assert paths == {"/" + "/".join(OF_POD): name}
     assert totals.slow == {name: 10_000_000}
     assert made.agent._name_of(77) == made.agent._name_owner(77).name == name
 

@@ -209,7 +209,7 @@ async def test_another_container_behind_a_name_is_no_change(host: Host, is_other
     def paths(looks: int) -> Mapping[str, str]:
         if looks == 5 and not is_other:
             (host.folder / "one" / "cpu.max").write_text("200000 100000\n")
-        return {"/a": "/two" if looks >= 5 and is_other else "/one"}
+        return {"/two" if looks >= 5 and is_other else "/one": "/a"}
 
     host.slow, host.paths = 1, paths
     own = host.analyzing(lambda _: Telling(None, None, NoIncidentLog()))

@@ -56,8 +56,8 @@ _LOGGED_KEPT = 500
 class Parts:
     """What of the agent is read: ``snapshot`` on the worker's thread, the evidence on the explainer's, the rest on the drainer's.
 
-    ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the path of the
-    cgroup behind each owner's name, of those that were slow for longest first; ``name_of`` the name of an owner's id, ``workloads``
+    ``probes`` are those of operations of threads: what is slow for somebody. ``snapshot`` returns the totals and the owners'
+    names by the paths of their cgroups, of those that were slow for longest first; ``name_of`` the name of an owner's id, ``workloads``
     the ``namespace/Kind/name`` of each name that is part of one. ``build_of`` returns the build-id of a program that a process runs,
     by its path, on the explainer's thread.
     """
@@ -82,6 +82,7 @@ class _Sample:
     wall: int
     totals: Totals
     reading: HostReading
+    owners: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,6 @@ class Analyzing:
         self._procfs = procfs
         self._analyst = Analyst(self.host, Incidents(self.host, state.read()))
         self._changes = Changes(shown)
-        self._paths: Mapping[str, str] = {}
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
         self._began = 0
         self._looks = self._impacts = self._failed = self._untold = self._early = 0
@@ -217,7 +217,7 @@ class Analyzing:
     ) -> list[Incident]:
         """Return the incidents that are to be told: those that changed, and those that are open still."""
         began, now = time.perf_counter(), time.time_ns()
-        sample = _Sample(now, totals, self._reader.read(paths))
+        sample = _Sample(now, totals, self._reader.read(_each(paths)), paths)
         before = self._before(sample)
         self._began = self._began or totals.time
         self._note_changes(paths, programs, now, is_warm=totals.time - self._began > _WARM_UP)
@@ -244,9 +244,7 @@ class Analyzing:
 
     def _note_changes(self, paths: Mapping[str, str], programs: Sequence[Program], now: int, *, is_warm: bool) -> None:
         if self._looks % _SETTINGS_EVERY == 0:
-            same = {name: path for name, path in paths.items() if self._paths.get(name, path) == path}  # another's limits are no change
-            self._changes.compare(self._reader.settings(same), now)
-            self._paths = paths
+            self._changes.compare(self._reader.settings(_each(paths)), now, paths)
         self._changes.programs(programs, now, usual=not is_warm)
 
     def _window(self, before: _Sample, now: _Sample, events: Sequence[Evidence], drained: _Drained) -> Window:
@@ -261,9 +259,12 @@ class Analyzing:
             now.wall,
             counted,
             recent,
-            tuple(self._host(moved, now.reading, counted, numbers, drained)),
+            tuple(self._host(moved, now, counted, numbers, drained)),
             tuple(self._changes.signals(start)),
-            {**(cpu_culprits(moved, now.reading) if moved else {}), **start_culprits(drained.parents, drained.named, drained.names)},
+            {
+                **(cpu_culprits(moved, now.reading, now.owners) if moved else {}),
+                **start_culprits(drained.parents, drained.named, drained.names),
+            },
             drained.slow[-seconds:],
             drained.slow[:-seconds],
             now.reading.gaps,
@@ -271,12 +272,10 @@ class Analyzing:
         )
 
     @staticmethod
-    def _host(
-        moved: HostDelta | None, reading: HostReading, counted: Totals, numbers: Mapping[str, str], drained: _Drained
-    ) -> Iterable[Signal]:
+    def _host(moved: HostDelta | None, now: _Sample, counted: Totals, numbers: Mapping[str, str], drained: _Drained) -> Iterable[Signal]:
         if moved:
-            yield from host_signals(moved, reading, counted, numbers)
-        cpus = reading.cpu.cpus if reading.cpu else 1
+            yield from host_signals(moved, now.reading, counted, numbers, now.owners)
+        cpus = now.reading.cpu.cpus if now.reading.cpu else 1
         yield from start_signals(drained.parents.total(), drained.seconds, cpus, drained.parents, drained.named, drained.names)
 
     def _log_change(self, incident: Incident) -> None:
@@ -297,6 +296,11 @@ class Analyzing:
             await self._telling.close()
         await asyncio.get_running_loop().run_in_executor(self.executor, lambda: self._state.write(self._analyst.incidents.all))
         self.executor.shutdown()
+
+
+def _each(paths: Iterable[str]) -> dict[str, str]:
+    """Cgroups to be read, which are called as their paths."""
+    return {path: path for path in paths}
 
 
 def _identities(of_devices: Mapping[str, str], of_owners: Mapping[str, str]) -> dict[Subject, Subject]:

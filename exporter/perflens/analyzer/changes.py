@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple
 
 from perflens.analysis import HOST, Subject
@@ -16,7 +18,8 @@ __all__ = ["Changes", "Program"]
 
 _SECOND = 1_000_000_000
 _WINDOW = 600 * _SECOND
-_MOST, _PROGRAMS = 200, 4_096
+_MOST, _MOST_OF_OFTEN, _PROGRAMS = 200, 20, 4_096
+_OFTEN = ("exec", "mount")  # a build or a pod makes hundreds: they must not push out what somebody has set
 _SHOWN = 12  # digits of a build-id
 _OF_OWNER, _OF_DEVICE = ("io_limit", "memory_limit", "cpu_quota"), ("scheduler", "read_ahead", "nr_requests")
 
@@ -46,16 +49,17 @@ class Changes:
 
     def __init__(self, escape: Callable[[str], str]) -> None:
         self._escape = escape
-        self._seen: deque[_Seen] = deque(maxlen=_MOST)
+        self._set: deque[_Seen] = deque(maxlen=_MOST)
+        self._often: dict[str, deque[_Seen]] = {kind: deque(maxlen=_MOST_OF_OFTEN) for kind in _OFTEN}
         self._last: SettingsReading | None = None
         self._paths: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._builds: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def compare(self, now: SettingsReading, at: int) -> None:
-        """Take in what is set now; ``at`` is the time in ns since the epoch."""
+    def compare(self, now: SettingsReading, at: int, owners: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Take in what is set now; ``at`` is the time in ns since the epoch, ``owners`` the names of the cgroups' owners by theirs."""
         if self._last:
             for own in changes(self._last, now):
-                self._seen.append(_Seen(at, own.kind, self._subject(own), self._escape(own.detail)))
+                self._note(_Seen(at, own.kind, self._subject(own, owners), self._escape(own.detail)))
         self._last = now
 
     def programs(self, started: Iterable[Program], at: int, *, usual: bool = False) -> None:
@@ -65,7 +69,10 @@ class Changes:
             self._keep(own)
             if is_new and not usual:
                 build = f", build {own.build[:_SHOWN]}" if own.build else ""
-                self._seen.append(_Seen(at, "exec", Subject("owner", own.unit), f"{self._escape(own.path)}{build}"))
+                self._note(_Seen(at, "exec", Subject("owner", own.unit), f"{self._escape(own.path)}{build}"))
+
+    def _note(self, own: _Seen) -> None:
+        self._often.get(own.kind, self._set).append(own)
 
     def _is_new(self, own: Program) -> bool:
         """Of a path that was run before it must be known that it was another build: of what has ended soon the build was not read."""
@@ -87,7 +94,7 @@ class Changes:
 
     def signals(self, onset: int) -> list[Signal]:
         """Return the changes of the ten minutes before ``onset`` (ns since the epoch) and since, the latest first."""
-        recent = [own for own in self._seen if own.at >= onset - _WINDOW]
+        recent = [own for own in chain(self._set, *self._often.values()) if own.at >= onset - _WINDOW]
         return [
             Signal(
                 f"changed.{own.kind}", own.subject, (onset - own.at) / _SECOND, "s", "was changed", "perflens: settings", detail=own.detail
@@ -95,7 +102,7 @@ class Changes:
             for own in sorted(recent, key=lambda own: own.at, reverse=True)
         ]
 
-    def _subject(self, own: Change) -> Subject:
+    def _subject(self, own: Change, owners: Mapping[str, str]) -> Subject:
         if own.kind in _OF_OWNER:
-            return Subject("owner", own.subject)
+            return Subject("owner", owners.get(own.subject, own.subject))
         return Subject("device", own.subject) if own.kind in _OF_DEVICE else HOST

@@ -17,7 +17,7 @@ _FLOOR_OPERATIONS, _FLOOR_SECONDS = 10, 0.3  # in 30 s
 _SEVERE = 0.5  # slow seconds a second
 _UNEXPLAINED_FROM = 0.1  # likewise
 _MANIFEST = 0.02  # likewise: enough, however few operations were over the threshold
-_OPENS_AT, _UNEXPLAINED_BELOW, _UNEXPLAINED_AFTER = 0.5, 0.35, 4
+_OPENS_AT, _UNEXPLAINED_AFTER = 0.5, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
 _REOPENS_WITHIN = 600 * _SECOND
 _CRITICAL_SECONDS, _CRITICAL_VICTIMS = 2.0, 4
@@ -62,6 +62,7 @@ class Incidents:
         self.resolved: list[Incident] = [own for own in known if own.state == "resolved"]
         self._pending = _Pending()
         self._quiet: dict[str, int] = {own.id: 0 for own in self.open}
+        self._of_before = tuple(self.open)
 
     @property
     def all(self) -> list[Incident]:
@@ -73,9 +74,12 @@ class Incidents:
 
         One that comes ``early`` ends nothing. ``is_known``: it is known what is usual, without which causes may not show.
         """
+        stale = [own for own in self._of_before if bundle.end - own.last_bad > _REOPENS_WITHIN]  # nobody knows what was meanwhile
+        self._of_before = ()
+        changed: list[Incident | None] = [self._resolve(own, own.last_bad) for own in stale]
         owned = self._owned(bundle) if impact else {}
         going = {own.id for own in self.open if own.id in owned or (impact and _goes_on(own, bundle, is_known))}
-        changed: list[Incident | None] = [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
+        changed += [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
         if not early:
             changed += [self._end(own, bundle.end) for own in list(self.open) if own.id not in going]
         self._quiet |= dict.fromkeys(going, 0)
@@ -118,7 +122,7 @@ class Incidents:
         self._pending.windows += 1
         seconds = (bundle.end - bundle.start) / _SECOND
         few = bundle.impact.operations < _FLOOR_OPERATIONS * seconds / _WINDOW or bundle.impact.seconds < _UNEXPLAINED_FROM * seconds
-        explained = few or bool(self.open) or any(own.score >= _UNEXPLAINED_BELOW for own in bundle.causes)
+        explained = few or bool(self.open) or any(own.score >= _OPENS_AT for own in bundle.causes)
         self._pending.unexplained = 0 if explained else self._pending.unexplained + 1
         severe = bundle.impact.seconds >= _SEVERE * seconds
         if new and (self._pending.windows >= _OPENS_AFTER or severe):

@@ -20,6 +20,7 @@ __all__ = ["NoPods", "Owners", "Pods"]
 _CHECKED_AT_ONCE = 500
 _TOLD = 4_096
 _PATIENCE = 10.0  # s
+_BEHIND_ONE = 8  # cgroups of one name
 
 
 class Tree(Protocol):
@@ -163,21 +164,16 @@ class Owners:
         return dead
 
     def paths(self, weights: Mapping[str, float] = MappingProxyType({})) -> dict[str, str]:
-        """Return the path of the cgroup behind each name, of those that are not gone: the heaviest by name first, then the newest.
-
-        Of several behind one name it is the newest container that has a name, else the newest: a pod begins with one that has none.
-        """
-        found: dict[str, tuple[str, ...]] = {}
-        named: set[str] = set()
+        """Return the names behind the paths of cgroups that are not gone: the heaviest by name first, then the newest."""
+        found: dict[str, dict[str, bool]] = {}
         for cgroup_id, known in reversed(self._known.items()):
             owner, path = known.owner, known.path
-            if path is None or cgroup_id in self._gone or (owner.name in found and (owner.name in named or not owner.pod.container)):
+            if path is None or cgroup_id in self._gone:
                 continue
-            found[owner.name] = path[: path.index(owner.unit) + 1] if owner.unit in path and not owner.pod.uid else path
-            if owner.pod.container:
-                named.add(owner.name)
+            own = path[: path.index(owner.unit) + 1] if owner.unit in path and not owner.pod.uid else path
+            found.setdefault(owner.name, {})["/" + "/".join(own)] = bool(owner.pod.container)
         ordered = sorted(found, key=lambda name: weights.get(name, 0.0), reverse=True)
-        return {name: "/" + "/".join(found[name]) for name in ordered}
+        return {path: name for name in ordered for path in _named(found[name])}
 
     def workloads(self) -> dict[str, str]:
         """Return ``namespace/Kind/name`` of the workload by each name that is part of one; any thread may ask."""
@@ -193,6 +189,11 @@ class Owners:
         if cgroup_id in self._gone:
             self._gone.discard(cgroup_id)
             del self._known[cgroup_id]
+
+
+def _named(paths: Mapping[str, bool]) -> list[str]:
+    """Of paths, the newest first, those that are of containers with names, or all where none is: a pod begins with one that has none."""
+    return ([path for path, is_named in paths.items() if is_named] or list(paths))[:_BEHIND_ONE]
 
 
 def _owner(cgroup_id: int, found: tuple[str, ...] | None, partial: Sequence[str]) -> Owner:

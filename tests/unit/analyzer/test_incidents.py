@@ -86,9 +86,11 @@ def test_unexplained() -> None:
     assert own.all == [told]
 
 
-def test_a_weak_cause_neither_explains_nor_ends_it() -> None:
+@pytest.mark.parametrize("score", [0.3, 0.45])
+def test_a_weak_cause_neither_explains_nor_ends_it(score: float) -> None:
+    """What is too weak to open an incident does not keep it from being told either."""
     own = Incidents("h")
-    changed = _run(own, 1, 40, _cause(score=0.3))
+    changed = _run(own, 1, 40, _cause(score=score))
 
     assert {(one.state, one.cause) for one in changed} == {("open", "UNEXPLAINED")}
     assert len(changed) == 37
@@ -118,6 +120,18 @@ def test_one_cause_is_told_once() -> None:
 
     assert [(one.id, one.cause) for one in own.open] == [(first.id, "B")]
     assert [one.id for one in own.resolved] == [second.id]
+
+
+def test_a_restart_after_a_long_stop() -> None:
+    """What was open then has ended when it was last seen; what is slow now is another incident."""
+    before = Incidents("h")
+    (first,) = _run(before, 1, 2, _cause())
+    own = Incidents("h", before.all)
+    (ended,) = _run(own, 100, 100, _cause())
+    assert (ended.id, ended.state, ended.resolved) == (first.id, "resolved", first.last_bad)
+    (opened,) = _run(own, 101, 101, _cause())
+    assert (opened.state, opened.reopened) == ("open", 0)
+    assert opened.id != first.id
 
 
 def test_an_early_window_ends_nothing() -> None:

@@ -18,7 +18,7 @@ from perflens.analyzer.measures.starts import start_culprits, start_signals
 from perflens.analyzer.readings.cgroup_delta import CgroupDelta, ThrottlingDelta
 from perflens.analyzer.readings.delta import CpuDelta, DiskDelta, HostDelta
 from perflens.analyzer.readings.rates import PressureRatio
-from perflens.analyzer.readings.settings import SettingsReading
+from perflens.analyzer.readings.settings import MountSettings, SettingsReading
 from perflens.analyzer.readings.values import CgroupMemory, CgroupReading, CpuTimes, HostReading, IoLimit, Limits
 from perflens.analyzer.scene import impact_of, rates_of, scene_of
 from perflens.analyzer.signals import Signal, Signals
@@ -209,6 +209,22 @@ def test_host_signals() -> None:
     assert cpu_culprits(above, both) == {("cpu", HOST): (A,)}
 
 
+def test_the_worst_of_an_owners_cgroups_is_told() -> None:
+    """An owner may have several containers: any of them may be at its limit; what they use of CPUs is that of all."""
+    deltas = {
+        f"/{name}": CgroupDelta(ThrottlingDelta(f"/{name}", 100, part, part / 100, 0.1), 0.15) for name, part in (("a", 40), ("c", 5))
+    }
+    moved = HostDelta(20.0, cgroups=deltas)
+    reading = HostReading(0, cgroups={path: CgroupReading(path) for path in deltas})
+    owners = dict.fromkeys(deltas, "shop/Deployment/web")
+    web = Subject("owner", "shop/Deployment/web")
+    found = _values(host_signals(moved, reading, Totals(WINDOW), {}, owners))
+
+    assert (found["cpu.throttled", web], found["cpu.cores", web]) == (0.4, 0.3)
+    assert not [subject for _, subject in found if subject in (A, Subject("owner", "/c"))]
+    assert cpu_culprits(moved, reading, owners) == {("cpu", HOST): (web,)}
+
+
 def test_starts() -> None:
     """The deepest process that most starts are at or below: neither the first of all, nor one of many equal ones."""
     root, shell, left, right = (ProcessKey(pid, pid) for pid in (1, 10, 20, 21))
@@ -231,7 +247,10 @@ def test_changes() -> None:
     own.compare(replace(before, sysctls={"vm.dirty_ratio": 5}, cgroups={"/a": Limits(quota=0.5, quota_at="/a")}), 100 * SECOND)
     own.programs([Program("/b", "/bin/\x1bevil")], 200 * SECOND)
 
+    own.compare(SettingsReading(0, cgroups={"/c": Limits(quota=1.0)}), 250 * SECOND, {"/c": "shop/db"})
+    own.compare(SettingsReading(0, cgroups={"/c": Limits(quota=2.0)}), 260 * SECOND, {"/c": "shop/db"})
     found = own.signals(300 * SECOND)
+    assert found.pop(0).subject == Subject("owner", "shop/db")
     assert [(one.metric, one.subject, one.value) for one in found] == [
         ("changed.exec", B, 100.0),
         ("changed.cpu_quota", A, 200.0),
@@ -240,6 +259,21 @@ def test_changes() -> None:
     assert found[0].detail == "/bin/ESCevil"
     assert "0.5" in found[1].detail
     assert own.signals(900 * SECOND) == []
+
+
+def test_programs_and_mounts_push_out_nothing_that_was_set() -> None:
+    """A build starts hundreds of programs, and pods come with mounts: the latest of them are told."""
+    own = Changes(str)
+    before = SettingsReading(0, {}, {}, {"/": MountSettings("ext4", ())}, {"/a": Limits(quota=None)}, ())
+    own.compare(before, 0)
+    now = replace(before, cgroups={"/a": Limits(quota=0.5, quota_at="/a")})
+    own.compare(now, SECOND)
+    for number in range(300):
+        own.programs([Program("/b", f"/tmp/{number}")], number * SECOND)
+        own.compare(replace(now, mounts={**now.mounts, f"/{number}": MountSettings("ext4", ())}), number * SECOND)
+
+    found = Counter(one.metric for one in own.signals(300 * SECOND))
+    assert found == {"changed.cpu_quota": 1, "changed.exec": 20, "changed.mount": 20}
 
 
 def test_a_program_is_known_by_its_build() -> None:

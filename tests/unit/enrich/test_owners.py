@@ -276,18 +276,20 @@ def test_a_pod_that_pretends_to_be_another(tree: FakeTree, pods: FakePods) -> No
 
 
 def test_paths_behind_names(tree: FakeTree, pods: FakePods) -> None:
-    """Behind a name stands the newest container that has one; a pod's first one has none."""
+    """Behind a name stand the newest containers that have one; a pod's first one has none."""
     pods.known = {UID: WEB, OTHER_UID: WEB._replace(uid=OTHER_UID, name="web-2")}
     owners = Owners(tree, "workload", pods, pods.clock)
     owners.resolve(1, ("system.slice", "a.service", "below"), complete=True)
     owners.resolve(2, OF_POD, complete=True)
     owners.resolve(3, (*OF_POD[:3], OTHER_ID), complete=True)
-    assert owners.paths() == {
-        "Unit/a.service": "/system.slice/a.service",
-        "shop/Deployment/web": "/" + "/".join(OF_POD),
-    }
+    assert owners.paths() == {"/system.slice/a.service": "Unit/a.service", "/" + "/".join(OF_POD): "shop/Deployment/web"}
     owners.resolve(4, ("kubepods", f"pod{OTHER_UID}", ID), complete=True)
 
-    assert owners.paths()["shop/Deployment/web"] == f"/kubepods/pod{OTHER_UID}/{ID}"
-    assert list(owners.paths()) == ["shop/Deployment/web", "Unit/a.service"]
-    assert list(owners.paths({"Unit/a.service": 0.1})) == ["Unit/a.service", "shop/Deployment/web"]
+    both = [f"/kubepods/pod{OTHER_UID}/{ID}", "/" + "/".join(OF_POD)]
+    assert list(owners.paths()) == [*both, "/system.slice/a.service"]
+    assert list(owners.paths({"Unit/a.service": 0.1})) == ["/system.slice/a.service", *both]
+    for number in range(5, 30):
+        uid = f"{number:08x}{UID[8:]}"
+        pods.known[uid] = WEB._replace(uid=uid, name=f"web-{number}")
+        owners.resolve(number, ("kubepods", f"pod{uid}", ID), complete=True)
+    assert len(owners.paths()) == 8 + 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
+from types import MappingProxyType
 
 from perflens.analysis import HOST, Subject
 from perflens.analyzer.readings.cgroup_delta import CgroupDelta
@@ -17,10 +19,17 @@ __all__ = ["cpu_culprits", "host_signals"]
 
 _LEAST_CORES = 0.2
 _PAGE_KB = 1_024  # pgpgin counts KiB
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 
 
-def host_signals(delta: HostDelta, now: HostReading, totals: Totals, numbers: Mapping[str, str]) -> Iterator[Signal]:
-    """Yield the signals. ``totals`` is what the window's requests were, ``numbers`` the devices' names by major:minor."""
+def host_signals(
+    delta: HostDelta, now: HostReading, totals: Totals, numbers: Mapping[str, str], owners: Mapping[str, str] = NO_NAMES
+) -> Iterator[Signal]:
+    """Yield the signals. ``totals`` is what the window's requests were, ``numbers`` the devices' names by major:minor.
+
+    ``owners`` has the owner's name by the name of a cgroup's reading, where it is another one: of several of one owner that is told
+    which is worst, and the CPUs that they use together.
+    """
     for metric, value, unit, text, source in _host(delta, now):
         if value is not None and isfinite(value):
             yield Signal(metric, HOST, value, unit, text, source)
@@ -29,9 +38,20 @@ def host_signals(delta: HostDelta, now: HostReading, totals: Totals, numbers: Ma
         yield Signal(f"pressure.{resource}.some", HOST, pressure.some, "ratio", text, f"/proc/pressure/{resource}")
     for name, disk in delta.disks.items():
         yield from _disk(Subject("device", name), disk)
-    for unit, own in delta.cgroups.items():
-        yield from _cgroup(owner_of(unit), own, now.cgroups[unit], delta.seconds)
-        yield from _limits(owner_of(unit), now.cgroups[unit], _rates(totals, unit, delta.seconds), numbers)
+    found: dict[tuple[str, Subject], Signal] = {}
+    for name, own in delta.cgroups.items():
+        unit = owners.get(name, name)
+        limits = _limits(owner_of(unit), now.cgroups[name], _rates(totals, unit, delta.seconds), numbers)
+        for signal in (*_cgroup(owner_of(unit), own, now.cgroups[name], delta.seconds), *limits):
+            before = found.get(signal.key)
+            found[signal.key] = _together(before, signal) if before else signal
+    yield from found.values()
+
+
+def _together(one: Signal, other: Signal) -> Signal:
+    if one.metric == "cpu.cores":
+        return replace(one, value=one.value + other.value)
+    return max(one, other, key=lambda own: own.value)
 
 
 def _host(delta: HostDelta, now: HostReading) -> Iterator[tuple[str, float | None, str, str, str]]:
@@ -110,11 +130,20 @@ def _limits(owner: Subject, now: CgroupReading, rates: Mapping[tuple[str, str], 
         yield Signal("io.limit_reached", owner, max(reached), "ratio", "part of its I/O limit that it reaches", "perflens: block requests")
 
 
-def cpu_culprits(delta: HostDelta, now: HostReading) -> Mapping[tuple[str, Subject], Sequence[Subject]]:
-    """Return the owners that used most of the CPUs' time, the first one most. A cgroup above others has their time as well, and is none."""
-    paths = {unit: own.path.rstrip("/") for unit, own in now.cgroups.items()}
-    above = {unit for unit, path in paths.items() if any(other.startswith(f"{path}/") for other in paths.values())}
-    known = {unit: own.cores for unit, own in delta.cgroups.items() if own.cores is not None and unit not in above}
+def cpu_culprits(
+    delta: HostDelta, now: HostReading, owners: Mapping[str, str] = NO_NAMES
+) -> Mapping[tuple[str, Subject], Sequence[Subject]]:
+    """Return the owners that used most of the CPUs' time, the first one most. A cgroup above others has their time as well, and is none.
+
+    ``owners`` is as above.
+    """
+    paths = {name: own.path.rstrip("/") for name, own in now.cgroups.items()}
+    above = {name for name, path in paths.items() if any(other.startswith(f"{path}/") for other in paths.values())}
+    known: dict[str, float] = {}
+    for name, own in delta.cgroups.items():
+        if own.cores is not None and name not in above:
+            unit = owners.get(name, name)
+            known[unit] = known.get(unit, 0.0) + own.cores
     cores = {unit: used for unit, used in known.items() if used >= _LEAST_CORES}
     ranked = sorted(cores, key=lambda unit: cores[unit], reverse=True)
     return {("cpu", HOST): tuple(map(owner_of, ranked[:3]))}
