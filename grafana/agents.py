@@ -102,10 +102,11 @@ ROWS: dict[str, list[Panel]] = {
         ),
         Panel(
             "Time without a reason",
-            "Seconds off the CPU, a second, of which a switch or wake-up was missed; and sleeps a second whose reason is lost.",
+            "Seconds off the CPU, a second, of which a switch or wake-up was missed.",
             "s",
-            {f"{BOTH} unattributed": h.UNATTRIBUTED, f"{BOTH} not noted": h.NOT_NOTED},
+            {f"{BOTH} unattributed": h.UNATTRIBUTED},
         ),
+        Panel("Sleeps not noted", "Sleeps a second whose reason is lost.", "cps", {f"{BOTH} not noted": h.NOT_NOTED}),
         Panel("Evicted", "What a table of the last minutes gave up before its time, a second.", "cps", {"{{table}}": h.EVICTED}),
         Panel(
             "Frames of stacks",

@@ -210,6 +210,14 @@ def test_panels_explain_themselves(dashboard: dict[str, Any]) -> None:
         assert panel["fieldConfig"]["defaults"]["unit"] in UNITS, panel["title"]
 
 
+def test_seconds_are_of_metrics_in_seconds(dashboard: dict[str, Any]) -> None:
+    """What is shown in seconds is made of a metric in seconds: a count would pass for a time."""
+    for panel in panels(dashboard):
+        if panel["fieldConfig"]["defaults"]["unit"] == "s":
+            for target in panel["targets"]:
+                assert any("_seconds" in metric for metric, _ in selectors(target["expr"])), panel["title"]
+
+
 def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:
     """Panels have numbers of their own and lie side by side within the grid."""
     taken: set[tuple[int, int]] = set()

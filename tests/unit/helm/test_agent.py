@@ -192,6 +192,8 @@ def test_a_changed_configuration_replaces_the_pods() -> None:
     assert annotations({})["checksum/config"] != annotations({"config": {"threshold": "9ms"}})["checksum/config"]
     first, second = (annotations({"web": {"apiToken": {"value": value}}})["checksum/secrets"] for value in ("one", "two"))
     assert first != second
+    rotated = {"web": {"apiToken": {"value": "one"}}, "analyzer": {"enabled": True, "grafana": {"value": "new"}}}
+    assert annotations(rotated)["checksum/secrets"] == first  # none of theirs: each agent would lose its counts
     assert "checksum/secrets" not in annotations(dict(TOKEN))
 
 

@@ -98,6 +98,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "quantity": ({"resources": {"limits": {"memory": "lots"}}}, "memory"),
     "token": ({"web": {"apiToken": {"value": "two words"}}}, "value"),
     "Secret's name": ({"web": {"apiToken": {"existingSecret": "Upper"}}}, "existingSecret"),
+    "alert that there is not": (
+        {"prometheusRule": {"enabled": True, "disabledAlerts": ["PerfLensSlow"]}},
+        "there is no alert PerfLensSlow;",
+    ),
     "two monitors": ({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}, "enable one of them"),
     "probes in config": ({"config": {"probes": {}}}, "move it to `probes`"),
     "address in config": ({"config": {"web": {"listen_address": [":1"]}}}, "use `port`"),
