@@ -62,7 +62,7 @@ class HttpSource:
             raise Unavailable("no answer in time") from None
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(clean(error.os_error.strerror or str(error.os_error)), nobody=_is_refusal(error.os_error)) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last of a host that cannot be a name
             raise Unavailable(clean(str(error) or type(error).__name__)) from None
 
     async def close(self) -> None:

@@ -76,6 +76,14 @@ async def test_a_refusal(answer: web.Response | None, reason: str) -> None:
     assert len(asked) == 1
 
 
+async def test_a_host_that_cannot_be() -> None:
+    """A name that DNS cannot have is told as one that nobody answers at."""
+    source = HttpSource(Target.of("http://node1..example:9435"))
+    with pytest.raises(Unavailable, match="label empty or too long"):
+        await source.get("summary", {})
+    await source.close()
+
+
 async def test_nobody_there() -> None:
     """A port that nobody listens on is told in the system's words."""
     async with answering(web.Response()) as (server, _):
