@@ -135,6 +135,10 @@ def test_member_missing(whole: Capsule, missing: str) -> None:
     [
         (lambda own: own["events"]["events"][1].update(duration_ns="5"), "events.events[1].duration_ns is '5', no integer"),
         (lambda own: own["events"]["events"][0]["process"].pop("pid"), "events.events[0].process lacks pid"),
+        (
+            lambda own: own["summary"]["evicted"].update({"\x1b]0;x\x07\n": "y"}),
+            "summary.evicted.'\\x1b]0;x\\x07\\n' is 'y', no integer",
+        ),
         (lambda own: own.update(summary=[]), "summary is '[]', no object"),
         (lambda own: own["timeline"].update(seconds={"0": 1}), "timeline.seconds is \"{'0': 1}\", no array"),
         (lambda own: own["analyses"]["analyses"][0].pop("facts"), "analyses.analyses[0] lacks facts"),

@@ -17,6 +17,7 @@ from perflens.client import Target, add_flags, target_of
 from perflens.errors import PerfLensError
 from perflens.http.conform import problems
 from perflens.http.openapi import ENDPOINTS, document
+from perflens.reports.text import printable
 
 __all__ = ["Agent", "NoAnswer", "Refused", "add_agent", "add_filters", "filters_of", "pause"]
 
@@ -113,7 +114,7 @@ def _refusal(url: str, error: urllib.error.HTTPError) -> PerfLensError:
 def _why(reason: object) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {reason.verify_message}"
-    return str(getattr(reason, "strerror", None) or reason)
+    return printable(str(getattr(reason, "strerror", None) or reason))  # it may be what a server has sent
 
 
 def _value(text: bytes, url: str) -> Any:

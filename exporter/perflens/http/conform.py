@@ -50,9 +50,15 @@ def _members(
     for name, item in value.items():
         own = properties.get(name, others)
         if own is not False:
-            yield from problems(item, own, document, f"{at}.{str(name)[:_LONGEST_SHOWN]}", **follow)
+            yield from problems(item, own, document, f"{at}.{_shown(name)}", **follow)
         elif not follow["lenient"]:
-            yield f"{at}.{str(name)[:_LONGEST_SHOWN]} is not declared"
+            yield f"{at}.{_shown(name)} is not declared"
+
+
+def _shown(name: object) -> str:
+    """The name of a member, which may be another's text, as a terminal may have it."""
+    text = str(name)[:_LONGEST_SHOWN]
+    return text if text.isprintable() else repr(text)
 
 
 def is_of(value: Any, kinds: str | list[str]) -> bool:

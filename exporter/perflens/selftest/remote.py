@@ -6,6 +6,7 @@ import json
 import ssl
 import urllib.error
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlencode
 
@@ -83,10 +84,13 @@ class Remote:
         url = f"{self._target.base}{path}"
         try:
             with self._opener.open(self._target.request(path), timeout=_TIMEOUT) as answer:
-                return bytes(answer.read(_LARGEST))
+                body = bytes(answer.read(_LARGEST))
+                if answer.length:  # http.client takes the end of the connection for that of the answer
+                    raise IncompleteRead(body, answer.length)
+                return body
         except urllib.error.HTTPError as error:
             raise StartError(f"{url} answers {error.code}; {_cure(error.code, path)}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise StartError(f"{url} does not answer: {_why(reason)}; {_cure_of(reason)}") from error
 
@@ -101,7 +105,8 @@ def _cure(status: int, path: str) -> str:
 def _why(reason: object) -> str:
     if isinstance(reason, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {reason.verify_message}"
-    return str(getattr(reason, "strerror", None) or reason)
+    text = str(getattr(reason, "strerror", None) or reason)
+    return text if text.isprintable() else repr(text)  # it may be what a server has sent
 
 
 def _cure_of(reason: object) -> str:

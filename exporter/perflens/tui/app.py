@@ -35,7 +35,7 @@ def _bindings() -> list[BindingType]:
     return [Binding(name, key.action, key.meaning, show=False, priority=name == "ctrl+c") for key in KEYS for name in key.names]
 
 
-class Top(App[int]):
+class Top(App[int], inherit_bindings=False):
     """`perflens top`. ``failure`` is the bug that ended it, None when a key or a signal did."""
 
     CSS = """

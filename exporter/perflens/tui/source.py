@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from perflens.client import Target
+from perflens.tui.names import Lookups
 from perflens.tui.text import clean
 
 __all__ = ["HttpSource", "Source", "Unavailable"]
@@ -62,7 +63,7 @@ class HttpSource:
             raise Unavailable("no answer in time") from None
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(clean(error.os_error.strerror or str(error.os_error)), nobody=_is_refusal(error.os_error)) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last of a host that cannot be a name
             raise Unavailable(clean(str(error) or type(error).__name__)) from None
 
     async def close(self) -> None:
@@ -77,8 +78,9 @@ class HttpSource:
 
         if self._session is None:
             tls: Any = self._target.tls or True
+            loop: Any = Lookups()
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=tls, limit=4),
+                connector=aiohttp.TCPConnector(ssl=tls, limit=4, resolver=aiohttp.ThreadedResolver(loop)),
                 headers=dict(self._target.identity.headers(_API)),
                 timeout=aiohttp.ClientTimeout(total=_SECONDS, sock_connect=_CONNECT_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),

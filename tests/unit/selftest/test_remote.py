@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,6 +97,28 @@ def test_nobody_answers() -> None:
     """One line with the cure."""
     with pytest.raises(StartError, match="does not answer: Connection refused; start the agent there"):
         Remote(Target.of("http://127.0.0.1:1")).start()
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"\x1b]0;x\x07 220 hello\r\n\r\n", r"'\\x1b\]0;x\\x07 220 hello\\r\\n'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nperflens_", r"IncompleteRead\(9 bytes read, 90 more expected\)"),
+    ],
+)
+def test_what_is_no_answer(sent: bytes, reason: str) -> None:
+    """A server of something else, and a page that breaks off, are one line that no terminal obeys."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4_096)
+                client.sendall(sent)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(StartError, match=f"does not answer: {reason}; start the agent there"):
+            Remote(Target.of(f"http://127.0.0.1:{server.getsockname()[1]}")).page()
 
 
 def test_error_of_the_server(url: str) -> None:

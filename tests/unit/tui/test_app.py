@@ -301,6 +301,14 @@ async def test_filter_is_edited() -> None:
         assert (own.app.state.filter, own.app.state.view) == ("", "timeline")
 
 
+async def test_keys_of_flow_control() -> None:
+    """Ctrl-S and Ctrl-Q, by which terminals hold and go on, are no keys of the screen, though Textual would end of the second."""
+    async with shown(example()) as own:
+        await own.press("ctrl+s", "ctrl+q")
+        assert own.app.is_running
+        assert own.app.return_value is None
+
+
 async def test_pause() -> None:
     """While paused nothing is asked, and the screen says so."""
     async with shown(example()) as own:

@@ -6,6 +6,8 @@ import gzip
 import json
 import os
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,6 +76,40 @@ async def test_a_refusal(answer: web.Response | None, reason: str) -> None:
 
     assert str(refused.value) == reason
     assert len(asked) == 1
+
+
+async def test_a_host_that_cannot_be() -> None:
+    """A name that DNS cannot have is told as one that nobody answers at."""
+    source = HttpSource(Target.of("http://node1..example:9435"))
+    with pytest.raises(Unavailable, match="label empty or too long"):
+        await source.get("summary", {})
+    await source.close()
+
+
+def test_a_slow_server_of_names() -> None:
+    """Who leaves while the name of the agent is looked up does not wait for it: neither its loop nor the interpreter does."""
+    code = (
+        "import asyncio, socket, time\n"
+        "from perflens.client import Target\n"
+        "from perflens.tui.source import HttpSource\n"
+        "socket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+        "async def main():\n"
+        "    source = HttpSource(Target.of('http://node1.example:9435'))\n"
+        "    asked = asyncio.create_task(source.get('summary', {}))\n"
+        "    await asyncio.sleep(0.2)\n"
+        "    asked.cancel()\n"
+        "    await source.close()\n"
+        "asyncio.run(main())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+async def test_an_agent_by_its_name() -> None:
+    """A name is looked up and asked."""
+    async with answering(web.json_response({"events": []})) as (server, _):
+        source = HttpSource(Target.of(f"http://localhost:{server.port}"))
+        assert await source.get("events", {}) == {"events": []}
+        await source.close()
 
 
 async def test_nobody_there() -> None:
