@@ -50,7 +50,7 @@ def lines(top: Watched, alone: Sequence[float], beside: float, turns: int) -> li
     """Return what was measured: ``alone`` is the agent's CPU time before and after, in % of a core, ``beside`` that with the screen."""
     begin, middle, end = top.moments()
     took = top.samples[-1].at - top.samples[0].at
-    told = f"PSS of {len(top.samples)} samples; RSS {top.rss():.1f} MiB in the second half"
+    told = f"anonymous, of {len(top.samples)} samples; RSS {top.rss():.1f} MiB in the second half"
     mean = sum(alone) / len(alone)
     parts = f"with it {beside:.2f} %, without {', '.join(f'{own:.2f}' for own in alone)} % (before, after)"
     return [

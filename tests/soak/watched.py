@@ -18,20 +18,23 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """At ``at`` (s of CLOCK_MONOTONIC): the CPU time so far, in s, and the memory in KiB."""
+    """At ``at`` (s of CLOCK_MONOTONIC): the CPU time so far, in s, and the memory in KiB.
+
+    What is ``anonymous`` is its own alone: the pages of files count more or less as other processes map them too.
+    """
 
     at: float
     cpu: float
     rss: int
-    pss: int
+    anonymous: int
 
     @classmethod
     def of(cls, pid: int) -> Sample:
         """Take one of a process: all its threads, those that have ended included."""
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        rss, pss = (int(re.findall(rf"^{name}:\s+(\d+) kB", rollup, re.MULTILINE)[0]) for name in ("Rss", "Pss"))
-        return cls(time.monotonic(), (int(fields[11]) + int(fields[12])) / _TICKS, rss, pss)
+        rss, anonymous = (int(re.findall(rf"^{name}:\s+(\d+) kB", rollup, re.MULTILINE)[0]) for name in ("Rss", "Anonymous"))
+        return cls(time.monotonic(), (int(fields[11]) + int(fields[12])) / _TICKS, rss, anonymous)
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,16 @@ class Watched:
         return share(self.samples[0], self.samples[-1])
 
     def moments(self) -> tuple[float, float, float]:
-        """PSS in MiB at the beginning, in the middle and at the end."""
-        size, middle = [own.pss / 1024 for own in self.samples], len(self.samples) // 2
+        """Anonymous memory in MiB at the beginning, in the middle and at the end."""
+        size, middle = [own.anonymous / 1024 for own in self.samples], len(self.samples) // 2
         return median(size[:_AT_A_MOMENT]), median(size[middle - 1 : middle + 2]), median(size[-_AT_A_MOMENT:])
 
     def slope(self) -> float:
-        """By how many MiB an hour PSS grows in the second half: the line through its samples."""
+        """By how many MiB an hour it grows in the second half: the line through its samples."""
         second = self.samples[len(self.samples) // 2 :]
         if len(second) < 2:
             return 0.0
-        slope, _ = linear_regression([own.at / 3_600 for own in second], [own.pss / 1024 for own in second])
+        slope, _ = linear_regression([own.at / 3_600 for own in second], [own.anonymous / 1024 for own in second])
         return float(slope)
 
     def rss(self) -> float:

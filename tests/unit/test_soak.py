@@ -50,5 +50,5 @@ def test_a_process_is_sampled() -> None:
     assert len(own.samples) >= 3
     assert calls
     assert own.samples[-1].at - own.samples[0].at >= 0.05
-    assert 0 < own.samples[0].pss <= own.samples[0].rss
+    assert 0 < own.samples[0].anonymous <= own.samples[0].rss
     assert own.samples[-1].cpu >= own.samples[0].cpu > 0
