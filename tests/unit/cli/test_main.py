@@ -355,8 +355,11 @@ async def test_hangup_that_was_held_back() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "check", "selftest"])
-def test_paths_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+def test_paths_that_are_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     """A file system of the kernel that is not where the configuration says is a mistake in it: all of them at once."""
+    monkeypatch.setattr("perflens.logs.configure", lambda *_: None)
     (tmp_path / "file").touch()
 
     assert main([command, "--path.procfs=/none/proc", f"--path.sysfs={tmp_path}/file", "--path.cgroupfs=/none/cgroup"]) == 2
