@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 __all__ = ["Bucket", "Slow", "Timeline"]
@@ -85,11 +85,17 @@ class Timeline:
 
     def window(self) -> Bucket:
         """Return the sum of all seconds, as if they were this one."""
-        every = self.buckets()
-        forks, execs = sum(bucket.forks for bucket in every), sum(bucket.execs for bucket in every)
-        return Bucket(
-            every[-1].second, _total(bucket.slow for bucket in every), forks, execs, _merged(bucket.operations for bucket in every)
-        )
+        now = self._clock() // _SECOND
+        forks = execs = 0
+        sums: dict[tuple[str, str], list[int]] = {}
+        for counts in self._ring:
+            if now - len(self._ring) < counts.second <= now:
+                forks, execs = forks + counts.forks, execs + counts.execs
+                for name, row in counts.operations.items():
+                    own = sums.setdefault(name, [0, 0, 0])
+                    for at, value in enumerate(row):
+                        own[at] += value
+        return _bucket_of(now, sums, forks, execs)
 
     def _at(self, second: int, weight: int) -> _Counts | None:
         now = self._clock() // _SECOND
@@ -106,20 +112,10 @@ class Timeline:
         counts = self._ring[second % len(self._ring)]
         if counts.second != second:
             return Bucket(second, Slow(), 0, 0, {})
-        operations = {name: Slow(*row) for name, row in counts.operations.items()}
-        return Bucket(second, _total(operations.values()), counts.forks, counts.execs, operations)
+        return _bucket_of(second, counts.operations, counts.forks, counts.execs)
 
 
-def _total(parts: Iterable[Slow]) -> Slow:
-    count = ns = suppressed = 0
-    for part in parts:
-        count, ns, suppressed = count + part.count, ns + part.ns, suppressed + part.suppressed
-    return Slow(count, ns, suppressed)
-
-
-def _merged(maps: Iterable[Mapping[tuple[str, str], Slow]]) -> dict[tuple[str, str], Slow]:
-    parts: dict[tuple[str, str], list[Slow]] = {}
-    for operations in maps:
-        for name, slow in operations.items():
-            parts.setdefault(name, []).append(slow)
-    return {name: _total(own) for name, own in parts.items()}
+def _bucket_of(second: int, rows: Mapping[tuple[str, str], list[int]], forks: int, execs: int) -> Bucket:
+    operations = {name: Slow(*row) for name, row in rows.items()}
+    whole = Slow(*(sum(column) for column in zip(*rows.values(), strict=True)))
+    return Bucket(second, whole, forks, execs, operations)

@@ -160,7 +160,7 @@ class Processes:
         Without ``ended`` those that have ended and weigh nothing are left out.
         """
         children: dict[_Entry | None, list[_Entry]] = {}
-        for entry in self._table.values():
+        for entry in self._table.values() if ended else self._that_matter(weight):
             children.setdefault(self._parent(entry), []).append(entry)
         heavy = _weights(children, weight)
         todo = [(entry, 0) for entry in _ordered(children.get(None, []), heavy)]
@@ -169,6 +169,16 @@ class Processes:
             if ended or heavy[entry] or not entry.ended:
                 yield Node(_process(entry), depth, heavy[entry])
             todo.extend((child, depth + 1) for child in _ordered(children.get(entry, []), heavy))
+
+    def _that_matter(self, weight: Callable[[ProcessKey], int]) -> Iterable[_Entry]:
+        """Those that live or weigh something, and whoever is above them: of all that are known few."""
+        found: dict[_Entry, None] = {}
+        for entry in self._table.values():
+            own: _Entry | None = entry if not entry.ended or weight(entry.key) else None
+            while own and own not in found:
+                found[own] = None
+                own = self._parent(own)
+        return found
 
     def _find(self, key: ProcessKey) -> _Entry | None:
         """What procfs tells of a start is rounded down to a tick: such an entry is known by either."""
