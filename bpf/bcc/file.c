@@ -148,6 +148,23 @@ static bool slot_take(struct op_slot *slot, u32 tid)
 	return false;
 }
 
+/* The thread begins what takes no slot: see op.h. */
+static void slot_leave(u32 tid)
+{
+	struct op_slot *slot = slot_at(tid);
+
+	if (!slot || slot->tid != tid || !slot->start)
+		return;
+	if (SHARED_SLOTS)
+		__sync_fetch_and_add(&slot->claims, 1);
+	if (*(volatile u64 *)&slot->start && *(volatile u32 *)&slot->tid == tid) {
+		slot_take_over(slot);
+		slot->start = 0;
+	}
+	if (SHARED_SLOTS)
+		__sync_fetch_and_add(&slot->claims, -1);
+}
+
 static void slot_begin_overflow(u32 tid, struct op_slot *op)
 {
 	count(LEDGER_ENTERED);
@@ -272,6 +289,7 @@ static void enter_copy(struct task_struct *task, struct pt_regs *regs, u8 form, 
 	struct file *first = current_file(task, syscall_argument(regs, 0, compat)), *other;
 	struct super_block *super, *other_super;
 
+	slot_leave(bpf_get_current_pid_tgid());
 	if (form == FORM_COPY_FIRST_TO_THIRD)
 		other = current_file(task, syscall_argument(regs, 2, compat));
 	else
@@ -315,13 +333,10 @@ ATTACH(file_enter, sys_enter)
 		return 0;
 	}
 	file = current_file(task, syscall_argument(regs, 0, compat));
-	if (!file) {
-		turn_away(LEDGER_FILTERED);
-		return 0;
-	}
-	super = storage_of(file);
+	super = file ? storage_of(file) : NULL;
 	if (!super) {
-		turn_away(LEDGER_BLOCKING_PEER);
+		slot_leave(bpf_get_current_pid_tgid());
+		turn_away(file ? LEDGER_BLOCKING_PEER : LEDGER_FILTERED);
 		return 0;
 	}
 	slot_begin(task, bpf_get_current_pid_tgid(), form - FORM_READ, file, super);

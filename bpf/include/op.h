@@ -38,7 +38,7 @@ struct op_slot {
 	__u32 claims;			/* threads that hold the slot or try to; not of this operation alone. 0: slots are not shared, or it is free */
 	__u8 noted;			/* it has an entry of `sleeps` */
 	__u8 throttled;			/* when it last went to sleep its cgroup had I/O held back */
-	__u16 contended;		/* the reason of the lock that it waits for, or 0 */
+	__u16 contended;		/* the reason of the lock that it waits for, and bits of the lock's address, or 0 */
 };
 
 struct {
@@ -139,6 +139,26 @@ static __always_inline bool slot_take(struct op_slot *slot, __u32 tid)
 	if (shared_slots)
 		__sync_fetch_and_add(&slot->claims, -1);
 	return false;
+}
+
+static __noinline int slot_abandon(struct op_slot *slot, __u32 tid)
+{
+	if (shared_slots) /* as who begins one: nobody else takes the slot meanwhile */
+		__sync_fetch_and_add(&slot->claims, 1);
+	if (slot->start && slot->tid == tid) {
+		slot_take_over(slot);
+		slot->start = 0;
+	}
+	if (shared_slots)
+		__sync_fetch_and_add(&slot->claims, -1);
+	return 0;
+}
+
+/* The thread begins what takes no slot. The exit of what it has in its slot was not seen: that of this call is not to end it. */
+static __always_inline void slot_leave(struct op_slot *slot, __u32 tid)
+{
+	if (slot->start && slot->tid == tid)
+		slot_abandon(slot, tid);
 }
 
 /* Begin an operation of the current thread, `tid`; `slot` is slot_at(tid). */
