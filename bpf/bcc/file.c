@@ -122,11 +122,12 @@ static struct op_slot *slot_at(u32 tid)
 static void slot_take_over(struct op_slot *slot)
 {
 	__sync_fetch_and_add(&slot->start, TAKEN_OVER);
-	if (*(volatile u64 *)&slot->start == TAKEN_OVER) /* the agent was faster, and has counted it */
-		return;
-	count(LEDGER_DIED);
-	if (SHARED_SLOTS)
-		__sync_fetch_and_add(&slot->claims, -1);
+	if (*(volatile u64 *)&slot->start != TAKEN_OVER) { /* else the agent was faster, and has counted it */
+		count(LEDGER_DIED);
+		if (SHARED_SLOTS)
+			__sync_fetch_and_add(&slot->claims, -1);
+	}
+	slot->start = 0;
 }
 
 /* Whether the thread has the slot to itself until slot_end(): see op.h. */
@@ -157,10 +158,8 @@ static void slot_leave(u32 tid)
 		return;
 	if (SHARED_SLOTS)
 		__sync_fetch_and_add(&slot->claims, 1);
-	if (*(volatile u64 *)&slot->start && *(volatile u32 *)&slot->tid == tid) {
+	if (*(volatile u64 *)&slot->start && *(volatile u32 *)&slot->tid == tid)
 		slot_take_over(slot);
-		slot->start = 0;
-	}
 	if (SHARED_SLOTS)
 		__sync_fetch_and_add(&slot->claims, -1);
 }

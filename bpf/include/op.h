@@ -111,11 +111,12 @@ struct beginning {
 static __noinline int slot_take_over(struct op_slot *slot)
 {
 	__sync_fetch_and_add(&slot->start, TAKEN_OVER);
-	if (slot->start == TAKEN_OVER)
-		return 0;
-	count(LEDGER_DIED);
-	if (shared_slots)
-		__sync_fetch_and_add(&slot->claims, -1);
+	if (slot->start != TAKEN_OVER) {
+		count(LEDGER_DIED);
+		if (shared_slots)
+			__sync_fetch_and_add(&slot->claims, -1);
+	}
+	slot->start = 0; /* what the thread waits for from here on is of neither */
 	return 0;
 }
 
@@ -145,10 +146,8 @@ static __noinline int slot_abandon(struct op_slot *slot, __u32 tid)
 {
 	if (shared_slots) /* as who begins one: nobody else takes the slot meanwhile */
 		__sync_fetch_and_add(&slot->claims, 1);
-	if (slot->start && slot->tid == tid) {
+	if (slot->start && slot->tid == tid)
 		slot_take_over(slot);
-		slot->start = 0;
-	}
 	if (shared_slots)
 		__sync_fetch_and_add(&slot->claims, -1);
 	return 0;
