@@ -39,6 +39,7 @@ static __always_inline void object_name(char *name, __u32 size, __u64 object)
 #define BIOS_MAX (1 << BIOS_BITS)
 #define LAYERS_MAX 4096
 #define FLUSHERS_MAX 256
+#define UNTIMED_AFTER 1000000000 /* ns: a start so long before is another request's */
 
 __u64 note_from = 0; /* ns; requests as long as this are noted for their operation; the agent sets it */
 
@@ -122,7 +123,7 @@ struct {
 
 __u64 layers_now = 0;
 
-/* Who last asked a queue for a flush: the flush itself has no bio. */
+/* Who last asked a queue for a flush, and in place of the time why that is not measured, or PASSES: the flush itself has no bio. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, FLUSHERS_MAX);
@@ -309,13 +310,28 @@ static __always_inline void request_let_go(struct request *request, struct reque
 {
 	__u64 key = (__u64)request;
 
-	if (requests_overflowing && !bpf_map_delete_elem(&overflow_requests, &key)) {
+	if (slot->claims) { /* not in the overflow table */
+		slot->start = 0;
+		__sync_fetch_and_add(&slot->claims, -1);
+	} else if (!bpf_map_delete_elem(&overflow_requests, &key)) {
 		__sync_fetch_and_add(&requests_overflowing, -1);
 		count(LEDGER_OVERFLOW_LEFT);
-		return;
 	}
-	slot->start = 0;
-	__sync_fetch_and_add(&slot->claims, -1);
+}
+
+/*
+ * The slot of a request in flight. One that ended unseen is let go if its address is in use again: what is there was made after that was
+ * issued.
+ */
+static __always_inline struct request_slot *request_current(struct request *request)
+{
+	struct request_slot *slot = request_find(request);
+
+	if (!slot || !slot->issued || READ(request, start_time_ns) <= slot->issued)
+		return slot;
+	request_lost(request, slot);
+	request_let_go(request, slot);
+	return NULL;
 }
 
 /* When a bio was submitted, or the one that it was split from; 0: not seen. */
@@ -334,16 +350,27 @@ static __always_inline pl_ktime_ns submitted_at(struct bio *bio)
 	return own && own->bio == key ? own->time : 0;
 }
 
+/* Whether a bio of this address was submitted after `time`. */
+static __always_inline bool submitted_since(struct bio *bio, pl_ktime_ns time)
+{
+	__u64 key = (__u64)bio;
+	__u32 index = place_of(bio, BIOS_BITS);
+	struct bio_time *own = bpf_map_lookup_elem(&bios, &index);
+
+	return own && own->bio == key && own->time > time;
+}
+
 /*
- * Who submitted a bio, and when: the current task, unless it was held back and goes on in a thread of the kernel. Of a request that is
- * noticed at its end nobody knows who it was: the current task is one that was interrupted.
+ * Who submitted a bio, and when: the current task, unless it was held back and goes on in a thread of the kernel: then the note tells,
+ * of a part that was split from it too, and goes with what is left of it. Of a request that is noticed at its end nobody knows who it was:
+ * the current task is one that was interrupted.
  */
 static __always_inline struct kernfs_node *find_submitter(struct submitter *who, struct bio *bio, pl_ktime_ns now, bool late)
 {
-	struct kernfs_node *node;
+	struct kernfs_node *node, *noted = NULL;
 
-	if (is_any_throttled() && bio && (throttled_take(bio, who) || throttled_take(READ(bio, bi_private), who)))
-		return NULL;
+	if (is_any_throttled() && bio && (throttled_take(bio, who, &noted) || throttled_find(READ(bio, bi_private), who, &noted)))
+		return noted;
 	if (late) {
 		__builtin_memset(who, 0, sizeof(*who));
 		return NULL;
@@ -359,6 +386,13 @@ static __always_inline int refusal_of_request(const struct submitter *who, const
 	if (!has_filters)
 		return PASSES;
 	return refusal_of(who->pid, who->comm, blame->node);
+}
+
+static __always_inline void flush_asked(__u64 queue, struct submitter *who, const struct blame *blame, int why)
+{
+	who->owner = blame->owner;
+	who->time = why;
+	bpf_map_update_elem(&flushers, &queue, who, BPF_ANY);
 }
 
 /* When the kernel made a request, or `now` if it did not note that. */
@@ -382,16 +416,20 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 	struct blame blame = {.owner = OWNER_UNKNOWN, .method = LEDGER_BY_UNKNOWN};
 	struct kernfs_node *node;
 	struct request_slot *slot = request_claim(request, use, &spilled);
-	int why;
+	bool asking;
+	int why = PASSES;
 
 	if (!slot)
 		return 0;
 	if (late)
 		now = made_at(request, now);
 	slot->operation = operation_of(opf);
+	asking = opf & asks && slot->operation != BLOCK_FLUSH;
 	if (slot->operation == BLOCK_FLUSH)
 		flusher = bpf_map_lookup_elem(&flushers, &queue);
 	if (flusher) {
+		if (has_filters)
+			why = flusher->time & COUNTERS_MASK;
 		slot->who = *flusher;
 		slot->who.time = now;
 		slot->who.operation_start = 0;
@@ -407,9 +445,11 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 			blame_of(&blame, bio, &slot->who, node);
 		else if (slot->who.is_process)
 			blame_node(&blame, node, LEDGER_BY_SUBMITTER);
+		why = refusal_of_request(&slot->who, &blame);
 	}
-	why = refusal_of_request(&slot->who, &blame);
 	if (why != PASSES) {
+		if (asking)
+			flush_asked(queue, &slot->who, &blame, why);
 		turn_away(why & COUNTERS_MASK);
 		if (!spilled) {
 			slot->start = 0;
@@ -439,10 +479,8 @@ static __noinline int request_begin(struct request *request, enum scratch_use us
 		count(LEDGER_HELD_UNKNOWN);
 	count(blame.method & 31); /* the mask is for the verifier, which loses the bounds of a word on the stack before 6.8 */
 	record_part(slot, BLOCK_HELD, slot->held, blame.node, disk);
-	if (opf & asks && slot->operation != BLOCK_FLUSH) {
-		slot->who.owner = blame.owner;
-		bpf_map_update_elem(&flushers, &queue, &slot->who, BPF_ANY);
-	}
+	if (asking)
+		flush_asked(queue, &slot->who, &blame, PASSES);
 	return 0;
 }
 
@@ -462,7 +500,7 @@ static __always_inline void request_first(struct request *request)
 
 static __always_inline void request_issue(struct request *request, bool begins)
 {
-	struct request_slot *slot = request_find(request);
+	struct request_slot *slot = request_current(request);
 
 	if (slot && begins && is_another(request, slot))
 		slot = NULL;
@@ -484,7 +522,7 @@ static __always_inline void request_times(struct request *request, const struct 
 {
 	__u64 begun = READ(request, start_time_ns), until = slot->issued ? slot->issued : now;
 
-	if (!begun || begun > until || slot->operation == BLOCK_FLUSH)
+	if (begun == slot->made || begun > until || slot->operation == BLOCK_FLUSH) /* as it was: of an earlier one, where nobody asks for it */
 		begun = slot->start;
 	times->start = slot->start - slot->held;
 	times->held = slot->held;
@@ -498,16 +536,19 @@ static __always_inline void request_times(struct request *request, const struct 
 	times->spare = 0;
 }
 
-/* Note a request for the operation that its submitter was in when it was made, if that still goes on. */
+/* Note a request for the operation that its submitter was in when it was made, if that still goes on: else the notes are another's. */
 static __noinline int request_note(struct request *request, struct request_slot *slot)
 {
 	struct request_note note;
 	struct thread_requests *own;
 	__u32 tid = slot->who.tid, none = 0, at;
 	__u64 operation_start = slot->who.operation_start;
+	struct op_slot *operation = slot_at(tid);
 
 	request_times(request, slot, bpf_ktime_get_ns(), &note);
 	if (note.held + note.queue + note.device < note_from)
+		return 0;
+	if (!operation || operation->tid != tid || operation->start != operation_start)
 		return 0;
 	own = bpf_map_lookup_elem(&thread_requests, &tid);
 	if (!own || own->operation_start != operation_start) {
@@ -531,7 +572,7 @@ static __noinline int request_emit(struct request_slot *slot, const struct reque
 {
 	struct event event = {};
 
-	if (!is_within_budget(slot->owner, times->start)) {
+	if (!is_within_budget(slot->owner, bpf_ktime_get_ns())) {
 		count(LEDGER_SUPPRESSED);
 		return 0;
 	}
@@ -601,10 +642,18 @@ static __always_inline __s32 error_of(__s32 status)
 	}
 }
 
-/* A part of a request is done, or all of it; `ends` where nothing comes after it. */
+/* Whether the kernel takes no time of a request, and so does not tell its end either: blk_mq_need_time_stamp(). */
+static __always_inline bool is_untimed(struct request *request, const struct request_slot *slot)
+{
+	__u64 begun = READ(request, start_time_ns);
+
+	return !begun || (begun == slot->made && begun + UNTIMED_AFTER < slot->start);
+}
+
+/* A part of a request is done, or all of it; `ends` where nothing ever comes after it. */
 static __always_inline void request_progress(struct request *request, __s32 status, __u32 bytes, bool ends)
 {
-	struct request_slot *slot = request_find(request);
+	struct request_slot *slot = request_current(request);
 	__u32 left = READ(request, __data_len);
 
 	if (!slot && !has_filters) { /* programs do not run everywhere: its begin was not seen */
@@ -624,7 +673,7 @@ static __always_inline void request_progress(struct request *request, __s32 stat
 		return;
 	if (slot->who.operation_start) /* now: the operation's thread is woken before the request is done */
 		request_note(request, slot);
-	if (ends)
+	if (ends || is_untimed(request, slot))
 		request_end(request, slot);
 }
 
@@ -654,16 +703,14 @@ static __noinline int layer_begin(struct bio *bio, struct gendisk *disk)
 	struct request_slot *slot = bpf_map_lookup_elem(&request_scratch, &use);
 	struct blame blame = {};
 	struct layer layer = {};
-	struct kernfs_node *node;
+	struct kernfs_node *node = NULL;
 	__u64 now = bpf_ktime_get_ns(), key = (__u64)bio;
 	bool held;
 
 	if (!slot)
 		return 0;
-	held = is_any_throttled() && throttled_take(bio, &slot->who);
-	if (held) {
-		node = NULL;
-	} else {
+	held = is_any_throttled() && throttled_take(bio, &slot->who, &node);
+	if (!held) {
 		node = current_owner();
 		describe_current(&slot->who, node, now);
 	}
@@ -674,10 +721,9 @@ static __noinline int layer_begin(struct bio *bio, struct gendisk *disk)
 	slot->number = layer.number = number_of(disk);
 	slot->operation = layer.operation = operation_of(READ(bio, bi_opf));
 	layer.start = now;
+	cell_of_part(slot, BLOCK_LAYER, blame.node, disk); /* with the names of owner and disk, which are not at hand at the end */
 	if (held)
 		record_part(slot, BLOCK_HELD, now - slot->who.time, blame.node, disk);
-	else
-		cell_of_part(slot, BLOCK_LAYER, blame.node, disk); /* with the owner's path, which is not at hand at the end */
 	if (!bpf_map_update_elem(&layers, &key, &layer, BPF_NOEXIST))
 		__sync_fetch_and_add(&layers_now, 1);
 	else if (bpf_map_update_elem(&layers, &key, &layer, BPF_EXIST))
@@ -691,6 +737,7 @@ static __noinline int layer_end(struct bio *bio)
 	struct request_slot *slot = bpf_map_lookup_elem(&request_scratch, &use);
 	__u64 key = (__u64)bio, now = bpf_ktime_get_ns();
 	struct layer *layer = bpf_map_lookup_elem(&layers, &key);
+	struct gendisk *disk = disk_of_bio(bio);
 	__u64 start;
 
 	if (!slot || !layer)
@@ -702,7 +749,10 @@ static __noinline int layer_end(struct bio *bio)
 	if (bpf_map_delete_elem(&layers, &key))
 		return 0;
 	__sync_fetch_and_add(&layers_now, -1);
-	record_part(slot, BLOCK_LAYER, now - start, NULL, disk_of_bio(bio));
+	if (submitted_since(bio, start)) /* the end of what was in the layer was not seen */
+		count(LEDGER_LAYER_NOT_NOTED);
+	else /* some layers only change the bio's device, and it ends on the disk below */
+		record_part(slot, BLOCK_LAYER, now - start, NULL, number_of(disk) == slot->number ? disk : NULL);
 	return 0;
 }
 
@@ -714,15 +764,13 @@ static __always_inline void bio_queued(struct bio *bio)
 	__u32 index = place_of(bio, BIOS_BITS);
 	struct bio_time *own;
 
-	if (READ(operations, submit_bio)) {
-		layer_begin(bio, disk);
-		return;
-	}
 	own = bpf_map_lookup_elem(&bios, &index);
 	if (!own)
 		return;
 	own->time = bpf_ktime_get_ns();
 	own->bio = key;
+	if (READ(operations, submit_bio)) /* a layer may hand the same bio on, which is told of once */
+		layer_begin(bio, disk);
 }
 
 /* A bio that was held back joins a request: no request is made of it, its time was spent nevertheless. */
@@ -732,10 +780,11 @@ static __noinline int held_merged(struct bio *bio)
 	struct request_slot *slot = bpf_map_lookup_elem(&request_scratch, &use);
 	struct gendisk *disk = disk_of_bio(bio);
 	struct blame blame = {};
+	struct kernfs_node *node = NULL;
 
-	if (!slot || !throttled_take(bio, &slot->who))
+	if (!slot || !throttled_take(bio, &slot->who, &node))
 		return 0;
-	blame_of(&blame, bio, &slot->who, NULL);
+	blame_of(&blame, bio, &slot->who, node);
 	if (refusal_of_request(&slot->who, &blame) != PASSES)
 		return 0;
 	slot->owner = blame.owner;
@@ -755,6 +804,8 @@ static __always_inline void bio_completed(struct bio *bio)
 {
 	if (layers_now)
 		layer_end(bio);
+	if (is_any_throttled()) /* one that failed before there was a request: its address will be another's */
+		throttled_forget(bio);
 }
 
 static __always_inline void task_leaves(bool preempted, struct task_struct *task)
@@ -765,12 +816,15 @@ static __always_inline void task_leaves(bool preempted, struct task_struct *task
 
 static __always_inline void bio_held(struct bio *bio, bool held)
 {
-	struct submitter who = {};
+	struct held_bio own = {};
+	struct kernfs_node *owner;
 
 	if (!held)
 		return;
-	describe_current(&who, current_owner(), bpf_ktime_get_ns());
-	throttled_note(bio, &who);
+	owner = current_owner();
+	own.node = (__u64)owner;
+	describe_current(&own.who, owner, bpf_ktime_get_ns());
+	throttled_note(bio, &own);
 }
 
 /* First of all programs: where functions cannot be traced nothing else is loaded in vain. */

@@ -62,6 +62,8 @@ static __noinline int enter_copy(struct task_struct *task, struct pt_regs *regs,
 	__u32 tid = thread_id(task);
 	struct op_slot *slot = slot_at(tid);
 
+	if (slot)
+		slot_leave(slot, tid);
 	other = current_file(task, to_third ? syscall_argument(regs, false, 2, compat) : syscall_argument(regs, false, 1, compat));
 	if (!first || !other || !slot) {
 		turn_away(LEDGER_FILTERED);
@@ -107,11 +109,14 @@ static __always_inline int file_enter(struct pt_regs *regs, bool typed, unsigned
 	slot = slot_at(tid);
 	op.file = current_file(task, syscall_argument(regs, typed, 0, compat));
 	if (!op.file || !slot) {
+		if (slot)
+			slot_leave(slot, tid);
 		turn_away(LEDGER_FILTERED);
 		return 0;
 	}
 	op.object = storage_of(op.file, slot->object);
 	if (!op.object) {
+		slot_leave(slot, tid);
 		turn_away(LEDGER_BLOCKING_PEER);
 		return 0;
 	}

@@ -20,6 +20,7 @@
 #define BIOS_BITS 13
 #define BIOS_MAX (1 << BIOS_BITS)
 #define FLUSHERS_MAX 256
+#define UNTIMED_AFTER 1000000000 /* ns: a start so long before is another request's */
 #define OWNER_UNKNOWN (~0ULL)
 #define WRITEBACK_BY_CGROUP 1 /* SB_I_CGROUPWB of include/linux/fs.h */
 #define CHARGE_FLAGS 7UL      /* of memcg_data, include/linux/memcontrol.h */
@@ -49,7 +50,7 @@ BPF_F_TABLE("array", u32, struct request_slot, requests, REQUESTS_MAX, BPF_F_MMA
 BPF_F_TABLE("hash", u64, struct request_slot, overflow_requests, OVERFLOW_REQUESTS, 0);
 /* When bios were submitted, by their address: each lasts until another one of the same place is. */
 BPF_F_TABLE("array", u32, struct bio_time, bios, BIOS_MAX, 0);
-/* Who last asked a queue for a flush: the flush itself has no bio. */
+/* Who last asked a queue for a flush, and in place of the time why that is not measured, or PASSES: the flush itself has no bio. */
 BPF_F_TABLE("lru_hash", u64, struct submitter, flushers, FLUSHERS_MAX, 0);
 /* One for each use: programs may preempt each other, none itself. */
 BPF_F_TABLE("percpu_array", u32, struct request_slot, request_scratch, SCRATCHES, 0);
@@ -75,17 +76,6 @@ static struct gendisk *disk_of_request(struct request *request)
 	return LOAD(queue, disk);
 #else
 	return LOAD(request, rq_disk);
-#endif
-}
-
-static struct gendisk *disk_of_bio(struct bio *bio)
-{
-#if BIO_HAS_DISK
-	return LOAD(bio, bi_disk);
-#else
-	struct block_device *device = LOAD(bio, bi_bdev);
-
-	return LOAD(device, bd_disk);
 #endif
 }
 
@@ -342,12 +332,24 @@ static void request_let_go(struct request *request, struct request_slot *slot)
 {
 	u64 key = (u64)request;
 
-	if (!overflow_requests.delete(&key)) {
+	if (slot->claims) { /* not in the overflow table */
+		slot->start = 0;
+		__sync_fetch_and_add(&slot->claims, -1);
+	} else if (!overflow_requests.delete(&key)) {
 		count(LEDGER_OVERFLOW_LEFT);
-		return;
 	}
-	slot->start = 0;
-	__sync_fetch_and_add(&slot->claims, -1);
+}
+
+/* The slot of a request in flight. One that ended unseen is let go if its address is in use again: see block.bpf.c. */
+static struct request_slot *request_current(struct request *request)
+{
+	struct request_slot *slot = request_find(request);
+
+	if (!slot || !slot->issued || LOAD(request, start_time_ns) <= slot->issued)
+		return slot;
+	request_lost(request, slot);
+	request_let_go(request, slot);
+	return NULL;
 }
 
 /* When a bio was submitted, or the one that it was split from; 0: not seen. */
@@ -365,8 +367,11 @@ static u64 submitted_at(struct bio *bio)
 	return own && own->bio == key ? own->time : 0;
 }
 
-/* Who submitted a request, and whose it is. Of one that is noticed at its end nobody knows: the current task was interrupted. */
-static void find_owner(struct request_slot *slot, struct bio *bio, struct blame *blame, u64 queue, u64 now, bool late)
+/*
+ * Who submitted a request, and whose it is. Of one that is noticed at its end nobody knows: the current task was interrupted.
+ * Return why it is not measured, or PASSES.
+ */
+static u32 find_owner(struct request_slot *slot, struct bio *bio, struct blame *blame, u64 queue, u64 now, bool late)
 {
 	struct task_struct *task = this_task();
 	struct kernfs_node *node = NULL;
@@ -375,12 +380,14 @@ static void find_owner(struct request_slot *slot, struct bio *bio, struct blame 
 	if (slot->operation == BLOCK_FLUSH)
 		flusher = flushers.lookup(&queue);
 	if (flusher) {
+		u32 why = flusher->time;
+
 		slot->who = *flusher;
 		slot->who.time = now;
 		slot->who.operation_start = 0;
 		blame->owner = flusher->owner;
 		blame->method = LEDGER_BY_FLUSH;
-		return;
+		return why;
 	}
 	if (late) {
 		__builtin_memset(&slot->who, 0, sizeof(slot->who));
@@ -395,6 +402,14 @@ static void find_owner(struct request_slot *slot, struct bio *bio, struct blame 
 		blame_of(blame, bio, &slot->who, node);
 	else if (slot->who.is_process)
 		blame_node(blame, node, LEDGER_BY_SUBMITTER);
+	return HAS_FILTERS ? refusal_of(slot->who.pid, slot->who.comm, blame->node) : PASSES;
+}
+
+static void flush_asked(u64 queue, struct submitter *who, struct blame *blame, u32 why)
+{
+	who->owner = blame->owner;
+	who->time = why;
+	flushers.update(&queue, who);
 }
 
 /* A request is made; with SCRATCH_COMPLETE it was made before, unseen, and is about to end. */
@@ -407,17 +422,19 @@ static void request_begin(struct request *request, u32 use)
 	u64 now = bpf_ktime_get_ns(), queue = (u64)LOAD(request, q), made = LOAD(request, start_time_ns);
 	struct blame blame = {.owner = OWNER_UNKNOWN, .method = LEDGER_BY_UNKNOWN};
 	struct request_slot *slot = request_claim(request, use, &spilled);
-	u32 why = PASSES;
+	bool asking;
+	u32 why;
 
 	if (!slot)
 		return;
 	if (late && made && made < now)
 		now = made;
 	slot->operation = operation_of(opf);
-	find_owner(slot, bio, &blame, queue, now, late);
-	if (HAS_FILTERS)
-		why = refusal_of(slot->who.pid, slot->who.comm, blame.node);
+	asking = opf & (REQ_PREFLUSH | REQ_FUA) && slot->operation != BLOCK_FLUSH;
+	why = find_owner(slot, bio, &blame, queue, now, late);
 	if (why != PASSES) {
+		if (asking)
+			flush_asked(queue, &slot->who, &blame, why);
 		turn_away(why);
 		if (!spilled) {
 			slot->start = 0;
@@ -447,10 +464,8 @@ static void request_begin(struct request *request, u32 use)
 		count(LEDGER_HELD_UNKNOWN);
 	count(blame.method);
 	record_part(slot, BLOCK_HELD, slot->held, blame.node, disk);
-	if (opf & (REQ_PREFLUSH | REQ_FUA) && slot->operation != BLOCK_FLUSH) {
-		slot->who.owner = blame.owner;
-		flushers.update(&queue, &slot->who);
-	}
+	if (asking)
+		flush_asked(queue, &slot->who, &blame, PASSES);
 }
 
 /* Whether the request in a slot is one that ended unseen, and its address is in use again. */
@@ -461,7 +476,7 @@ static bool is_another(struct request *request, struct request_slot *slot)
 
 static void request_issue(struct request *request, bool begins)
 {
-	struct request_slot *slot = request_find(request);
+	struct request_slot *slot = request_current(request);
 
 	if (slot && begins && is_another(request, slot))
 		slot = NULL;
@@ -485,7 +500,7 @@ static void event_emit(struct request_slot *slot, u64 queue, u64 device, struct 
 
 	if (!event)
 		return;
-	if (!is_within_budget(slot->owner, slot->start - slot->held)) {
+	if (!is_within_budget(slot->owner, bpf_ktime_get_ns())) {
 		count(LEDGER_SUPPRESSED);
 		return;
 	}
@@ -520,7 +535,7 @@ static void request_end(struct request *request, struct request_slot *slot)
 	u32 number = BLOCK_DEVICE * OPERATIONS_MAX + slot->operation;
 	struct cell *cell;
 
-	if (!begun || begun > until || slot->operation == BLOCK_FLUSH)
+	if (begun == slot->made || begun > until || slot->operation == BLOCK_FLUSH)
 		begun = slot->start;
 	queue = slot->issued > begun ? slot->issued - begun : 0;
 	device = now - begun - queue;
@@ -561,9 +576,9 @@ static s32 error_of(s32 status)
 /* A part of a request is done, or all of it; `ends` where nothing comes after it. */
 static void request_progress(struct request *request, s32 status, u32 bytes, bool ends)
 {
-	struct request_slot *slot = request_find(request);
+	struct request_slot *slot = request_current(request);
 	u32 left = LOAD(request, __data_len);
-	u64 in_sequence = (u64)LOAD(request, rq_flags) & (u64)RQF_FLUSH_SEQ;
+	u64 in_sequence = (u64)LOAD(request, rq_flags) & (u64)RQF_FLUSH_SEQ, begun;
 
 	if (!slot && !HAS_FILTERS) { /* programs do not run everywhere: its begin was not seen */
 		request_begin(request, SCRATCH_COMPLETE);
@@ -574,6 +589,8 @@ static void request_progress(struct request *request, s32 status, u32 bytes, boo
 	slot->bytes += bytes;
 	if (status)
 		slot->error = error_of(status);
+	begun = LOAD(request, start_time_ns);
+	ends = ends || !begun || (begun == slot->made && begun + UNTIMED_AFTER < slot->start); /* see block.bpf.c */
 	if (slot->operation == BLOCK_FLUSH || (ends && bytes >= left && !in_sequence))
 		request_end(request, slot);
 }
@@ -644,13 +661,11 @@ ATTACH(block_request_insert, block_rq_insert)
 ATTACH(block_bio_submit, block_bio_queue)
 {
 	struct bio *bio = (struct bio *)ctx->args[BIO_AFTER_QUEUE];
-	struct gendisk *disk = disk_of_bio(bio);
-	const struct block_device_operations *operations = LOAD(disk, fops);
 	u64 key = (u64)bio;
 	u32 index = place_of(key, BIOS_BITS);
 	struct bio_time *own = bios.lookup(&index);
 
-	if (!own || LOAD(operations, submit_bio)) /* a device that is stacked on others makes no requests */
+	if (!own)
 		return 0;
 	own->time = bpf_ktime_get_ns();
 	own->bio = key;

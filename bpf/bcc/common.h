@@ -132,6 +132,8 @@ static void read_owner_path(struct owner_path *path, struct kernfs_node *node)
 
 static bool is_wanted_pid(struct variables *own, u32 pid)
 {
+	if (!pid) /* the idle task, or nobody: what is not set is 0 too */
+		return false;
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (own->filter_pid[i] == pid)
 			return true;
@@ -149,6 +151,8 @@ static bool is_wanted_comm(struct variables *own, const char *name)
 		if (!ended)
 			((char *)comm)[i] = name[i];
 	}
+	if (!comm[0]) /* a thread may have no name; what is not set has none either */
+		return false;
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (own->filter_comm[2 * i] == comm[0] && own->filter_comm[2 * i + 1] == comm[1])
 			return true;

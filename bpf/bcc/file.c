@@ -122,11 +122,12 @@ static struct op_slot *slot_at(u32 tid)
 static void slot_take_over(struct op_slot *slot)
 {
 	__sync_fetch_and_add(&slot->start, TAKEN_OVER);
-	if (*(volatile u64 *)&slot->start == TAKEN_OVER) /* the agent was faster, and has counted it */
-		return;
-	count(LEDGER_DIED);
-	if (SHARED_SLOTS)
-		__sync_fetch_and_add(&slot->claims, -1);
+	if (*(volatile u64 *)&slot->start != TAKEN_OVER) { /* else the agent was faster, and has counted it */
+		count(LEDGER_DIED);
+		if (SHARED_SLOTS)
+			__sync_fetch_and_add(&slot->claims, -1);
+	}
+	slot->start = 0;
 }
 
 /* Whether the thread has the slot to itself until slot_end(): see op.h. */
@@ -146,6 +147,21 @@ static bool slot_take(struct op_slot *slot, u32 tid)
 	if (SHARED_SLOTS)
 		__sync_fetch_and_add(&slot->claims, -1);
 	return false;
+}
+
+/* The thread begins what takes no slot: see op.h. */
+static void slot_leave(u32 tid)
+{
+	struct op_slot *slot = slot_at(tid);
+
+	if (!slot || slot->tid != tid || !slot->start)
+		return;
+	if (SHARED_SLOTS)
+		__sync_fetch_and_add(&slot->claims, 1);
+	if (*(volatile u64 *)&slot->start && *(volatile u32 *)&slot->tid == tid)
+		slot_take_over(slot);
+	if (SHARED_SLOTS)
+		__sync_fetch_and_add(&slot->claims, -1);
 }
 
 static void slot_begin_overflow(u32 tid, struct op_slot *op)
@@ -272,6 +288,7 @@ static void enter_copy(struct task_struct *task, struct pt_regs *regs, u8 form, 
 	struct file *first = current_file(task, syscall_argument(regs, 0, compat)), *other;
 	struct super_block *super, *other_super;
 
+	slot_leave(bpf_get_current_pid_tgid());
 	if (form == FORM_COPY_FIRST_TO_THIRD)
 		other = current_file(task, syscall_argument(regs, 2, compat));
 	else
@@ -315,13 +332,10 @@ ATTACH(file_enter, sys_enter)
 		return 0;
 	}
 	file = current_file(task, syscall_argument(regs, 0, compat));
-	if (!file) {
-		turn_away(LEDGER_FILTERED);
-		return 0;
-	}
-	super = storage_of(file);
+	super = file ? storage_of(file) : NULL;
 	if (!super) {
-		turn_away(LEDGER_BLOCKING_PEER);
+		slot_leave(bpf_get_current_pid_tgid());
+		turn_away(file ? LEDGER_BLOCKING_PEER : LEDGER_FILTERED);
 		return 0;
 	}
 	slot_begin(task, bpf_get_current_pid_tgid(), form - FORM_READ, file, super);

@@ -38,6 +38,8 @@ struct {
 
 static __always_inline bool is_wanted_pid(__u32 pid)
 {
+	if (!pid) /* the idle task, or nobody: what is not set is 0 too */
+		return false;
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (filter_pid[i] == pid)
 			return true;
@@ -55,6 +57,8 @@ static __always_inline bool is_wanted_comm(const char *name)
 		if (!ended)
 			((char *)comm)[i] = name[i];
 	}
+	if (!comm[0]) /* a thread may have no name; what is not set has none either */
+		return false;
 	for (int i = 0; i < FILTERS_MAX; i++) {
 		if (filter_comm[2 * i] == comm[0] && filter_comm[2 * i + 1] == comm[1])
 			return true;

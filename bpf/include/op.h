@@ -38,7 +38,7 @@ struct op_slot {
 	__u32 claims;			/* threads that hold the slot or try to; not of this operation alone. 0: slots are not shared, or it is free */
 	__u8 noted;			/* it has an entry of `sleeps` */
 	__u8 throttled;			/* when it last went to sleep its cgroup had I/O held back */
-	__u16 contended;		/* the reason of the lock that it waits for, or 0 */
+	__u16 contended;		/* the reason of the lock that it waits for, and bits of the lock's address, or 0 */
 };
 
 struct {
@@ -111,11 +111,12 @@ struct beginning {
 static __noinline int slot_take_over(struct op_slot *slot)
 {
 	__sync_fetch_and_add(&slot->start, TAKEN_OVER);
-	if (slot->start == TAKEN_OVER)
-		return 0;
-	count(LEDGER_DIED);
-	if (shared_slots)
-		__sync_fetch_and_add(&slot->claims, -1);
+	if (slot->start != TAKEN_OVER) {
+		count(LEDGER_DIED);
+		if (shared_slots)
+			__sync_fetch_and_add(&slot->claims, -1);
+	}
+	slot->start = 0; /* what the thread waits for from here on is of neither */
 	return 0;
 }
 
@@ -139,6 +140,24 @@ static __always_inline bool slot_take(struct op_slot *slot, __u32 tid)
 	if (shared_slots)
 		__sync_fetch_and_add(&slot->claims, -1);
 	return false;
+}
+
+static __noinline int slot_abandon(struct op_slot *slot, __u32 tid)
+{
+	if (shared_slots) /* as who begins one: nobody else takes the slot meanwhile */
+		__sync_fetch_and_add(&slot->claims, 1);
+	if (slot->start && slot->tid == tid)
+		slot_take_over(slot);
+	if (shared_slots)
+		__sync_fetch_and_add(&slot->claims, -1);
+	return 0;
+}
+
+/* The thread begins what takes no slot. The exit of what it has in its slot was not seen: that of this call is not to end it. */
+static __always_inline void slot_leave(struct op_slot *slot, __u32 tid)
+{
+	if (slot->start && slot->tid == tid)
+		slot_abandon(slot, tid);
 }
 
 /* Begin an operation of the current thread, `tid`; `slot` is slot_at(tid). */

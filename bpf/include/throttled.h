@@ -29,12 +29,17 @@ struct submitter {
 	char process_name[16];
 };
 
+struct held_bio {
+	struct submitter who;
+	__u64 node; /* of the owner, which may be gone since */
+};
+
 /* By address of the bio. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, THROTTLED_MAX);
 	__type(key, __u64);
-	__type(value, struct submitter);
+	__type(value, struct held_bio);
 } throttled_bios SEC(".maps");
 
 /* How many bios are noted: while there are none nobody looks. In a table, since the family of the switch has it in common with ours. */
@@ -83,29 +88,45 @@ static __always_inline void describe_current(struct submitter *who, struct kernf
 	describe_submitter(who, current_task(), HAS_TYPED_TASK, owner, now);
 }
 
-static __noinline int throttled_note(struct bio *bio, struct submitter *who)
+static __noinline int throttled_note(struct bio *bio, const struct held_bio *held)
 {
 	__u64 key = (__u64)bio, *now = throttled_now();
 
-	if (now && !bpf_map_update_elem(&throttled_bios, &key, who, BPF_NOEXIST))
+	if (now && !bpf_map_update_elem(&throttled_bios, &key, held, BPF_NOEXIST))
 		__sync_fetch_and_add(now, 1);
 	return 0;
 }
 
-/* Take the note of a bio that goes on; false when there is none. Of no use to who only notes. */
-static __noinline __attribute__((unused)) int throttled_take(struct bio *bio, struct submitter *who)
+/* What is noted of a bio, with the owner's node if it is there still; false when that is nothing. Of no use to who only notes. */
+static __noinline __attribute__((unused)) int throttled_find(struct bio *bio, struct submitter *who, struct kernfs_node **node)
 {
-	__u64 key = (__u64)bio, *now = throttled_now();
-	struct submitter *own;
+	__u64 key = (__u64)bio;
+	struct held_bio *own = bpf_map_lookup_elem(&throttled_bios, &key);
+	struct kernfs_node *found;
 
-	if (!now || !*now)
-		return 0;
-	own = bpf_map_lookup_elem(&throttled_bios, &key);
 	if (!own)
 		return 0;
-	*who = *own;
-	if (!bpf_map_delete_elem(&throttled_bios, &key))
+	*who = own->who;
+	found = (struct kernfs_node *)own->node;
+	*node = BPF_CORE_READ(found, id) == own->who.owner ? found : NULL;
+	return 1;
+}
+
+static __noinline __attribute__((unused)) int throttled_forget(struct bio *bio)
+{
+	__u64 key = (__u64)bio, *now = throttled_now();
+
+	if (now && !bpf_map_delete_elem(&throttled_bios, &key))
 		__sync_fetch_and_add(now, -1);
+	return 0;
+}
+
+/* Take the note of a bio that goes on; false when there is none. */
+static __always_inline int throttled_take(struct bio *bio, struct submitter *who, struct kernfs_node **node)
+{
+	if (!throttled_find(bio, who, node))
+		return 0;
+	throttled_forget(bio);
 	return 1;
 }
 
@@ -114,7 +135,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct submitter);
+	__type(value, struct held_bio);
 } throttled_sleeper SEC(".maps");
 
 /* Verified by itself: its loop is walked once, and not for each list. `address` is that of a struct bio_list. */
@@ -123,18 +144,18 @@ __noinline int throttled_note_list(__u64 address)
 	struct bio_list *list = (void *)address;
 	struct bio *bio = BPF_CORE_READ(list, head), *tail = BPF_CORE_READ(list, tail);
 	__u32 only = 0;
-	struct submitter *who = bpf_map_lookup_elem(&throttled_sleeper, &only);
+	struct held_bio *own = bpf_map_lookup_elem(&throttled_sleeper, &only);
 
-	if (!who)
+	if (!own)
 		return 0;
 	for (int i = 0; i < THROTTLED_WALKED && bio; i++) {
-		throttled_note(bio, who);
+		throttled_note(bio, own);
 		if (bio == tail)
 			return 0;
 		bio = BPF_CORE_READ(bio, bi_next);
 	}
 	if (tail) /* the newest is the one that is surely the submitter's */
-		throttled_note(tail, who);
+		throttled_note(tail, own);
 	return 0;
 }
 
@@ -178,12 +199,13 @@ static __noinline int throttled_look(struct task_struct *task)
 	struct cgroup_subsys_state *css;
 	struct css_set *set = READ(task, cgroups);
 	__u32 only = 0;
-	struct submitter *who = bpf_map_lookup_elem(&throttled_sleeper, &only);
+	struct held_bio *held = bpf_map_lookup_elem(&throttled_sleeper, &only);
+	struct kernfs_node *owner;
 	struct hlist_node *node;
 
-	if (!who || !bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id) || !bpf_core_type_exists(struct throtl_grp))
+	if (!held || !bpf_core_enum_value_exists(enum cgroup_subsys_id, io_cgrp_id) || !bpf_core_type_exists(struct throtl_grp))
 		return 0;
-	who->time = 0;
+	held->who.time = 0;
 	bpf_core_read(&css, sizeof(css), &set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, io_cgrp_id)]);
 	node = READ((struct blkcg *)css, blkg_list.first);
 	for (int device = 0; device < THROTTLED_DEVICES && node; device++) {
@@ -198,8 +220,11 @@ static __noinline int throttled_look(struct task_struct *task)
 		own = throttle_of(group, data);
 		if (!own)
 			continue;
-		if (!who->time)
-			describe_submitter(who, task, false, owner_of_untyped(task), bpf_ktime_get_ns());
+		if (!held->who.time) {
+			owner = owner_of_untyped(task);
+			held->node = (__u64)owner;
+			describe_submitter(&held->who, task, false, owner, bpf_ktime_get_ns());
+		}
 		throttled_note_group((__u64)own);
 	}
 	return 0;

@@ -19,6 +19,7 @@
 #define THROTTLE_QUEUE_SIZE 16 /* sizeof(struct list_head) of the kernel; ours has its first member only */
 #define WAIT_FRAMES_MAX 512 /* power of two */
 #define CLASSIFIED_FRAMES 32
+#define CONTENDED_REASON 31 /* the bits of op_slot::contended below those of the lock's address */
 
 struct wait_interval {
 	pl_ktime_ns off;
@@ -102,10 +103,10 @@ __noinline int reason_of_frame(__u64 address)
 
 static __noinline int reason_of_sleep(const struct sleep *taken, __u32 frames, const struct op_slot *slot)
 {
-	__u32 reason = frames ? WAIT_OTHER : WAIT_UNCLASSIFIED;
+	__u32 reason = frames ? WAIT_OTHER : WAIT_UNCLASSIFIED, of_lock = slot->contended & CONTENDED_REASON;
 
-	if (slot->contended > reason)
-		reason = slot->contended;
+	if (of_lock > reason)
+		reason = of_lock;
 
 	for (__u32 i = 0; i < CLASSIFIED_FRAMES; i++) {
 		__u32 found;
@@ -399,8 +400,14 @@ int wait_switch_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 #define LCB_F_SPIN 1   /* include/linux/lockdep.h and include/trace/events/lock.h */
 #define LCB_F_PERCPU 16
 
+/* What of a lock's address op_slot::contended has room for. */
+static __always_inline __u16 lock_bits(__u64 lock)
+{
+	return lock >> 3 << 5;
+}
+
 /* The lock's own functions are not in a sleeping stack: the kernel leaves out what is part of the scheduler. */
-static __always_inline void lock_begin(__u32 flags)
+static __always_inline void lock_begin(__u64 lock, __u32 flags)
 {
 	struct task_struct *task = current_task();
 	struct op_slot *slot;
@@ -412,41 +419,43 @@ static __always_inline void lock_begin(__u32 flags)
 		return;
 	wait_first(slot, task);
 	slot->contended = flags & LCB_F_PERCPU ? WAIT_FREEZE : WAIT_LOCK; /* in a file operation such a lock is that of a frozen file system */
+	slot->contended |= lock_bits(lock);
 }
 
-static __always_inline void lock_end(void)
+/* Another lock may end: one that spins, on the way to sleep for this one or in an interrupt. */
+static __always_inline void lock_end(__u64 lock)
 {
 	struct op_slot *slot = slot_of(thread_id(current_task()));
 
-	if (slot && slot->waited)
+	if (slot && slot->waited && (slot->contended & ~CONTENDED_REASON) == lock_bits(lock))
 		slot->contended = 0;
 }
 
 SEC("tp_btf/contention_begin")
 int wait_lock_begin_tp_btf(__u64 *ctx)
 {
-	lock_begin(ctx[1]);
+	lock_begin(ctx[0], ctx[1]);
 	return 0;
 }
 
 SEC("tp_btf/contention_end")
 int wait_lock_end_tp_btf(__u64 *ctx)
 {
-	lock_end();
+	lock_end(ctx[0]);
 	return 0;
 }
 
 SEC("raw_tp/contention_begin")
 int wait_lock_begin_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	lock_begin(ctx->args[1]);
+	lock_begin(ctx->args[0], ctx->args[1]);
 	return 0;
 }
 
 SEC("raw_tp/contention_end")
 int wait_lock_end_raw_tp(struct bpf_raw_tracepoint_args *ctx)
 {
-	lock_end();
+	lock_end(ctx->args[0]);
 	return 0;
 }
 

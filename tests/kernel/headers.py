@@ -104,7 +104,7 @@ def _traits(types: str) -> dict[str, str]:
         "linux/memcontrol.h": "/*\n" + types[types.index("\nstruct obj_cgroup {") :].partition("\n};")[0] + "\n};\n*/",
     }
     made = {name: f"{_ALL}{_MACROS[name]}{form}\n" for name, form in forms.items()}
-    return made | {"trace/events/block.h": io_start, "trace/events/sched.h": ends, "linux/blk_types.h": _ALL}
+    return made | {"trace/events/block.h": io_start, "trace/events/sched.h": ends}
 
 
 def _without_bccs_own(types: str) -> str:

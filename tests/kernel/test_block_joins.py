@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import time
@@ -167,3 +168,28 @@ def test_a_request_is_a_span_below_its_operation(seen: Seen, operation: str) -> 
         assert int(span["endTimeUnixNano"]) - int(span["startTimeUnixNano"]) == took
     ids = [event["span_id"] for event in events_of]
     assert all(sum(span["spanId"] == own_id for span in seen.spans) == 1 for own_id in ids)
+
+
+def test_a_request_that_outlives_its_operation(rung: str, tmp_path: Path) -> None:
+    """A write that sync_file_range began and did not wait for ends between two reads of the next operation: it is none of that one's."""
+    folders = [tmp_path / "one", tmp_path / "other"]
+    for folder in folders:
+        folder.mkdir()
+    flags = [f"--probes.{probe}.attach={rung}" for probe in ("file", "block")]
+    with slow_disk(folders[0]) as one, slow_disk(folders[1]) as other, group("outlived") as own, agent(tmp_path, *flags) as running:
+
+        def work() -> None:
+            first, second = (os.open(disk.device, os.O_RDWR) for disk in (one, other))
+            os.pwrite(first, bytes(BLOCK), 0)
+            ctypes.CDLL(None).sync_file_range(first, ctypes.c_long(0), ctypes.c_long(BLOCK), 2)
+            os.pwrite(second, bytes(2 * BLOCK), BLOCK // 2)  # reads the first block and the last one, to change a part of each
+            for fd in (first, second):
+                os.close(fd)
+
+        one.delays.set(write=5 * DELAY)
+        other.delays.set(read=3 * DELAY)
+        wait(own.run(work))
+        other.delays.set()
+        (event,) = wait_for_events(running.url, 1, lambda event: event["operation"] == "write", owner=own.unit, probe="file")
+    assert [(each["operation"], each["sector"]) for each in event["requests"]] == [("read", 0), ("read", 2 * BLOCK // SECTOR)]
+    assert event["requests_seen"] == 2

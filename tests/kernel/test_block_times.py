@@ -9,19 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from tests.kernel.disks import BLOCK, direct
+from tests.kernel.disks import BLOCK, direct, zeroed_loop
 from tests.kernel.faults import Disk, slow_disk
-from tests.kernel.slow import throttled
+from tests.kernel.slow import throttled, wait_for_events
 from tests.kernel.support import Group, agent, closed_ledger, group, wait
 from tests.throttle import BLOCK as THROTTLED
+from tests.throttle import Group as ThrottledGroup
 from tests.throttle import disk_of
 
 PARTS = ("held", "queue", "device")
 DELAY = 0.2  # s
 ALONE, WAITING, TAGS = 5, 12, 4
+FOLLOWING = 512  # their bios lie on the stack of the thread, at places of which there are some dozens
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +145,98 @@ def test_more_requests_than_the_device_takes(url: str, slow: Disk, own: Group, p
     assert getattr(found, part) == pytest.approx(waited, rel=0.05)
     assert found.device == pytest.approx(served, rel=0.05)
     assert found.held + found.queue - getattr(found, part) <= 0.05 * waited
+
+
+def split_at(disk: str, kilobytes: int) -> None:
+    """Have each bio of a disk made into requests of that size."""
+    (Path("/sys/block") / disk / "queue/max_sectors_kb").write_text(str(kilobytes))
+
+
+def limit(slow_group: ThrottledGroup, disk: str, bytes_per_second: int) -> None:
+    """Throttle another disk too."""
+    number = (Path("/sys/block") / disk / "dev").read_text().strip()
+    for folder in slow_group.folders:
+        for name, text in (
+            ("blkio.throttle.read_bps_device", f"{number} {bytes_per_second}"),
+            ("blkio.throttle.write_bps_device", f"{number} {bytes_per_second}"),
+            ("io.max", f"{number} rbps={bytes_per_second} wbps={bytes_per_second}"),
+        ):
+            if (folder / name).exists():
+                (folder / name).write_text(text)
+
+
+def join(slow_group: ThrottledGroup) -> None:
+    for procs in slow_group.procs:
+        Path(procs).write_text("0")
+
+
+def test_what_is_split_from_a_bio_that_was_held_back(url: str, tmp_path: Path) -> None:
+    """A throttled write that is too large for a request: each of those made of it is the writer's, and was held back as long."""
+    with zeroed_loop(tmp_path) as disk, throttled(tmp_path) as slow_group, group("launcher") as launcher:
+        split_at(disk, 64)
+        limit(slow_group, disk, 1 << 20)
+        told, tell = os.pipe()
+
+        def write() -> None:
+            fd, block = os.open(f"/dev/{disk}", os.O_RDWR | os.O_DIRECT), mmap.mmap(-1, THROTTLED)
+            join(slow_group)
+            began = time.monotonic_ns()
+            os.pwritev(fd, [block], 0)
+            os.write(tell, struct.pack("=Q", time.monotonic_ns() - began))
+
+        wait(launcher.run(write))
+        waited = struct.unpack("=Q", os.read(told, 8))[0] / 1e9
+        found = times(url, disk, "write", f"/{slow_group.name}")
+    requests = THROTTLED // (64 << 10)
+    assert waited > 0.1
+    assert (found.requests, found.bytes) == (requests, THROTTLED)
+    assert 0.9 * requests * waited <= found.held <= requests * waited
+
+
+def test_a_bio_that_was_held_back_and_failed(url: str, tmp_path: Path) -> None:
+    """A read that may not wait, and is split once the throttle lets it go, fails: what uses its memory next is not its submitter's."""
+    with zeroed_loop(tmp_path) as disk, throttled(tmp_path) as slow_group, group("next") as following:
+        split_at(disk, 64)
+        limit(slow_group, disk, 1 << 20)
+        disk_groups = [folder.parent for folder in slow_group.folders if (folder / "blkio.throttle.read_bps_device").exists()]
+
+        def read() -> None:
+            fd, block = os.open(f"/dev/{disk}", os.O_RDONLY | os.O_DIRECT), mmap.mmap(-1, THROTTLED)
+            join(slow_group)
+            for number in range(4):
+                began = time.monotonic()
+                with pytest.raises(BlockingIOError):
+                    os.preadv(fd, [block], number * THROTTLED, os.RWF_NOWAIT)
+                assert time.monotonic() - began > 0.1
+            for folder in (*disk_groups, following.folder):
+                (folder / "cgroup.procs").write_text("0")
+            small = mmap.mmap(-1, BLOCK)
+            for number in range(FOLLOWING):
+                os.preadv(fd, [small], number * BLOCK)
+
+        wait(following.run(read))
+        found, of_throttled = times(url, disk, "read", following.unit), times(url, disk, "read", f"/{slow_group.name}")
+    assert (found.requests, found.bytes) == (FOLLOWING, FOLLOWING * BLOCK)
+    assert of_throttled.requests == 0
+    assert found.held < DELAY
+
+
+def test_the_longest_request_is_told(rung: str, slow: Disk, own: Group, tmp_path: Path) -> None:
+    """The budget of events is that of the moment in which a request ends, whenever it began: the one that hung is not the one to go."""
+    other = tmp_path / "other"
+    other.mkdir()
+    flags = (f"--probes.block.attach={rung}", "--events.rate=1", "--events.burst=1")
+    with agent(tmp_path, *flags) as running, slow_disk(other) as hanging:
+
+        def work() -> None:
+            hangs = Thread(target=direct, args=(hanging.device.name, "write", 1, 1))
+            hangs.start()
+            time.sleep(1.5)
+            direct(slow.device.name, "read", 1, 1)  # takes the budget of a second
+            hangs.join()
+
+        slow.delays.set(read=DELAY)
+        hanging.delays.set(write=2.5)
+        wait(own.run(work))
+        found = wait_for_events(running.url, 2, owner=own.unit, probe="block")
+    assert {event["operation"] for event in found} == {"read", "write"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel.slow import events, until, wait_for_events
+from tests.kernel.disks import zeroed_loop
+from tests.kernel.slow import events, throttled, until, wait_for_events
 from tests.kernel.support import Group, Page, RunningAgent, agent, closed_ledger, group, owner_tree, remove, wait
+from tests.throttle import BLOCK
 
 OPERATIONS = 17
 SYNC = "--threshold=file.write=1us"  # every write that waits for the disk is slow
@@ -113,10 +116,10 @@ def test_by_thread_name(rung: str, tmp_path: Path, comm: bytes) -> None:
         ) as running,
     ):
         writers = [_writer(own, tmp_path, comm)]
-        writers += [_writer(others, tmp_path, name) for name in (comm[:-1], b"x" + comm[1:], comm[:-1] + b"x")]
+        writers += [_writer(others, tmp_path, name) for name in (comm[:-1], b"x" + comm[1:], comm[:-1] + b"x", b"")]
         for writer in writers:
             writer.write()
-        _check(running.url, {own.unit: OPERATIONS}, [others.unit], 3 * OPERATIONS)
+        _check(running.url, {own.unit: OPERATIONS}, [others.unit], 4 * OPERATIONS)
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -186,6 +189,50 @@ def _until_measured(url: str, own: Group, folder: Path) -> int:
 
     until(is_known)
     return counted
+
+
+@pytest.mark.parametrize("by", ["comm", "cgroup"])
+def test_flushes_of_a_disk(rung: str, tmp_path: Path, by: str) -> None:
+    """A flush is wanted as who asks for it is, and not as who asked before, though the request has no file and no process."""
+    with zeroed_loop(tmp_path) as disk, group("flush") as own, group("flush-others") as others:
+
+        def sync(comm: bytes, times: int) -> None:
+            fd = os.open(f"/dev/{disk}", os.O_RDWR)
+            _named(comm, lambda: None)
+            for _ in range(times):
+                os.fsync(fd)
+
+        flag = "--filter.comm=wanted" if by == "comm" else f"--filter.cgroup={own.unit}"
+        with _filtering(tmp_path, rung, f"--probes.block.attach={rung}", flag) as running:
+            wait(own.run(lambda: sync(b"wanted", 3)))
+            wait(others.run(lambda: sync(b"other", 5)))
+            wait(own.run(lambda: sync(b"wanted", 1)))
+            page = closed_ledger(running.url)
+        flushes = "perflens_block_device_duration_seconds_count"
+
+    assert page.total(flushes, device=disk, operation="flush", unit=own.unit) == 4
+    assert page.total(flushes, device=disk, operation="flush") == 4
+
+
+def test_what_a_throttle_holds_back(rung: str, tmp_path: Path) -> None:
+    """A thread of the kernel goes on with it: it is wanted as who waits for it is."""
+    with throttled(tmp_path) as slow_group:
+        flags = (f"--probes.block.attach={rung}", f"--filter.cgroup=/{slow_group.name}")
+        file = tmp_path / "held"
+        file.write_bytes(bytes(BLOCK))
+        os.sync()
+        with _filtering(tmp_path, rung, *flags) as running, group("launcher") as launcher:
+
+            def write() -> None:
+                fd, block = os.open(file, os.O_WRONLY | os.O_DIRECT), mmap.mmap(-1, BLOCK)
+                for procs in slow_group.procs:
+                    Path(procs).write_text("0")
+                os.pwritev(fd, [block], 0)
+
+            wait(launcher.run(write))
+            page = closed_ledger(running.url)
+
+    assert page.total("perflens_block_bytes_total", operation="write", unit=f"/{slow_group.name}") == BLOCK
 
 
 def test_all_together(rung: str, tmp_path: Path) -> None:

@@ -8,10 +8,12 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
 
 from perflens.kernel.attach import attach
 from perflens.kernel.attached import AttachedProbe, Sizes, object_path, object_types
@@ -119,10 +121,14 @@ class _Slot(NamedTuple):
 
     def read(self, fd: int, times: int) -> dict[str, int]:
         """Read so often while the probe is attached; return how much more of each there is now."""
+        return self.call(lambda: [os.pread(fd, 1, 0) for _ in range(times)])
+
+    def call(self, work: Callable[[], object]) -> dict[str, int]:
+        """Do this while the probe is attached; return how much more of each there is now."""
         before = self._counted()
         self.probe.attach()
-        for _ in range(times):
-            os.pread(fd, 1, 0)
+        with suppress(OSError):
+            work()
         self.probe.detach()
         return {name: value - before[name] for name, value in self._counted().items()}
 
@@ -160,6 +166,42 @@ def test_operation_whose_exit_was_not_seen(rung: str, data_file: Path) -> None:
 
     assert found == {"begun": 3, "died": 1, "slot_collision": 0, "overflow_entered": 0, "overflow_left": 0}
     assert left == (0, 0)
+
+
+def test_a_lock_that_spins_while_another_is_waited_for() -> None:
+    """Its end, on the way to sleep for the other one or in an interrupt, leaves the reason of the sleep as it is."""
+    if not inspect().traces_locks:
+        pytest.skip("this kernel does not tell of locks")
+    tid, lock, other = threading.get_native_id(), 0xFFFF_8881_0000_0040, 0xFFFF_8881_0000_0080
+    with _slot("raw_tp", [("start", time.monotonic_ns()), ("tid", tid), ("claims", 1)]) as own:
+
+        def tell(what: str, address: int, more: int) -> int:
+            own.probe.run(f"wait_lock_{what}_raw_tp", struct.pack("=2Q", address, more))
+            return own.get("contended") & 31
+
+        found = tell("begin", lock, 2), tell("begin", other, 1), tell("end", other, 0), tell("end", lock, 0)  # LCB_F_READ, LCB_F_SPIN
+        reason = own.probe.wait_reasons.index("lock")
+
+    assert found == (reason, reason, reason, 0)
+
+
+@pytest.mark.parametrize("call", ["pipe", "no file", "copy"])
+def test_operation_whose_exit_was_not_seen_before_a_call_that_is_none(rung: str, data_file: Path, call: str) -> None:
+    """The exit of a call that takes no slot does not end it: it would have taken until then. It has died, and the slot is free."""
+    fd, tid = os.open(data_file, os.O_RDONLY), threading.get_native_id()
+    near, far = os.pipe()
+    os.write(far, b"x")
+    work = {"pipe": lambda: os.read(near, 1), "no file": lambda: os.read(1 << 20, 1), "copy": lambda: os.sendfile(far, fd, 0, 1)}[call]
+    with _slot(rung, [("start", time.monotonic_ns() - SECOND), ("tid", tid), ("claims", 1)]) as own:
+        found = own.call(work)
+        left = own.get("start"), own.get("claims")
+        aggregated = _aggregated(own.probe).get((0, 0), 0)  # of nobody, as the slot has it
+    for own_fd in (fd, near, far):
+        os.close(own_fd)
+
+    assert found == {"begun": 0, "died": 1, "slot_collision": 0, "overflow_entered": 0, "overflow_left": 0}
+    assert left == (0, 0)
+    assert aggregated == 0
 
 
 def test_operation_of_another_thread_with_the_slot(rung: str, data_file: Path) -> None:

@@ -168,6 +168,21 @@ def test_owner_is_forgotten_in_the_end(own: Own) -> None:
     assert own.agent.status().ledgers["file"].outcomes["aggregated"] == 1
 
 
+def test_disks_that_take_over_a_number(own: Own) -> None:
+    """Each time that the devices were read anew, and only then, the disks of requests are asked for their names."""
+    asked: list[str] = []
+    disk = SimpleNamespace(name="cciss!c0d1")
+    family = SimpleNamespace(kill_renamed=lambda name_of, _: asked.extend(name_of(number) for number in (259 << 20 | 3, 259 << 20 | 4)))
+    own.agent.running = [SimpleNamespace(probe=SimpleNamespace(in_flight=kind), family=family) for kind in ("slots", "requests")]  # type: ignore[misc]
+    for known in ({}, {(259, 3): disk}):
+        own.agent.devices.known = lambda known=known: known  # type: ignore[method-assign, misc]
+        for _ in range(3):
+            own.agent._rename_disks(own.now)
+    own.agent.running = [own.running]
+
+    assert asked == ["", "", "cciss/c0d1", ""]
+
+
 def test_last_operation_keeps_the_name(own: Own) -> None:
     """An operation that ends after its cgroup was removed, seen by the kernel without a path, is counted under the known name."""
     own.cells.record(77, "ext4", 0, 1_000)

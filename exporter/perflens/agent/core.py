@@ -38,6 +38,7 @@ from perflens.analyzer.readings.reader import HostReader
 from perflens.analyzer.state import StateFile
 from perflens.analyzer.totals import Totals
 from perflens.config import Settings, reloadable_differences
+from perflens.decode.sums import device_of
 from perflens.enrich.cgroups import CgroupTree, find_tree
 from perflens.enrich.devices import Devices
 from perflens.enrich.mounts import read_mountinfo
@@ -60,6 +61,7 @@ from perflens.logs import fields
 from perflens.model import (
     AgentStatus,
     CgroupEvent,
+    Device,
     Evidence,
     Exemplar,
     Owner,
@@ -117,6 +119,7 @@ class Agent:
             self.cluster.when_names_come(self._names_came)
         self._reloaded = (True, time.time())
         self._harvested_at = 0.0
+        self._named_disks: Mapping[tuple[int, int], Device] = {}
         self._read_cost = 0.0
         self.page = Page((), self.harvest)
         self._kernel_symbols = KernelSymbols(settings.path.procfs)
@@ -268,6 +271,7 @@ class Agent:
         gone = self._owners.gone()
         for own in self.running:
             own.family.kill(gone, now)
+        self._rename_disks(now)
         if now - self._harvested_at >= _HARVEST_AT_LEAST or any(own.family.is_recycling or own.family.is_holding for own in self.running):
             self.harvest()
         for own in self.running:
@@ -289,6 +293,16 @@ class Agent:
             for own in self.running:
                 own.kernel.tune({"filter_cgroup": ids})
         self._selection.look()
+
+    def _rename_disks(self, now: float) -> None:
+        """A disk's number may be another one's by now, as with volumes that come and go: that one's requests bear its own name."""
+        known = self.devices.known()
+        if known is self._named_disks:
+            return
+        self._named_disks = known
+        for own in self.running:
+            if own.probe.in_flight == "requests":
+                own.family.kill_renamed(lambda number: _name_of_disk(known, number), now)
 
     def _decide(self, cgroup_id: int, verdict: str) -> None:
         for own in self.running:
@@ -403,6 +417,12 @@ class Agent:
         for own in self.running:
             own.kernel.close()
         self.running.clear()
+
+
+def _name_of_disk(known: Mapping[tuple[int, int], Device], number: int) -> str:
+    """The kernel's own name of a disk, empty if there is none; sysfs writes its slashes otherwise."""
+    device = known.get(device_of(number))
+    return device.name.replace("!", "/") if device else ""
 
 
 def tree_of(host: Host, settings: Settings) -> CgroupTree:

@@ -86,9 +86,14 @@ class Family:
         """Begin to give back the cells of owners that are gone; ``now`` is in seconds of a clock that never goes back."""
         for owner in owners:
             for cell in self._by_owner.pop(owner, ()):
-                self._cells.kill(cell)
-                self._dying.append(_Dying(cell, owner, self._harvests, now))
-                self._dying_of[owner] += 1
+                self._kill(cell, owner, now)
+
+    def kill_renamed(self, name_of: Callable[[int], str], now: float) -> None:
+        """Likewise the cells whose object, the kernel's opaque one, has another name by now: ``name_of`` gives it, empty if it has none."""
+        for owner, cells in self._by_owner.items():
+            for cell in [own for own in cells if self._is_renamed(own, name_of)]:
+                cells.discard(cell)
+                self._kill(cell, owner, now)
 
     @property
     def is_holding(self) -> bool:
@@ -130,6 +135,15 @@ class Family:
             if key.part == self._counted:
                 found[key.owner] += count
         return found
+
+    def _kill(self, cell: int, owner: int, now: float) -> None:
+        self._cells.kill(cell)
+        self._dying.append(_Dying(cell, owner, self._harvests, now))
+        self._dying_of[owner] += 1
+
+    def _is_renamed(self, cell: int, name_of: Callable[[int], str]) -> bool:
+        name = name_of(self._cells.key(cell).object)
+        return bool(name) and self._bound[cell][0].object not in (name, OTHER)
 
     def _is_over(self, dying: _Dying, now: float) -> bool:
         return self._harvests >= dying.harvests + _GRACE_HARVESTS and now >= dying.since + _GRACE_SECONDS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from perflens.enrich.mounts import MountTree, read_mountinfo
@@ -49,6 +49,10 @@ class Devices:
         if number[0] == 0:
             return None
         return self._fresh().by_number.get(number) or self._fresh(_AGE_UNKNOWN).by_number.get(number)
+
+    def known(self) -> Mapping[tuple[int, int], Device]:
+        """Return the devices by number as they were last read: another value after each time."""
+        return self._known.by_number
 
     def by_name(self, name: str) -> Device | None:
         """Return the device with the kernel's name for it."""

@@ -16,7 +16,6 @@ _TRAITS = {
     "queue_first": ("trace/events/block.h", r"\(block_rq,\s*TP_PROTO\(struct request_queue\b"),
     "bio_after_queue": ("trace/events/block.h", r"\bblock_bio_queue,\s*TP_PROTO\(struct request_queue\b"),
     "has_io_start": ("trace/events/block.h", r"\bblock_io_start\b"),
-    "bio_has_disk": ("linux/blk_types.h", r"struct gendisk\s*\*\s*bi_disk;"),
     "queue_has_disk": ("linux/blkdev.h", r"^struct request_queue \{(?:\n|[^}\n].*\n)*?\s+struct gendisk\s*\*\s*disk;"),
     "has_folios": ("linux/mm_types.h", r"^struct folio \{"),
     "page_has_mem_cgroup": ("linux/mm_types.h", r"struct mem_cgroup\s*\*\s*mem_cgroup;"),

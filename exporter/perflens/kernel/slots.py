@@ -95,8 +95,10 @@ class Slots:
             return False
         try:
             stat = (self._proc / str(tid) / "stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
+        except ProcessLookupError:
             return True
+        except FileNotFoundError:
+            return (self._proc / "1").exists()  # else processes of others are hidden from this one: hidepid, proc(5)
         except OSError:
             return False
         ticks = int(stat[stat.rindex(b")") + 2 :].split()[19])  # field 22, starttime in ticks of the boot clock (proc(5))

@@ -331,6 +331,44 @@ def test_operations_during_the_grace() -> None:
     assert own.counts() == {SeriesKey("read", "ext4", "unit7"): (2, 2_000)}
 
 
+def test_an_object_that_has_another_name_now() -> None:
+    """Its cells are given back, of all owners, so that what comes after is counted under its own name; no count moves with them."""
+    own = Own()
+    disk, other = [own.cells.record(71, name, 0, 1_000) for name in ("nvme1n1", "nvme2n1")]
+    own.cells.record(81, "nvme1n1", 0, 1_000)
+    own.family.harvest()
+    names = {own.cells.key(disk).object: "nvme3n1", own.cells.key(other).object: "nvme2n1"}
+    own.cells._objects["nvme3n1"] = own.cells.key(disk).object
+    own.family.kill_renamed(lambda number: names[number], now=0.0)
+    own.cells.record(71, "nvme3n1", 0, 10_000)
+    own.cells.record(71, "nvme2n1", 0, 1_000)
+    for _ in range(2):
+        own.family.harvest()
+    own.family.recycle(now=5.0)
+    own.family.kill_renamed(lambda number: names[number], now=5.0)
+
+    assert own.counts() == {
+        SeriesKey("read", "nvme1n1", "unit7"): (1, 1_000),
+        SeriesKey("read", "nvme1n1", "unit8"): (1, 1_000),
+        SeriesKey("read", "nvme2n1", "unit7"): (2, 2_000),
+        SeriesKey("read", "nvme3n1", "unit7"): (1, 10_000),
+    }
+    assert own.family.cells_used == 5 + 2  # those of `other`, nvme2n1 and nvme3n1
+    assert not own.family.is_recycling
+
+
+@pytest.mark.parametrize("name", ["", "disk"])
+def test_an_object_whose_name_is_what_it_was(name: str) -> None:
+    """One that nobody knows the name of now, and one that has the same, stay as they are; so does what is folded into `other`."""
+    own = Own(limit=1)
+    for owner in (71, 81):
+        own.cells.record(owner, "disk", 0, 1_000)
+    own.family.harvest()
+    own.family.kill_renamed(lambda _: name, now=0.0)
+
+    assert not own.family.is_recycling
+
+
 def test_cells_used() -> None:
     """Bound and dying cells are in use, `other` cells too."""
     own = Own()

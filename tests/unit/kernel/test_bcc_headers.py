@@ -14,7 +14,6 @@ OLD = {
     "linux/kernfs.h": "struct kernfs_node {\n\tstruct kernfs_node\t*parent;\n};\n",
     "trace/events/block.h": "DECLARE_EVENT_CLASS(block_rq,\n\n\tTP_PROTO(struct request_queue *q, struct request *rq),\n"
     "TRACE_EVENT(block_bio_queue,\n\n\tTP_PROTO(struct request_queue *q, struct bio *bio),\n",
-    "linux/blk_types.h": "struct bio {\n\tstruct gendisk\t\t*bi_disk;\n};\n",
     "linux/blkdev.h": "struct request {\n\tstruct gendisk *rq_disk;\n};\nstruct request_queue {\n\tstruct request *last;\n};\n"
     "struct later {\n\tstruct gendisk *disk;\n};\n",
     "linux/mm_types.h": "struct page {\n\tstruct mem_cgroup *mem_cgroup;\n};\n",
@@ -26,13 +25,12 @@ NEW = {
     "linux/kernfs.h": "struct kernfs_node {\n\tstruct kernfs_node __rcu *__parent;\n};\n".replace(" __rcu *", "\t__rcu *"),
     "trace/events/block.h": "DECLARE_EVENT_CLASS(block_rq,\n\n\tTP_PROTO(struct request *rq),\nDEFINE_EVENT(block_rq, block_io_start,\n"
     "DEFINE_EVENT(block_bio, block_bio_queue,\n\tTP_PROTO(struct bio *bio),\n",
-    "linux/blk_types.h": "struct bio {\n\tstruct block_device\t*bi_bdev;\n};\n",
     "linux/blkdev.h": "struct request_queue {\n\tunion {\n\t\tint first;\n\t};\n\n\tstruct gendisk\t\t*disk;\n};\n",
     "linux/mm_types.h": "struct page {\n};\n\nstruct folio {\n};\n",
     "linux/memcontrol.h": "struct obj_cgroup {\n\tstruct mem_cgroup *memcg;\n\tbool is_root;\n};\n",
     "trace/events/sched.h": "TRACE_EVENT(sched_process_exit,\n\n\tTP_PROTO(struct task_struct *p, bool group_dead),\n",
 }
-OF_OLD = {"queue_first", "bio_after_queue", "bio_has_disk", "page_has_mem_cgroup"}
+OF_OLD = {"queue_first", "bio_after_queue", "page_has_mem_cgroup"}
 OF_NEW = {"kernfs_parent_by_rcu", "has_io_start", "queue_has_disk", "has_folios", "objects_of_folios", "exit_tells_group_dead"}
 
 

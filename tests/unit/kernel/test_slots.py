@@ -59,6 +59,7 @@ class Own:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Own:
+    (tmp_path / "1").mkdir()
     return Own(tmp_path)
 
 
@@ -201,6 +202,15 @@ def test_stat_that_cannot_be_read(own: Own) -> None:
     (own.procfs / "77" / "stat").mkdir(parents=True)
 
     assert own.counts() == (1, 0)
+
+
+def test_processes_of_others_are_hidden(own: Own) -> None:
+    """Where procfs shows not even the first process (hidepid) one that is not seen may well be alive."""
+    own.begin(1, 77, ago=20 * SECOND)
+    assert own.procfs
+    (own.procfs / "1").rmdir()
+
+    assert (*own.counts(), own.start(1) != 0) == (1, 0, True)
 
 
 def test_this_thread_lives(monkeypatch: pytest.MonkeyPatch) -> None:
