@@ -185,7 +185,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Nothing for few: those of drivers and file systems that make requests themselves. Else look at `perflens_probe_missed_total`.",
     ),
     "perflens_probe_layer_not_noted_total": (
-        "Requests to devices stacked on others that are not in their histogram: more than 4,096 of them were under way, or their end was not seen.",
+        "Requests to devices stacked on others that are not in their histogram: more than 4,096 of them were under way, or their end "
+        "was not seen.",
         "Nothing; the disks below count every request.",
     ),
     'perflens_probe_operations_total{outcome="filtered"}': (

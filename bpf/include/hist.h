@@ -134,7 +134,7 @@ static __always_inline bool is_cell_of(__u32 index, __u32 number, pl_cgroup_id o
 /* This CPU's shard of a cell. */
 static __always_inline struct cell *cell_at(__u32 index)
 {
-	__u32 at = index * (shard_mask + 1) + (bpf_get_smp_processor_id() & shard_mask);
+	__u32 mask = shard_mask, at = index * (mask + 1) + (bpf_get_smp_processor_id() & mask);
 
 	return bpf_map_lookup_elem(&cells, &at);
 }

@@ -83,6 +83,8 @@ static __always_inline void read_owner_path(struct owner_path *path, struct kern
 		count(LEDGER_NAME_TRUNCATED);
 }
 
+#define FDS_LEAST 64 /* NR_OPEN_DEFAULT of include/linux/fdtable.h on 64 bits: no table has fewer */
+
 static __always_inline struct file *current_file(struct task_struct *task, __u32 fd)
 {
 	struct list_head *place; /* any struct that begins with a pointer: a cast needs a type of the kernel's BTF */
@@ -92,7 +94,7 @@ static __always_inline struct file *current_file(struct task_struct *task, __u32
 		table = task->files->fdt;
 	else
 		table = BPF_CORE_READ(task, files, fdt);
-	if (fd >= READ(table, max_fds))
+	if (fd >= FDS_LEAST && fd >= READ(table, max_fds))
 		return NULL;
 	place = (struct list_head *)(READ(table, fd) + fd);
 	return (struct file *)READ(place, next);

@@ -38,7 +38,7 @@ _DETAILS = {
     "sleep_not_noted": "Sleeps of at least 1 ms whose reason is lost because the kernel's table of sleeps was full.",
     "requeued": "Times that a request was issued after its first, because the driver could not take it.",
     "held_unknown": "Requests of which the submission was not seen, counted as held back for no time.",
-    "layer_not_noted": "Requests to stacked devices that are in no histogram: the kernel's table of them was full, or their end was not seen.",
+    "layer_not_noted": "Requests to stacked devices in no histogram: the kernel's table of them was full, or their end was not seen.",
 }
 _EVIDENCE = {
     "read": "Events that the agent took out of the ring.",
