@@ -155,7 +155,8 @@ class Views:
 
     @staticmethod
     def _analyses(own: Analyzing, query: Query) -> Any:
-        return {"analyses": [analysis.bundle(one, ACTIONS) for one in own.bundles()[: query.limit]]}
+        found = [one for one in own.bundles() if one.end >= query.since]
+        return {"analyses": [analysis.bundle(one, ACTIONS) for one in found[: query.limit]]}
 
     def _stacks(self, query: Query) -> Any:
         top = self._explainer.stacks.top(self._clock(), query.limit, probe=query.probe, operation=query.operation, owner=query.owner)

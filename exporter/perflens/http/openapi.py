@@ -369,7 +369,7 @@ ENDPOINTS = (
     Endpoint(
         "analyses",
         "The evidence of the last windows in which something was slow, the newest first.",
-        ("limit",),
+        ("since", "limit"),
         _object(analyses=_list(_ref("Analysis"))),
     ),
     Endpoint("config", "The configuration that is in force, defaults included. It holds no secret.", (), _object(config=_ref("Config"))),

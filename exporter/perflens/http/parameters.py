@@ -149,7 +149,7 @@ PARAMETERS: Mapping[str, Parameter] = {
             _moment,
             "write a time such as 2026-01-31T12:00:00Z, or seconds since 1970",
             {"type": "string"},
-            "Operations that ended, and processes that were started, at this time or later: RFC 3339, or seconds since 1970.",
+            "Operations and windows that ended, and processes that were started, at this time or later: RFC 3339, or seconds since 1970.",
         ),
         Parameter(
             "after",

@@ -37,6 +37,7 @@ _AHEAD = 86_400.0  # s: by how much the clock of an agent may be before ours
 _OVERLAP = 2.0  # s: an event is told a moment after its operation ended
 _TOLD_LATE = 5  # s, likewise
 _SECONDS, _AT_ONCE = 300, 500
+_MOST_ANALYSES = 20
 
 
 def _last(_: Any, new: Any) -> Any:
@@ -126,6 +127,17 @@ def _more_starts(old: tuple[model.Start, ...], new: tuple[model.Start, ...]) -> 
     return model.merged_starts(old, new, _MOST_STARTS)
 
 
+def _later(known: Iterable[diagnoses.Diagnosis], _: float) -> Mapping[str, str]:
+    """The windows after the newest: each is as large as some hundred events, and does not change."""
+    ends = (own.updated for own in known if own.updated < time.time() + _AHEAD)
+    last = next(ends, 0.0)
+    return {"since": f"{last + 0.001:.3f}"} if last else {}
+
+
+def _more_analyses(old: tuple[diagnoses.Diagnosis, ...], new: tuple[diagnoses.Diagnosis, ...]) -> tuple[diagnoses.Diagnosis, ...]:
+    return (*new, *(own for own in old if own.id not in {other.id for other in new}))[:_MOST_ANALYSES]
+
+
 SUMMARY = Ask("summary", model.summary)
 PROCESSES = Ask("processes", model.processes)
 TREE = Ask("process-tree", model.tree, (("ended", "false"), ("limit", "1000")), every=2.0)
@@ -134,7 +146,7 @@ EVENTS = Ask("events", _events, (("limit", str(_AT_ONCE)),), merge=_more_events,
 STARTS = Ask("process-starts", model.starts, (("limit", "500"),), merge=_more_starts, more=_since)
 IN_PROGRESS = Ask("events", model.events, (("in_progress", "true"), ("limit", "200")))
 INCIDENTS = Ask("incidents", diagnoses.incidents, (("limit", "20"),), every=5.0)
-ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", "20"),), every=5.0)
+ANALYSES = Ask("analyses", diagnoses.analyses, (("limit", str(_MOST_ANALYSES)),), every=5.0, merge=_more_analyses, more=_later)
 
 
 def of_process(pid: int) -> Ask[tuple[model.Event, ...]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perflens.tui.asks import EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, of_process
+from perflens.tui.asks import ANALYSES, EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, of_process
 from perflens.tui.feed import Feed
 from tests.unit.tui.answers import NOW, Answers, event, example, start
 
@@ -231,6 +231,24 @@ async def test_forks_and_execs_are_asked_for_from_the_last_one_on() -> None:
 
     assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
     assert [own.kind for own in feed.data().of(STARTS) or ()] == ["exec", "fork"]
+
+
+async def test_windows_are_asked_for_after_the_last_one() -> None:
+    """Each is large, and stays as it is; the newest 20 are shown."""
+    (one,) = example()["analyses"]["analyses"]
+    windows = [{**one, "end_time_ns": (NOW - back) * 1_000_000_000} for back in range(10, 220, 10)]
+    source = Answers({"analyses": {"analyses": windows[1:]}})
+    feed, clock = feed_of(source)
+    feed.look((ANALYSES,))
+    await settled()
+    for found in (windows[:1], []):
+        clock.now += 5
+        source.parts["analyses"] = {"analyses": found}
+        feed.look((ANALYSES,))
+        await settled()
+
+    assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 20 + 0.001:.3f}", f"{NOW - 10 + 0.001:.3f}"]
+    assert [own.updated for own in feed.data().of(ANALYSES) or ()] == [NOW - back for back in range(10, 210, 10)]
 
 
 async def test_an_event_of_a_time_to_come() -> None:
