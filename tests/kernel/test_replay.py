@@ -134,9 +134,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         own.incident(group.name)
         analyses, events = own.api("analyses", limit=1000)["analyses"], own.api("events", pid=pid, probe="file")["events"]
         ends = [each["end_time_ns"] for each in analyses]
-        later = [each["end_time_ns"] for each in own.api("analyses", since=f"{ends[1] / 1e9 + 0.001:.3f}")["analyses"]]
-        assert ends[0] in later
-        assert min(later) > ends[1] > 0
+        later = {each["end_time_ns"] for each in own.api("analyses", since=f"{ends[-1] / 1e9 + 0.001:.3f}")["analyses"]}
+        assert later >= set(ends[:-1])
+        assert ends[-1] not in later
         incident = own.incident(group.name)
         whole, bare = own.capsule(folder / "whole"), own.capsule(folder / "bare", "--anonymize")
     return Recorded(whole, bare, pid, group.name, container, file, incident, analyses, events)
