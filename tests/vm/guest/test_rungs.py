@@ -213,6 +213,7 @@ def test_flushes(rungs: Ladder, slow: Parted) -> None:
             os.fsync(fd)
         os.close(fd)
 
+    os.sync()  # pages of the same device that somebody else left
     known = [requests(each, slow.name, "flush")[0] for each in rungs.of("block")]
     before = flushes_of(slow.name)
     assert seen(rungs, slow.name, "write", sync).agreed[1] == FLUSHES * BLOCK
