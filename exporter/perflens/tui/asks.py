@@ -95,10 +95,14 @@ def _events(own: Reader) -> tuple[model.Event, ...]:
     return model.merged((), model.events(own), _MOST_EVENTS)
 
 
+def _newest(ends: Iterable[float]) -> float:
+    """Return the first; one of a time to come, which no agent means, must not hide all others. 0 where there is none."""
+    return next((end for end in ends if end < time.time() + _AHEAD), 0.0)
+
+
 def _since(known: Iterable[model.Event | model.Start], _: float) -> Mapping[str, str]:
-    """From shortly before the newest on; one of a time to come, which no agent means, must not hide all others."""
-    ends = (own.end for own in known if own.end < time.time() + _AHEAD)
-    start = next(ends, 0.0) - _OVERLAP
+    """From shortly before the newest on."""
+    start = _newest(own.end for own in known) - _OVERLAP
     return {"since": f"{start:.3f}"} if start > 0 else {}
 
 
@@ -129,13 +133,13 @@ def _more_starts(old: tuple[model.Start, ...], new: tuple[model.Start, ...]) -> 
 
 def _later(known: Iterable[diagnoses.Diagnosis], _: float) -> Mapping[str, str]:
     """The windows after the newest: each is as large as some hundred events, and does not change."""
-    ends = (own.updated for own in known if own.updated < time.time() + _AHEAD)
-    last = next(ends, 0.0)
+    last = _newest(own.updated for own in known)
     return {"since": f"{last + 0.001:.3f}"} if last else {}
 
 
 def _more_analyses(old: tuple[diagnoses.Diagnosis, ...], new: tuple[diagnoses.Diagnosis, ...]) -> tuple[diagnoses.Diagnosis, ...]:
-    return (*new, *(own for own in old if own.id not in {other.id for other in new}))[:_MOST_ANALYSES]
+    ids = {own.id for own in new}
+    return (*new, *(own for own in old if own.id not in ids))[:_MOST_ANALYSES]
 
 
 SUMMARY = Ask("summary", model.summary)
