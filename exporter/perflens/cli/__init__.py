@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from perflens.cli.hangup import held
-from perflens.cli.output import flush, take_any_text
+from perflens.cli.output import flush, recode
 from perflens.errors import PerfLensError
 
 __all__ = ["main"]
@@ -15,7 +15,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0 done, 1 runtime failure, 2 usage or configuration."""
     given = sys.argv[1:] if argv is None else argv
-    take_any_text()
+    recode(errors="backslashreplace")  # names of files and programs are of any language, whatever the locale is
     with held(wanted=given[:1] == ["run"]):
         return _run(given)
 

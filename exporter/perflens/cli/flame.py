@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
-import sys
 from pathlib import Path
 
 from perflens.cli.asking import add_agent, add_filters, filters_of
 from perflens.cli.context import Context
 from perflens.cli.from_capsule import add_replay, source_of
-from perflens.cli.output import ended
+from perflens.cli.output import ended, recode
 from perflens.errors import ConfigError, Problem
 from perflens.reports.flamegraph import svg
 from perflens.reports.folded import folded, text
@@ -43,8 +41,7 @@ def execute(arguments: argparse.Namespace, context: Context) -> int:
     what = "slow time by stack" if arguments.weight == "time" else "slow operations by stack"
     page = svg(stacks, f"PerfLens: {what}, the last five minutes", arguments.weight) if arguments.svg else text(stacks, arguments.weight)
     if not arguments.output:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")  # as in a file: a picture says that it is
+        recode(encoding="utf-8", errors="strict")  # as in a file: a picture says that it is
         return ended(lambda: print(page, end=""))
     try:
         Path(arguments.output).write_text(page, encoding="utf-8")

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from perflens.errors import ConfigError, Problem
 
-__all__ = ["ended", "flush", "take_any_text"]
+__all__ = ["ended", "flush", "recode"]
 
 
-def take_any_text() -> None:
-    """Have what the locale has no letters for escaped: names of files and programs are bytes, and of any language."""
+def recode(*, errors: str, encoding: str | None = None) -> None:
+    """Have the standard output encode text so, in the locale's encoding if none is given; without one there is nothing."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout.reconfigure(encoding=encoding, errors=errors)
 
 
 def ended(work: Callable[[], None]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.util
-import io
 import os
 import shutil
 import sys
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from perflens import client
 from perflens.cli.context import Context
-from perflens.cli.output import ended
+from perflens.cli.output import ended, recode
 from perflens.cli.own_agent import OwnAgent
 from perflens.client import Target
 from perflens.config import collected
@@ -139,8 +138,7 @@ def _once(source: Source, state: State) -> int:
     from perflens.tui.snapshot import snapshot
 
     width = shutil.get_terminal_size((_PIPE_WIDTH, 0)).columns
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a locale may know no bars
+    recode(errors="replace")  # a locale may know no bars
     try:
         text = asyncio.run(snapshot(source, state, width))
     except (Unavailable, Unreadable) as error:
