@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import stat
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import Any, NoReturn
 from perflens.errors import ConfigError, Problem
 from perflens.http.conform import problems
 from perflens.http.openapi import ENDPOINTS, document
+from perflens.plain import NotPlain, open_plain
 
 __all__ = ["MEMBERS", "VERSION", "Capsule", "decoded", "encoded", "read", "write"]
 
@@ -73,11 +73,10 @@ def write(path: str, capsule: Capsule) -> None:
 def read(path: str) -> Capsule:
     """Return what a file holds; ConfigError with one problem when it cannot be read, is no capsule, or is too large."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang us
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                _refuse(path, "is no plain file", "name a file that perflens capsule has written")
+        with open_plain(path) as file:
             packed = file.read(LARGEST_FILE + 1)
+    except NotPlain:
+        _refuse(path, "is no plain file", "name a file that perflens capsule has written")
     except OSError as error:
         raise ConfigError((Problem(path, "", f"cannot be read: {error.strerror}", "name a file that you may read"),)) from error
     return decoded(packed, path)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
-import stat
 import zlib
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from perflens.errors import ConfigError, Problem
+from perflens.plain import NotPlain, open_plain
 from perflens.tui.source import Unavailable
 from perflens.tui.text import clean
 
@@ -64,10 +63,7 @@ def _moment(parts: Mapping[str, Any]) -> float:
 def opened(path: str) -> Recording:
     """Return the recording in a file, gzip or not; ConfigError when it is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang us
-        with open(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise _refused(path, "is no plain file", "name a file that `perflens capsule` has written")
+        with open_plain(path) as file:
             raw = file.read(_LARGEST + 1)
         if raw[:2] == b"\x1f\x8b":
             with gzip.open(io.BytesIO(raw)) as unpacked:
@@ -75,6 +71,8 @@ def opened(path: str) -> Recording:
         if len(raw) > _LARGEST:
             raise _refused(path, "is too large", f"record less than {_LARGEST >> 20} MiB")
         parts = json.loads(raw)
+    except NotPlain:
+        raise _refused(path, "is no plain file", "name a file that `perflens capsule` has written") from None
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror or error}", "name a file that `perflens capsule` has written") from error
     except (ValueError, RecursionError, EOFError, zlib.error) as error:
