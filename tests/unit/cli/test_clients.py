@@ -25,6 +25,7 @@ from perflens.http import api
 from perflens.http.access import Access
 from tests.evidence import evidence
 from tests.interrupt import interruptible
+from tests.servers import saying
 from tests.unit.capsules import busy_agent
 from tests.unit.test_api_wired import NOW, Agent
 
@@ -353,16 +354,7 @@ def test_reader_that_has_enough() -> None:
 def test_answer_that_breaks_off(run: Run) -> None:
     """An agent that ends in the midst of an answer is one that does not answer: --follow asks it again, and nobody is sent to --url."""
     half = b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"events": ['
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            client, _ = server.accept()
-            with client:
-                client.recv(4_096)
-                client.sendall(half)
-
-        threading.Thread(target=answer, daemon=True).start()
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    with saying(half) as url:
         code, _, err = run("events", f"--url={url}")
 
     told = f"{url}/api/v1/events does not answer: IncompleteRead(12 bytes read, 4988 more expected)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ from perflens.client import Identity, Target
 from perflens.errors import StartError
 from perflens.model import ProbeState
 from perflens.selftest.remote import Remote
+from tests.servers import saying
 
 PAGE = """\
 perflens_probe_attached{probe="disk"} 1.0
@@ -108,17 +108,8 @@ def test_nobody_answers() -> None:
 )
 def test_what_is_no_answer(sent: bytes, reason: str) -> None:
     """A server of something else, and a page that breaks off, are one line that no terminal obeys."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            client, _ = server.accept()
-            with client:
-                client.recv(4_096)
-                client.sendall(sent)
-
-        threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(StartError, match=f"does not answer: {reason}; start the agent there"):
-            Remote(Target.of(f"http://127.0.0.1:{server.getsockname()[1]}")).page()
+    with saying(sent) as url, pytest.raises(StartError, match=f"does not answer: {reason}; start the agent there"):
+        Remote(Target.of(url)).page()
 
 
 def test_error_of_the_server(url: str) -> None:
