@@ -220,7 +220,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
         "Let the agent see the whole tree: [troubleshooting](troubleshooting.md#cgroup-tree).",
     ),
     "perflens_probe_sleep_not_noted_total": (
-        "Sleeps whose reason is lost: more than 2,048 operations in flight had slept for 1 ms. Their time is `unclassified`.",
+        "Sleeps whose reason is lost: over 2,048 operations slept for 1 ms at once. Their time is `unclassified`, or the next sleep's.",
         "Look for thousands of threads that hang in one file system.",
     ),
     "perflens_unattributed_seconds_total": (

@@ -64,20 +64,24 @@ def free_ports() -> tuple[int, int]:
         return one.getsockname()[1], other.getsockname()[1]
 
 
+def _written(file: Path, key: str) -> Iterator[dict[str, Any]]:
+    """What a collector wrote under a key of its lines; one that it is still writing has no end."""
+    for line in file.read_text().split("\n")[:-1]:
+        yield from json.loads(line).get(key, ())
+
+
 def read(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each span that a collector wrote, with its resource."""
-    for line in file.read_text().splitlines():
-        for resource in json.loads(line).get("resourceSpans", ()):
-            for scope in resource["scopeSpans"]:
-                yield from ((span, resource["resource"]) for span in scope["spans"])
+    for resource in _written(file, "resourceSpans"):
+        for scope in resource["scopeSpans"]:
+            yield from ((span, resource["resource"]) for span in scope["spans"])
 
 
 def records(file: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each log record that a collector wrote, with its resource."""
-    for line in file.read_text().splitlines():
-        for resource in json.loads(line).get("resourceLogs", ()):
-            for scope in resource["scopeLogs"]:
-                yield from ((record, resource["resource"]) for record in scope["logRecords"])
+    for resource in _written(file, "resourceLogs"):
+        for scope in resource["scopeLogs"]:
+            yield from ((record, resource["resource"]) for record in scope["logRecords"])
 
 
 def named(attributes: list[dict[str, Any]]) -> dict[str, Any]:

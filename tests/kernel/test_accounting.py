@@ -337,7 +337,7 @@ def no_readahead(tmp_path: Path) -> Iterator[tuple[Path, Disk]]:
 
 @pytest.mark.timeout(240)
 def test_ten_thousand_operations_asleep_at_once(running: RunningAgent, rung: str, tmp_path: Path, no_readahead: tuple[Path, Disk]) -> None:
-    """More than the table of sleeps holds: those without an entry are counted, their time is unclassified, and every sum is right."""
+    """More than the table of sleeps holds: what has no entry is counted, its time is the next sleep's or unclassified, sums are right."""
     threads, (file, disk) = 10_000, no_readahead
     source, program, url = tmp_path / "many.c", tmp_path / "many", running.url
     source.write_text(MANY)
@@ -363,7 +363,7 @@ def test_ten_thousand_operations_asleep_at_once(running: RunningAgent, rung: str
 
     assert page.count(own.unit, "read") >= threads
     assert page.total(name, probe="file") - before.total(name, probe="file") > SLEEPS_MAX  # how many are asleep at once is the machine's
-    assert waited["unclassified"] > 0.01 * took, (waited, took)
+    assert waited["unclassified"] > 1, (waited, took)  # s; a sleep that is noted later takes the time of those before it that were not
     assert 0.9 * took < sum(waited.values()) <= took
     assert [accounted(event) for event in found] == [event["duration_ns"] for event in found]
     until(lambda: not _threads_in_sleeps(running))
