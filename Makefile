@@ -46,8 +46,8 @@ setup: $(OBJECTS) $(NATIVE) ## Install what is missing and make .venv with the p
 test: setup ## Run every test; those that cannot run here are skipped by name with the reason
 	@deploy/elevate $(BIN)/python -m pytest $(ARGS)
 
-test-components: setup ## Run the tests that need large components: the image, Compose, the operator, helm-unittest, Alertmanager, a model; and those that wait for slow alerts
-	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/integration -m components $(ARGS)
+test-components: setup ## Run the tests that need large components: the image, Compose, the operator, helm-unittest, Alertmanager, a model; and those that take minutes
+	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/integration tests/kernel -m components $(ARGS)
 
 test-vm: setup ## Prove the probes on other kernels, in emulated guests, and write docs/kernels.md (KERNELS="6.1" for some of them)
 	@deploy/install-packages --with-guests $(filter aarch64,$(KERNELS))

@@ -19,14 +19,6 @@ from tests.throttle import CannotThrottle, Group, throttled_writer
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave the large components to their own target."""
-    if "PERFLENS_COMPONENTS" not in os.environ:
-        for item in items:
-            if item.get_closest_marker("components"):
-                item.add_marker(pytest.mark.skip("takes minutes to fetch, build or see: make test-components"))
-
-
 @pytest.fixture(scope="session")
 def prometheus_binaries() -> Path:
     """The folder of prometheus and promtool; without them the tests that need them are skipped."""

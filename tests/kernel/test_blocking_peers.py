@@ -18,7 +18,7 @@ import pytest
 
 from tests.kernel.support import closed_ledger, group, scrape, wait
 
-SECONDS = 60
+SECONDS = [5, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.components])]
 THREADS = 20_000
 CALLS = 13  # a pipe holds 16 pages
 
@@ -41,10 +41,9 @@ def _blocking_reads(folder: Path) -> Iterator[tuple[Callable[[], object], Callab
         yield partial(os.read, event, 8), partial(os.write, event, (1).to_bytes(8, "little"))
 
 
-def test_blocked_readers_are_peers_and_not_slow(url: str, rung: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_blocked_readers_are_peers_and_not_slow(url: str, tmp_path: Path, seconds: float) -> None:
     """Twenty readers blocked on FIFOs, terminals, sockets and eventfds are counted as blocking_peer, none as slow."""
-    if rung == "raw_tp":
-        pytest.skip("waits a minute: once, with the rung that hosts take")
     reads = list(_blocking_reads(tmp_path))
     before = closed_ledger(url)
 
@@ -52,7 +51,7 @@ def test_blocked_readers_are_peers_and_not_slow(url: str, rung: str, tmp_path: P
         threads = [threading.Thread(target=read) for read, _ in reads]
         for thread in threads:
             thread.start()
-        time.sleep(SECONDS)
+        time.sleep(seconds)
         for _, end in reads:
             end()
         for thread in threads:

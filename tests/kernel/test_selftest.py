@@ -22,7 +22,7 @@ from perflens.selftest.scratch import PREFIX
 from perflens.selftest.throttle import throttle_tree
 from tests.kernel.support import agent, closed_ledger, group, owner_tree, wait
 
-KILLS = 20
+KILLS = 8
 WHOLE = 3.5  # s, about what one takes
 FILE = ("attached", "count read", "count write", "count fsync", "count copy", "fs", "buckets", "sum", "owner", "slow read", "slow write")
 BLOCK = (

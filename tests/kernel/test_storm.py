@@ -22,7 +22,7 @@ AT_ONCE = 500
 MEMORY = 64 * 1024  # KiB
 GROWTH = 8 * 1024
 
-DURATIONS = [5, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(240)])]
+DURATIONS = [5, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.components, pytest.mark.timeout(240)])]
 
 
 @dataclass(frozen=True)

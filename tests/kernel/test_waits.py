@@ -172,7 +172,7 @@ def test_fsync_waits_for_the_log_of_other_file_systems(url: str, rung: str, tmp_
 def test_writers_of_one_file_wait_for_its_lock(url: str, rung: str, ext4: Place) -> None:
     """Of five writers that extend a file past the page cache one holds its lock while it waits for the disk; the others wait for it."""
     memory, writers = mmap.mmap(-1, BLOCK), 5
-    with _opened(ext4.folder / f"grows-{rung}", os.O_WRONLY | os.O_CREAT | os.O_DIRECT) as fd:
+    with _opened(ext4.folder / f"grows-{rung}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT) as fd:
 
         def work() -> None:
             threads = [threading.Thread(target=os.pwritev, args=(fd, [memory], number * BLOCK)) for number in range(writers)]
