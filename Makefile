@@ -33,7 +33,7 @@ PACKAGES     ?= $(VENV)/packages
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:
-.PHONY: help run setup test test-components test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke soak ci clean
+.PHONY: help run setup test test-components test-cluster test-vm lint objects wheel wheels chart manifests bench sizing lab lab-smoke soak ci clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,6 +48,9 @@ test: setup ## Run every test; those that cannot run here are skipped by name wi
 
 test-components: setup ## Run the tests that need large components: the image, Compose, the operator, helm-unittest, Alertmanager, a model; and those that take minutes
 	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/integration tests/kernel -m components $(ARGS)
+
+test-cluster: setup ## Prove the chart in a real cluster of one node, which is built for it: Helm, pods of every kind, the Prometheus operator
+	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 test-vm: setup ## Prove the probes on other kernels, in emulated guests, and write docs/kernels.md (KERNELS="6.1" for some of them)
 	@deploy/install-packages --with-guests $(filter aarch64,$(KERNELS))

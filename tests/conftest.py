@@ -13,5 +13,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave large components, and what takes minutes, to their own target."""
     if "PERFLENS_COMPONENTS" not in os.environ:
         for item in items:
-            if item.get_closest_marker("components"):
-                item.add_marker(pytest.mark.skip("takes minutes to fetch, build, see or wait for: make test-components"))
+            if mark := item.get_closest_marker("components"):
+                target = mark.args[0] if mark.args else "test-components"
+                item.add_marker(pytest.mark.skip(f"takes minutes to fetch, build, see or wait for: make {target}"))

@@ -37,6 +37,14 @@ def wait_for(condition: Callable[[], T | None], seconds: float, what: str, inter
     return result
 
 
+def component(name: str, *arguments: str | Path) -> Path:
+    """What a script of tests/components brings here and prints; the test is skipped, with what it says, where that cannot be had."""
+    done = subprocess.run([ROOT / "tests" / "components" / name, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip().rpartition("\n")[2])
+    return Path(done.stdout.strip())
+
+
 @contextmanager
 def server(command: list[str], log: Path, ready: str, seconds: float = 30, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """A program that runs until the end, and what the group of `ready` matched in its log.
@@ -168,11 +176,18 @@ def running_prometheus(
     }
     if alertmanager:
         config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
-    command = [str(binaries / "prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
-    if native:  # by a flag, which every release knows that has them, and which newer ones take for granted
-        command.append("--enable-feature=native-histograms")
+    # Native ones by a flag, which every release knows that has them, and which newer ones take for granted.
+    flags = ("--enable-feature=native-histograms",) if native else ()
+    with configured_prometheus(binaries, folder, config, *flags) as found:
+        yield found
+
+
+@contextmanager
+def configured_prometheus(binaries: Path, folder: Path, config: Mapping[str, Any], *flags: str) -> Iterator[Prometheus]:
+    """A Prometheus with this configuration, and its files in a folder."""
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    command = [str(binaries / "prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+    command += ["--web.listen-address=127.0.0.1:0", "--log.level=info", *flags]
     with server(command, folder / "prometheus.log", r"Listening on.* address=(127\.0\.0\.1:[1-9]\d*)") as address:
         wait_for(lambda: _answers(f"http://{address}/-/ready"), 30, "Prometheus is ready")
         yield Prometheus(f"http://{address}")

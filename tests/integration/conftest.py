@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.collectors import Place, free_ports
-from tests.servers import AS_PODS, Prometheus, running_agent, running_prometheus
+from tests.servers import AS_PODS, Prometheus, component, running_agent, running_prometheus
 from tests.telling import flags_of, servers
 from tests.throttle import CannotThrottle, Group, throttled_writer
 
@@ -22,10 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def prometheus_binaries() -> Path:
     """The folder of prometheus and promtool; without them the tests that need them are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "prometheus")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return Path(done.stdout.strip())
+    return component("prometheus")
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +39,13 @@ def promtool(prometheus_binaries: Path) -> Callable[..., subprocess.CompletedPro
 @pytest.fixture(scope="session")
 def collector_binary() -> str:
     """A collector; without one, or Go to build it, the tests that need it are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "collector")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return done.stdout.strip()
+    return str(component("collector"))
 
 
 @pytest.fixture(scope="session")
 def alertmanager_command() -> str:
     """What runs an Alertmanager; without it the tests that need one are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "alertmanager")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return done.stdout.strip()
+    return str(component("alertmanager"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import component
+
 pytestmark = pytest.mark.components
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,10 +19,7 @@ CHART = ROOT / "helm" / "perflens"
 @pytest.fixture(scope="module")
 def unittest() -> str:
     """helm-unittest; without it, or Go to build it, the tests are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "helm-unittest")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return done.stdout.strip()
+    return str(component("helm-unittest"))
 
 
 def run(unittest: str, chart: Path) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ pytest.importorskip("helm_python", reason="the chart is rendered by helm-python-
 
 from jsonschema import Draft202012Validator
 
+from tests.servers import component
 from tests.unit.helm.objects import VARIANTS, chart, values_of_variant
 
 pytestmark = pytest.mark.components
@@ -36,12 +36,9 @@ def strict(schema: Any) -> Any:
 @pytest.fixture(scope="module")
 def definitions() -> dict[str, Any]:
     """The schema of each kind's spec; without Go to make them from the operator's types the tests are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "operator")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    found = {}
+    folder, found = component("operator"), {}
     for kind in KINDS:
-        path = Path(done.stdout.strip(), f"monitoring.coreos.com_{kind.lower()}s.yaml")
+        path = folder / f"monitoring.coreos.com_{kind.lower()}s.yaml"
         (version,) = yaml.safe_load(path.read_text())["spec"]["versions"]
         found[kind] = strict(version["schema"]["openAPIV3Schema"]["properties"]["spec"])
     return found

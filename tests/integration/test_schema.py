@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers import component
+
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
 KINDS = {"timeseries": "TimeSeries", "stat": "Stat", "heatmap": "Heatmap", "table": "Table"}
@@ -29,10 +31,7 @@ IMPORT = 'import type * as {name} from "@grafana/schema/dist/esm/raw/composable/
 @pytest.fixture(scope="session")
 def schema() -> Path:
     """The folder of the types and the compiler; without them the tests that need them are skipped."""
-    done = subprocess.run([str(ROOT / "tests" / "components" / "grafana-schema")], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return Path(done.stdout.strip())
+    return component("grafana-schema")
 
 
 def typed(panel: dict[str, Any]) -> str:
