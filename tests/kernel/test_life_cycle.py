@@ -74,6 +74,24 @@ def test_a_second_start_is_one_clear_error(tmp_path: Path) -> None:
     assert errors == [f"perflens: {address} is in use; stop what listens there, or choose another --web.listen-address"]
 
 
+@pytest.mark.parametrize(("soft", "hard", "code"), [(64, 64, 1), (255, 255, 1), (64, 256, 0), (64, 4096, 0)])
+def test_open_files(tmp_path: Path, soft: int, hard: int, code: int) -> None:
+    """The soft limit is raised; where the hard one is too low that is one clear error, and no probe is tried."""
+    command = [sys.executable, "-m", "perflens", "run", "--web.listen-address=127.0.0.1:0", "--probes.strict", "--analyzer.state-file="]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(["prlimit", f"--nofile={soft}:{hard}", *command], stderr=log)
+    while process.poll() is None and "listening on" not in (tmp_path / "log").read_text():
+        time.sleep(0.05)
+    process.terminate()
+    said = (tmp_path / "log").read_text()
+
+    assert process.wait(10) == code, said
+    errors = (
+        [f"perflens: only {hard} files may be open, and the agent takes 256; raise the limit (LimitNOFILE=, ulimit -n)"] if code else []
+    )
+    assert [line for line in said.splitlines() if "level=info" not in line] == errors
+
+
 def test_sighup_applies_a_good_configuration_and_keeps_the_old_one_for_a_bad_one(tmp_path: Path, data_file: Path) -> None:
     """A lower threshold counts at once; a bad file changes nothing but the reload metric."""
     config = tmp_path / "perflens.yaml"

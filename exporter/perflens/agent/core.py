@@ -19,6 +19,7 @@ from perflens.agent.analyzing import Analyzing, Parts, this_host
 from perflens.agent.cluster import cluster_of, level_of
 from perflens.agent.collectors import collectors
 from perflens.agent.explainer import Explainer
+from perflens.agent.files import ensure_files
 from perflens.agent.guarding import guarding_of
 from perflens.agent.intake import Intake
 from perflens.agent.privileges import Privileges, UnchangedPrivileges
@@ -159,6 +160,7 @@ class Agent:
 
     def start(self) -> None:
         """Attach every probe that is enabled, then drop privileges; one that cannot be attached is a state, unless probes.strict."""
+        ensure_files()
         _log.info("loader", extra=fields(loader=self._loader.name, reason=self._loader.why))
         self._selection.look()
         tuning = replace(filters.tuning(self.settings, self._tree), verdicts=self._selection.verdicts())
