@@ -87,5 +87,8 @@ def _made_by_operator(own: Cluster) -> dict[str, Any] | None:
     name = "secret/prometheus-main"
     if not own.kubectl("get", name, "--ignore-not-found"):
         return None
-    config: dict[str, Any] = yaml.safe_load(gzip.decompress(b64decode(own.get(name)["data"]["prometheus.yaml.gz"])))
+    text = gzip.decompress(b64decode(own.get(name)["data"]["prometheus.yaml.gz"])).decode()
+    for variable, value in (("SHARD", "0"), ("POD_NAME", "prometheus-main-0")):  # as the operator's reloader does in the pod
+        text = text.replace(f"$({variable})", value)
+    config: dict[str, Any] = yaml.safe_load(text)
     return {"global": config["global"], "scrape_configs": config["scrape_configs"]} if config["scrape_configs"] else None

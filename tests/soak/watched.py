@@ -48,6 +48,11 @@ class Watched:
         """The CPU time in % of a core."""
         return share(self.samples[0], self.samples[-1])
 
+    @property
+    def seconds(self) -> float:
+        """How long it was watched."""
+        return self.samples[-1].at - self.samples[0].at
+
     def moments(self) -> tuple[float, float, float]:
         """Anonymous memory in MiB at the beginning, in the middle and at the end."""
         size, middle = [own.anonymous / 1024 for own in self.samples], len(self.samples) // 2

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.soak.top import lines
+from tests.soak.top import Round, lines
 from tests.soak.watched import Sample, Watched, watch
 
 MIB = 1024
@@ -39,7 +39,7 @@ def test_memory_and_cpu_time() -> None:
 )
 def test_budgets(own: Watched, beside: float, failed: set[str]) -> None:
     """Each is kept or named; what a short run says of hours is only told."""
-    assert {line.what for line in lines(own, (1.0, 2.0), beside, 7) if line.verdict == "FAIL"} == failed
+    assert {line.what for line in lines([Round(1.5, beside, own)], 7) if line.verdict == "FAIL"} == failed
 
 
 def test_a_process_is_sampled() -> None:
