@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.cluster.files import ADDRESS, BRIDGE
 
@@ -21,6 +24,8 @@ _SYSCTLS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net
 @contextmanager
 def restored(folder: Path) -> Iterator[None]:
     """A machine with the address of the API server; at the end it is as before, without the folder and what runs of it."""
+    if _cgroups():
+        pytest.skip("this machine is a node of a cluster already")
     with ExitStack() as stack:
         stack.enter_context(_folders())
         stack.enter_context(_sysctls())
@@ -65,25 +70,30 @@ def _ip(*words: str, check: bool = True) -> None:
 
 
 def _left(folder: Path) -> None:
-    """Take away what containers left: their supervisors, mounts and cgroups."""
+    """Take away what containers left: their supervisors, processes, mounts and cgroups."""
     for pid in filter(str.isdecimal, os.listdir("/proc")):
         with suppress(OSError):
             if f"{folder}/containerd.sock".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(int(pid), 9)
+                os.kill(int(pid), signal.SIGKILL)
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for mount in sorted((own for own in mounts if own.startswith(f"{folder}/")), reverse=True):
+    for mount in sorted((own for own in mounts if own.startswith((f"{folder}/", "/run/netns/cni-"))), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
-    _without_cgroups()
+    for _ in range(20):  # what was killed takes a moment to be gone
+        if not _cgroups():
+            break
+        _without_cgroups()
+        time.sleep(0.2)
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _cgroups() -> list[Path]:
+    """Those of all pods, in each hierarchy."""
+    return list(Path("/sys/fs/cgroup").glob("**/kubepods"))
+
+
 def _without_cgroups() -> None:
-    """What was killed takes a moment to be gone."""
-    for _ in range(20):
-        tops = list(Path("/sys/fs/cgroup").glob("**/kubepods"))
-        for parent in (parent for top in tops for parent, _, _ in os.walk(top, topdown=False)):
-            with suppress(OSError):
-                Path(parent).rmdir()
-        if not tops:
-            return
-        time.sleep(0.2)
+    for parent in (Path(parent) for top in _cgroups() for parent, _, _ in os.walk(top, topdown=False)):
+        with suppress(OSError):
+            for pid in (parent / "cgroup.procs").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
+            parent.rmdir()

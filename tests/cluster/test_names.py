@@ -33,7 +33,7 @@ OWNERS = [
 def pods(release: Release, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Pods of every kind, begun while the agent runs: one is throttled by its quota, one is killed for its memory."""
     cluster, app = release.cluster, container("app", work())
-    wait_for(lambda: prometheus.query(f'{OPERATIONS}{{namespace="perflens"}}'), 60, "Prometheus scrapes the agent")
+    wait_for(lambda: prometheus.query("up == 1"), 60, "Prometheus scrapes the agent")
     cluster.kubectl("create", "namespace", NAMESPACE)
     fixed = cluster.static_pods / "fixed.yaml"
     fixed.write_text(yaml.safe_dump(pod("fixed", app)))

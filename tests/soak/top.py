@@ -106,7 +106,7 @@ def _round(own: Terminal, agent: int, press: Callable[[], None]) -> Round:
 
 
 def measured(minutes: float, threshold: str) -> list[Result]:
-    """Measure while the screen is seen for so many minutes; it is stopped in between, so that the host's load is alike with and without it."""
+    """Measure while the screen is seen for so many minutes; it is stopped in between, so that the host's load is the same without it."""
     seconds, pressed = count(), 0
     with running_agent(f"--threshold={threshold}", "--analyzer.state-file=") as agent, writers(_WRITERS), _starts():
         until_ready(agent)
