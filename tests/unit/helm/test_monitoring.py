@@ -26,7 +26,7 @@ def test_nothing_is_there_unasked() -> None:
 
 @pytest.mark.parametrize(("value", "kind", "endpoints"), MONITORS)
 def test_monitor(value: str, kind: str, endpoints: str) -> None:
-    """It selects the agents in the namespace of the release, by the name of the port, and leaves to Prometheus which format it can store."""
+    """It selects the agents in the namespace of the release, by the name of the port, and leaves the format to Prometheus."""
     objects = chart({value: {"enabled": True}}, namespace="lens")
     spec = objects.of(kind)["spec"]
     (endpoint,) = spec[endpoints]
