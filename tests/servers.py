@@ -65,12 +65,17 @@ def server(command: list[str], log: Path, ready: str, seconds: float = 30, envir
     try:
         yield wait_for(answer, seconds, f"{ready} in the log of {command[0]}")
     finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a program, by force if it takes its time."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from tests.certificates import Authority
 from tests.cluster.files import ADDRESS, API, KUBELET_USER, PAUSE, SERVICES, write
 from tests.cluster.host import restored
 from tests.cluster.images import image
-from tests.servers import wait_for
+from tests.servers import end, wait_for
 
 __all__ = ["BUSYBOX", "NODE", "Cluster", "cluster"]
 
@@ -87,13 +87,7 @@ class Cluster:
             self.running[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
 
     def stop(self, name: str) -> None:
-        process = self.running.pop(name)
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(self.running.pop(name))
 
     def wait(self, what: str, *command: str | Path, seconds: float = 60) -> None:
         """Until a command ends well."""

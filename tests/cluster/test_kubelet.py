@@ -9,9 +9,10 @@ import yaml
 from tests.cluster.chart import CHART, installed
 from tests.cluster.node import Cluster
 from tests.cluster.workloads import WRITES, container, controlled, pod, work
+from tests.kernel.support import OPERATIONS
 from tests.servers import wait_for
 
-OPERATIONS = "perflens_file_operation_duration_seconds_count"
+COUNT = f"{OPERATIONS}_count"
 NAME, NAMESPACE = "perflens-kubelet", "names"
 WORKLOADS = ("Pod/plain", "Pod/fixed", "Deployment/web")
 
@@ -32,7 +33,7 @@ def test_names(node: Cluster, helm: Path) -> None:
 
         def counted() -> dict[str, int]:
             page = release.page()
-            return {name: int(page.total(OPERATIONS, namespace=NAMESPACE, workload=name, operation="write")) for name in WORKLOADS}
+            return {name: int(page.total(COUNT, namespace=NAMESPACE, workload=name, operation="write")) for name in WORKLOADS}
 
         wait_for(lambda: min(counted().values()) >= WRITES, 90, "writes of all", 1)
         assert counted() == dict.fromkeys(WORKLOADS, WRITES)

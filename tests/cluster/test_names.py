@@ -11,9 +11,10 @@ import yaml
 from tests.cluster.chart import Release
 from tests.cluster.node import NODE, Cluster
 from tests.cluster.workloads import NAMESPACE, WRITES, container, controlled, pod, work
+from tests.kernel.support import OPERATIONS
 from tests.servers import Prometheus, wait_for
 
-OPERATIONS = "perflens_file_operation_duration_seconds_count"
+COUNT = f"{OPERATIONS}_count"
 # Owner as (workload, begin of the pod's name, container), of every kind of pod.
 OWNERS = [
     ("Pod/plain", "plain", "app"),
@@ -60,7 +61,7 @@ def test_owner(pods: Cluster, prometheus: Prometheus, workload: str, name: str, 
     labels = f'namespace="{NAMESPACE}",pod=~"{name}.*"'
 
     def counted(operation: str) -> list[tuple[str, str, str, str]]:
-        series = prometheus.query(f'{OPERATIONS}{{operation="{operation}",{labels}}}')
+        series = prometheus.query(f'{COUNT}{{operation="{operation}",{labels}}}')
         found = [(*(one["metric"].get(label, "") for label in ("workload", "container", "node")), one["value"][1]) for one in series]
         return [one for one in found if one[-1] != "0"]
 
@@ -89,7 +90,7 @@ def test_names_of_pods_that_come_after_the_api_server_was_away(pods: Cluster, pr
     pods.apply(pod("later", container("app", work())))
 
     def counted() -> list[str]:
-        series = prometheus.query(f'{OPERATIONS}{{operation="write",workload="Pod/later",container="app"}}')
+        series = prometheus.query(f'{COUNT}{{operation="write",workload="Pod/later",container="app"}}')
         return [one["value"][1] for one in series if int(one["value"][1]) >= WRITES]
 
     assert wait_for(counted, 120, "writes of a pod that came later", 1) == [str(WRITES)]

@@ -22,7 +22,7 @@ from perflens.selftest.scratch import PREFIX
 from perflens.selftest.throttle import throttle_tree
 from tests.kernel.support import agent, closed_ledger, group, owner_tree, wait
 
-KILLS = 8
+KILLS = [8, pytest.param(20, marks=pytest.mark.components)]
 WHOLE = 3.5  # s, about what one takes
 FILE = ("attached", "count read", "count write", "count fsync", "count copy", "fs", "buckets", "sum", "owner", "slow read", "slow write")
 BLOCK = (
@@ -326,11 +326,12 @@ def _members(cgroup: Path) -> str:
     return "".join(file.read_text() for file in cgroup.rglob("cgroup.procs"))
 
 
-def test_killed_at_any_moment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_at_any_moment(tmp_path: Path, kills: int) -> None:
     """After SIGKILL no process is left, and no more than a folder and an empty cgroup of each tree; the next run removes them."""
     seed = random.randrange(1 << 30)
     moments, seen = random.Random(seed), 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         process = begin(f"--dir={tmp_path}")
         time.sleep(moments.uniform(0.1, WHOLE))
         process.kill()
