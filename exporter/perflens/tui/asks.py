@@ -123,12 +123,18 @@ def cursor_of(answer: Reader) -> str:
     return answer.text("cursor", 64) if answer.has("cursor") and len(answer.each("events", lambda own: own)) < _AT_ONCE else ""
 
 
+def _in_reach(old: tuple[Timed, ...], new: tuple[Timed, ...]) -> tuple[Timed, ...]:
+    """What a window that ends with the newest may still show."""
+    begin = _newest(own.end for own in new) - _SECONDS - _OVERLAP
+    return tuple(own for own in old if own.end >= begin)
+
+
 def _more_events(old: tuple[model.Event, ...], new: tuple[model.Event, ...]) -> tuple[model.Event, ...]:
-    return model.merged(old, new, _MOST_EVENTS)
+    return model.merged(_in_reach(old, new), new, _MOST_EVENTS)
 
 
 def _more_starts(old: tuple[model.Start, ...], new: tuple[model.Start, ...]) -> tuple[model.Start, ...]:
-    return model.merged_starts(old, new, _MOST_STARTS)
+    return model.merged_starts(_in_reach(old, new), new, _MOST_STARTS)
 
 
 def _later(known: Iterable[diagnoses.Diagnosis], _: float) -> Mapping[str, str]:

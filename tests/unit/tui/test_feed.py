@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perflens.tui.asks import ANALYSES, EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, of_process
+from perflens.tui.asks import ANALYSES, EVENTS, INCIDENTS, PROCESSES, STARTS, SUMMARY, TIMELINE, TREE, Ask, of_process
 from perflens.tui.feed import Feed
 from tests.unit.tui.answers import NOW, Answers, event, example, start
 
@@ -231,6 +231,27 @@ async def test_forks_and_execs_are_asked_for_from_the_last_one_on() -> None:
 
     assert [query.get("since") for _, query in source.asked] == [None, f"{NOW - 12:.3f}"]
     assert [own.kind for own in feed.data().of(STARTS) or ()] == ["exec", "fork"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "make"), [(EVENTS, lambda back: event(1, 10, back=back)), (STARTS, lambda back: start("fork", 1, "sh", back))]
+)
+async def test_what_no_window_reaches_is_let_go(ask: Ask[Any], make: Callable[[float], dict[str, Any]]) -> None:
+    """Also by the clock of an agent that was set back: what is of a time to come then stays, and hides nothing."""
+    name = ask.path.removeprefix("process-")
+    source = Answers({ask.path: {name: [make(back) for back in (500, 450, 400)]}})
+    feed, clock = feed_of(source)
+    seen = []
+    for new in ([make(120)], [], [make(90)], [make(1_000)]):
+        feed.look((ask,))
+        await settled()
+        source.parts[ask.path] = {name: new}
+        clock.now += 2
+        feed.look((ask,))
+        await settled()
+        seen.append([round(NOW - own.end) for own in feed.data().of(ask) or ()])
+
+    assert seen == [[120, 400], [120, 400], [90, 120], [90, 120, 1_000]]
 
 
 async def test_windows_are_asked_for_after_the_last_one() -> None:
