@@ -11,6 +11,7 @@ import yaml
 from tests.cluster.chart import Release
 from tests.cluster.node import NODE, Cluster
 from tests.cluster.workloads import NAMESPACE, WRITES, container, controlled, pod, work
+from tests.integration.test_prometheus import assert_data, queries
 from tests.kernel.support import OPERATIONS
 from tests.servers import Prometheus, wait_for
 
@@ -83,10 +84,18 @@ def test_limits_were_real(pods: Cluster) -> None:
     assert max(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("nr_throttled")) > 0
 
 
+@pytest.mark.usefixtures("pods")
+def test_dashboards_show_the_watch(prometheus: Prometheus) -> None:
+    """The panels of what only an agent in a cluster tells have data."""
+    assert_data(prometheus, queries("classic", "perflens_kubernetes_"), 60)
+
+
 def test_names_of_pods_that_come_after_the_api_server_was_away(pods: Cluster, prometheus: Prometheus) -> None:
-    """The watch goes on when the API server is back."""
+    """The watch goes on when the API server is back, and says so meanwhile."""
     pods.stop("kube-apiserver")
+    wait_for(lambda: prometheus.query("perflens_kubernetes_watch_up == 0"), 60, "the agent has no watch", 1)
     pods.start_api_server()
+    wait_for(lambda: prometheus.query("perflens_kubernetes_watch_up == 1"), 60, "the agent watches again", 1)
     pods.apply(pod("later", container("app", work())))
 
     def counted() -> list[str]:

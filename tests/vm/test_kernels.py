@@ -21,9 +21,9 @@ ROOT = Path(__file__).resolve().parents[2]
 GUEST = ROOT / "tests" / "components" / "guest"
 PAGE = ROOT / "docs" / "kernels.md"
 UNAVAILABLE = 125
-COMPILED = ("6.1",)  # kernels whose headers are fetched too, for bcc: that of Debian 12 knows them
 KERNELS = [series for series in os.environ.get("KERNELS", "").split() if series != "aarch64"]  # test_aarch64.py
 CHECKS = os.environ.get("CHECKS", "").split()
+COMPILED = ("5.10", "6.1")  # kernels whose headers are fetched too, for bcc: that of Debian 12 knows them
 NONE = pytest.param("", marks=pytest.mark.skip(reason="boots other kernels, which takes minutes each: make test-vm"))
 PATIENCE = 10
 LONGEST = 1_500  # s of one guest
@@ -40,13 +40,20 @@ class Boot:
 
 ONE, MANY = 1, 128
 ALL = tuple(sorted(path.stem.removeprefix("test_") for path in (ROOT / "tests/vm/guest").glob("test_*.py")))
-APART = ("capabilities", "possible_cpus", "preempted", "preconditions")
-"""Not with the others: some need another command line, preconditions take as long as all the rest, and capabilities run when named."""
-WHOLE = Boot(2, "", tuple(name for name in ALL if name not in APART or name in {APART[0]} & set(CHECKS)))
+APART = ("possible_cpus", "preempted", "preconditions")  # need another command line, or take as long as all the rest
+CAPABILITIES, BCC = "capabilities", "bcc"
+
+
+def whole(*named: str) -> Boot:
+    """All checks that are not apart, those of ``named`` only when CHECKS names them."""
+    return Boot(2, "", tuple(name for name in ALL if name not in APART and (name not in named or name in CHECKS)))
+
+
+WHOLE = whole(CAPABILITIES)
 SETTINGS = Boot(2, "", ("preconditions",))
 PREEMPTED = Boot(2, "preempt=full", ("preempted",))
 BOOTS = {
-    "5.10": ((WHOLE, SETTINGS),),  # has no preempt=full, and does not count the memory of maps exactly; 6.1 neither
+    "5.10": ((whole(CAPABILITIES, BCC), SETTINGS),),  # has no preempt=full, and does not count the memory of maps exactly; 6.1 neither
     "6.1": ((WHOLE, SETTINGS), (PREEMPTED,)),
     "6.12": ((WHOLE, SETTINGS), (PREEMPTED,)),
     "newest": (
