@@ -42,6 +42,8 @@ from tests.kernel.support import RunningAgent, agent, group, wait
 from tests.vm.guest.disks import Parted
 from tests.vm.guest.test_owners import SIZE, dirty, sync
 
+pytestmark = pytest.mark.timeout(1_200)  # five of them compile before the first test
+
 TOOLS = {"fileslower-bpfcc": ("0",), "bitesize-bpfcc": (), "biolatency-bpfcc": ("-D",)}
 READY = "Tracing"
 SECONDS = 400  # an emulated machine compiles for a minute, and several at once
