@@ -75,7 +75,7 @@ def prometheus(release: Release, tmp_path_factory: pytest.TempPathFactory) -> It
     spec = {"replicas": 0, "scrapeInterval": "2s", "podMonitorSelector": {}, "podMonitorNamespaceSelector": {}}
     metadata = {"name": "main", "namespace": "default"}
     release.cluster.apply({"apiVersion": "monitoring.coreos.com/v1", "kind": "Prometheus", "metadata": metadata, "spec": spec})
-    config = wait_for(lambda: _made_by_operator(release.cluster), 60, "the operator has made a configuration", 1)
+    config = wait_for(lambda: _made_by_operator(release.cluster), 180, "the operator has made a configuration", 1)
     for found in (found for job in config["scrape_configs"] for found in job["kubernetes_sd_configs"]):
         found["kubeconfig_file"] = str(release.cluster.kubeconfig)
     with configured_prometheus(component("prometheus"), tmp_path_factory.mktemp("prometheus"), config) as own:

@@ -5,6 +5,7 @@ On a machine that is no guest there may be none of them: then what needs one is 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ NATIVE = os.environ.get("PERFLENS_GUEST") == "native"
 _DELAY = Path("/sys/bus/pseudo/drivers/scsi_debug/ndelay")
 _SCSI_MIB = 300
 _LOOP = 300 << 20
+_PATIENCE = 60  # s
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,27 @@ def loop(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def delay(nanoseconds: int) -> Iterator[None]:
-    """Every request of the SCSI disk takes so long; it must be idle at the time."""
+    """Every request of the SCSI disk takes so long."""
     before = _DELAY.read_text()
-    _DELAY.write_text(str(nanoseconds))
+    _set_delay(str(nanoseconds))
     try:
         yield
     finally:
-        _DELAY.write_text(before)
+        _set_delay(before)
+
+
+def _set_delay(text: str) -> None:
+    """Say how long requests take, once the disk is idle: the file system on its other part writes when it wants to."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            _DELAY.write_text(text)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 @contextmanager
