@@ -19,12 +19,12 @@ import pytest
 
 from tests.kernel.disks import SECTOR, SIZE
 from tests.kernel.faults import loop_device
+from tests.kernel.slow import until
 
 NATIVE = os.environ.get("PERFLENS_GUEST") == "native"
 _DELAY = Path("/sys/bus/pseudo/drivers/scsi_debug/ndelay")
 _SCSI_MIB = 300
 _LOOP = 300 << 20
-_PATIENCE = 60  # s
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,17 @@ def delay(nanoseconds: int) -> Iterator[None]:
 
 def _set_delay(text: str) -> None:
     """Say how long requests take, once the disk is idle: the file system on its other part writes when it wants to."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
+
+    def is_set() -> bool:
         try:
             _DELAY.write_text(text)
         except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+            if error.errno != errno.EBUSY:
                 raise
-            time.sleep(0.1)
-        else:
-            return
+            return False
+        return True
+
+    until(is_set, 60)
 
 
 @contextmanager
