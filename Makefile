@@ -29,7 +29,8 @@ BPF_FLAGS     = -g -O2 -Wall -Werror -target bpf -mcpu=v3 -I/usr/include/$(shell
 # What is to be installed before anything is compiled; a build that must not install packages passes PACKAGES= (setup.py).
 PACKAGES     ?= $(VENV)/packages
 
-# What test-vm boots, and this machine as it is. CHECKS="rungs events" are those modules of tests/vm/guest alone; capabilities, and bcc on 5.10, run only so.
+# What test-vm boots, and this machine as it is. CHECKS="rungs events" are those modules of tests/vm/guest alone; capabilities, and bcc
+# on 5.10, run only so.
 KERNELS ?= 5.10 6.1 6.12 newest native
 
 .DELETE_ON_ERROR:

@@ -1,4 +1,4 @@
-"""What the block probe adds to a request of a disk, by the kernel's own count of its programs' time, beside empty programs."""
+"""What the block probe adds to a request of a disk: to the time of a read, and by the kernel's own count of its programs' time."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from perflens.kernel.attach import attach
-from perflens.kernel.attached import Sizes
+from perflens.kernel.attached import AttachedProbe, Sizes
 from perflens.kernel.features import inspect
+from perflens.kernel.loader import Loaded
 from perflens.probes.block import PROBE
 from tests.bench.report import Line, Result
-from tests.bench.rounds import Rounds
-from tests.bench.syscalls import compile_object, empty_programs
+from tests.bench.rounds import Rounds, measure
+from tests.bench.syscalls import Variant, compile_object, empty_programs, while_attached
 from tests.bench.tracers import alone
 
 __all__ = ["block_request"]
 
 _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 _BLOCK, _BLOCKS, _REQUESTS, _ROUNDS = 4_096, 4_096, 5_000, 11
+_TIMED, _WARM, _PAIRS = 2_000, 200, 101
 _THRESHOLD = 1 << 62
 _FLOOR = tuple(
     f"empty_{name}" for name in ("bio_complete", "request_done", "request_complete", "request_issue", "request_start", "bio_queue")
@@ -53,12 +57,14 @@ def _disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def _read(device: Path) -> None:
-    """So many direct reads, each a request of its own."""
+def _read(device: Path, number: int) -> float:
+    """So many direct reads, each a request of its own; return the ns of one."""
     buffer, fd = mmap.mmap(-1, _BLOCK), os.open(device, os.O_RDONLY | os.O_DIRECT)
     try:
-        for number in range(_REQUESTS):
-            os.preadv(fd, [buffer], number * 37 % _BLOCKS * _BLOCK)
+        began = time.monotonic_ns()
+        for at in range(number):
+            os.preadv(fd, [buffer], at * 37 % _BLOCKS * _BLOCK)
+        return (time.monotonic_ns() - began) / number
     finally:
         os.close(fd)
         buffer.close()
@@ -71,7 +77,7 @@ def _nanoseconds(programs: Mapping[str, int]) -> dict[str, int]:
 
 
 def block_request() -> Iterator[Line]:
-    """ns of a request in the programs that are on its way; those at switches of threads are in the row of switches."""
+    """What a request takes more, and how much of that the programs on its way run."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perflens-bench-", dir="/dev/shm")))
         device = stack.enter_context(_disk(folder))
@@ -81,21 +87,39 @@ def block_request() -> Iterator[Line]:
         empty = stack.enter_context(empty_programs(compile_object(folder), *_FLOOR))
         probe.detach()
         alone()
-        stack.enter_context(_counted())
-        probe.attach()
-        empty.attach()
+        yield _added(device, {"bare": nullcontext, "programs": lambda: while_attached(probe), "empty": lambda: while_attached(empty)})
+        yield from _of_programs(device, probe, empty)
+
+
+def _added(device: Path, variants: Mapping[str, Variant]) -> Line:
+    """The time of a read with the programs less that of one without them, in pairs."""
+
+    def timed(own: Variant) -> float:
+        with own():
+            _read(device, _WARM)
+            return _read(device, _TIMED)
+
+    found = measure({name: partial(timed, own) for name, own in variants.items()}, _PAIRS)
+    floor = f"bare {found.plain('bare').median:.0f} ns; empty programs +{found.added('empty', 'bare').median:.0f}"
+    told = f"{_TIMED:,} direct reads of 4 KiB of a loop device, {_PAIRS} pairs; {floor}"
+    return Result("block_request", "ns added to a request", found.added("programs", "bare"), "ns", 1_000, told)
+
+
+def _of_programs(device: Path, probe: AttachedProbe, empty: Loaded) -> Iterator[Line]:
+    """The time of the programs on the way of a request; those at switches of threads are in the row of switches."""
+    rounds = []
+    with _counted(), while_attached(probe), while_attached(empty):
         ours = {name: fd for name, fd in probe.programs().items() if "switch" not in name}
-        rounds = []
-        _read(device)
+        _read(device, _REQUESTS)
         for _ in range(_ROUNDS):
             before = _nanoseconds(ours), _nanoseconds(empty.programs())
-            _read(device)
+            _read(device, _REQUESTS)
             after = _nanoseconds(ours), _nanoseconds(empty.programs())
             took, least = ((sum(now.values()) - sum(then.values())) / _REQUESTS for now, then in zip(after, before, strict=True))
             rounds.append({"ours": took, "empty": least, **{name: (after[0][name] - before[0][name]) / _REQUESTS for name in ours}})
     found = Rounds(rounds)
     shown = ", ".join(f"{name.removeprefix('block_')} {found.plain(name).median:.0f}" for name in ours)
-    told = f"{_REQUESTS:,} direct reads of 4 KiB of a loop device a round; {shown}"
-    yield Result("block_request", "ns in the programs of a request, the time of counting included", found.plain("ours"), "ns", 1_000, told)
+    told = f"{_REQUESTS:,} direct reads a round, counting takes about 50 ns of each program; {shown}"
+    yield Result("block_request", "ns in the programs of a request, the time of counting included", found.plain("ours"), "ns", None, told)
     floor = f"empty {found.plain('empty').median:.0f} ns"
     yield Result("block_request", "the same / empty programs at its hooks", found.ratio("ours", "empty"), "×", None, floor)

@@ -24,6 +24,24 @@ from tests.telling import flags_of, servers
 from tests.throttle import Group
 
 Throttled = Callable[[], AbstractContextManager[Group]]
+COLLECTOR = "overhead"
+BROKEN = """
+from pathlib import Path
+from perflens.export.prometheus import page
+
+class Broken(page.Page):
+    def __init__(self, collectors, before):
+        super().__init__([breaking(own) if own.name == {collector!r} else own for own in collectors], before)
+
+def breaking(own):
+    def render(*arguments):
+        if Path({file!r}).exists():
+            raise ValueError("a bug")
+        return own.render(*arguments)
+    return page.Collector(own.name, render)
+
+page.Page = Broken
+"""
 WITHOUT_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
 
 
@@ -128,13 +146,30 @@ def refused_configuration(running: RunningAgent, file: Path) -> Iterator[None]:
         running.process.send_signal(signal.SIGHUP)
 
 
+def with_a_bug(folder: Path, file: Path) -> dict[str, str]:
+    """The environment of an agent a collector of which fails while there is a file: no fault from outside makes one fail."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(BROKEN.format(collector=COLLECTOR, file=str(file)))
+    return {"PYTHONPATH": str(folder)}
+
+
+@contextmanager
+def existing(file: Path) -> Iterator[None]:
+    """A file that is there meanwhile."""
+    file.touch()
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
 @pytest.mark.components
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_faults_are_told_and_so_is_their_end(
     prometheus_binaries: Path, alertmanager_command: str, throttled: Throttled, tmp_path: Path
 ) -> None:
-    """A throttled writer, a read that hangs, a slow device, an incident, a refused configuration and probes without rights are told.
+    """A throttled writer, a read that hangs, a slow device, an incident, a refused configuration, probes without rights and a bug are told.
 
     Grafana refuses the incident meanwhile, which the dashboard shows; an agent that ends is about to be told.
     """
@@ -142,12 +177,14 @@ def test_faults_are_told_and_so_is_their_end(
         pytest.skip("the agent needs root to attach its probes")
     config = tmp_path / "perflens.yaml"
     config.write_text("threshold: 5ms\n")
+    bug = tmp_path / "bug"
     blind_folder = tmp_path / "blind"
     blind_folder.mkdir()
     with ExitStack() as stack:
         model, grafana, url = stack.enter_context(servers())
         grafana.always["POST"] = "400"
         flags, environment = flags_of(tmp_path, model, url)
+        environment |= with_a_bug(tmp_path / "own", bug)
         seeing = stack.enter_context(agent(tmp_path, f"--config.file={config}", *flags, environment=environment))
         blind = stack.enter_context(agent(blind_folder, prefix=WITHOUT_RIGHTS))
         webhook = stack.enter_context(listening())
@@ -159,6 +196,7 @@ def test_faults_are_told_and_so_is_their_end(
             device = faults.enter_context(slow_device(tmp_path / "device"))
             faults.enter_context(hanging_read(tmp_path))
             faults.enter_context(refused_configuration(seeing, config))
+            faults.enter_context(existing(bug))
             expected = {
                 "PerfLensSlowFileOperations": {"unit": group.name, "operation": "write", "severity": "warning"},
                 "PerfLensOperationStuck": {"operation": "read"},
@@ -167,6 +205,7 @@ def test_faults_are_told_and_so_is_their_end(
                 "PerfLensIncident": {"cause": "IO_CGROUP_THROTTLE", "subject": group.name},
                 "PerfLensConfigReloadFailed": {"severity": "warning"},
                 "PerfLensProbeNotAttached": {"probe": "file"},
+                "PerfLensCollectorFailing": {"collector": COLLECTOR},
             }
             for name, labels in expected.items():
                 wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"firing"}, 180, f"{name} is told", interval=1)  # type: ignore[misc]
