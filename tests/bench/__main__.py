@@ -50,8 +50,10 @@ def main() -> int:
     for name in names:
         print(f"{name} …", file=sys.stderr)
         try:
-            lines.extend(ROWS[name]())
-        except (TimeoutError, RuntimeError) as error:
+            for line in ROWS[name]():
+                lines.append(line)
+                print(table([line]).splitlines()[-1], file=sys.stderr)
+        except (OSError, RuntimeError) as error:
             lines.append(Skipped(name, "not measured", str(error)))
             failed = True
     print(table(lines))

@@ -12,7 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,9 +142,10 @@ def map_bytes(pid: int) -> int:
     """Return what the kernel charges for the BPF maps that the process holds, each once."""
     maps = {}
     for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-        found = dict(re.findall(r"^(map_id|memlock):\s+(\d+)", entry.read_text(), re.MULTILINE))
-        if "map_id" in found:
-            maps[found["map_id"]] = int(found["memlock"])
+        with suppress(FileNotFoundError):  # it closes others meanwhile
+            found = dict(re.findall(r"^(map_id|memlock):\s+(\d+)", entry.read_text(), re.MULTILINE))
+            if "map_id" in found:
+                maps[found["map_id"]] = int(found["memlock"])
     return sum(maps.values())
 
 
