@@ -208,7 +208,7 @@ async def running(server: ApiServer, port: int | None = None) -> AsyncIterator[s
 
 
 @contextmanager
-def in_a_thread(pods: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ApiServer, asyncio.AbstractEventLoop]]:
+def in_a_thread(pods: Sequence[dict[str, Any]], port: int | None = None) -> Iterator[tuple[str, ApiServer, asyncio.AbstractEventLoop]]:
     """A server with these pods on a loop of its own, where ``call_soon_threadsafe`` has to be used to change it."""
     started, ended = threading.Event(), asyncio.Event()
     found: list[tuple[str, ApiServer, asyncio.AbstractEventLoop]] = []
@@ -216,7 +216,7 @@ def in_a_thread(pods: Sequence[dict[str, Any]]) -> Iterator[tuple[str, ApiServer
     async def run() -> None:
         server = ApiServer()
         server.put(*pods)
-        async with running(server) as url:
+        async with running(server, port) as url:
             found.append((url, server, asyncio.get_running_loop()))
             started.set()
             await ended.wait()

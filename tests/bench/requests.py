@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -27,7 +28,9 @@ __all__ = ["block_request"]
 
 _STATS = Path("/proc/sys/kernel/bpf_stats_enabled")
 _BLOCK, _BLOCKS, _REQUESTS, _ROUNDS = 4_096, 4_096, 5_000, 11
-_TIMED, _WARM, _PAIRS = 2_000, 200, 101
+_READERS, _PAIRS = 4 * (os.cpu_count() or 1), 101
+_SETTLE, _WATCHED = 0.02, 0.2  # s
+_LINE = 64  # bytes of a reader's count, so that none shares a cache line
 _THRESHOLD = 1 << 62
 _FLOOR = tuple(
     f"empty_{name}" for name in ("bio_complete", "request_done", "request_complete", "request_issue", "request_start", "bio_queue")
@@ -57,17 +60,34 @@ def _disk(folder: Path) -> Iterator[Path]:
         subprocess.run(["losetup", "--detach", device], check=True)
 
 
-def _read(device: Path, number: int) -> float:
-    """So many direct reads, each a request of its own; return the ns of one."""
+def _read(device: Path, number: int, done: memoryview | None = None) -> None:
+    """So many direct reads, each a request of its own; ``done`` is told how many there were."""
     buffer, fd = mmap.mmap(-1, _BLOCK), os.open(device, os.O_RDONLY | os.O_DIRECT)
     try:
-        began = time.monotonic_ns()
         for at in range(number):
             os.preadv(fd, [buffer], at * 37 % _BLOCKS * _BLOCK)
-        return (time.monotonic_ns() - began) / number
+            if done:
+                done[0] = at
     finally:
         os.close(fd)
         buffer.close()
+
+
+@contextmanager
+def _readers(device: Path) -> Iterator[memoryview]:
+    """Processes that read all the time, more than there are CPUs, and the numbers of their reads: no CPU is idle."""
+    shared = mmap.mmap(-1, _READERS * _LINE)
+    counts = memoryview(shared).cast("Q")
+    step = _LINE // 8
+    with ExitStack() as ends:
+        for number in range(_READERS):
+            pid = os.fork()
+            if not pid:
+                _read(device, 1 << 62, counts[number * step :])
+                os._exit(0)
+            ends.callback(os.waitpid, pid, 0)
+            ends.callback(os.kill, pid, signal.SIGKILL)
+        yield counts[::step]
 
 
 def _nanoseconds(programs: Mapping[str, int]) -> dict[str, int]:
@@ -87,22 +107,30 @@ def block_request() -> Iterator[Line]:
         empty = stack.enter_context(empty_programs(compile_object(folder), *_FLOOR))
         probe.detach()
         alone()
-        yield _added(device, {"bare": nullcontext, "programs": lambda: while_attached(probe), "empty": lambda: while_attached(empty)})
+        variants: Mapping[str, Variant] = {
+            "bare": nullcontext,
+            "programs": lambda: while_attached(probe),
+            "empty": lambda: while_attached(empty),
+        }
+        with _readers(device) as counts:
+            yield _added(counts, variants)
         yield from _of_programs(device, probe, empty)
 
 
-def _added(device: Path, variants: Mapping[str, Variant]) -> Line:
-    """The time of a read with the programs less that of one without them, in pairs."""
+def _added(counts: memoryview, variants: Mapping[str, Variant]) -> Line:
+    """The CPU time of a request with the programs less that of one without them, in pairs, where no CPU is idle."""
 
     def timed(own: Variant) -> float:
         with own():
-            _read(device, _WARM)
-            return _read(device, _TIMED)
+            time.sleep(_SETTLE)
+            before, began = sum(counts), time.monotonic_ns()
+            time.sleep(_WATCHED)
+            return (os.cpu_count() or 1) * (time.monotonic_ns() - began) / (sum(counts) - before)
 
     found = measure({name: partial(timed, own) for name, own in variants.items()}, _PAIRS)
     floor = f"bare {found.plain('bare').median:.0f} ns; empty programs +{found.added('empty', 'bare').median:.0f}"
-    told = f"{_TIMED:,} direct reads of 4 KiB of a loop device, {_PAIRS} pairs; {floor}"
-    return Result("block_request", "ns added to a request", found.added("programs", "bare"), "ns", 1_000, told)
+    told = f"{_READERS} processes that read 4 KiB of a loop device directly, {_PAIRS} pairs of {_WATCHED} s; {floor}"
+    return Result("block_request", "CPU time added to a request", found.added("programs", "bare"), "ns", 1_000, told)
 
 
 def _of_programs(device: Path, probe: AttachedProbe, empty: Loaded) -> Iterator[Line]:

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.api_server import NODE, TOKEN, in_a_thread
 from tests.integration.test_prometheus import assert_data, queries
 from tests.kernel.faults import slow_disk, slow_file_system
-from tests.kernel.support import RunningAgent, agent
+from tests.kernel.support import RunningAgent, agent, scrape
 from tests.servers import running_alertmanager, running_prometheus, wait_for
 from tests.telling import flags_of, servers
 from tests.throttle import Group
@@ -66,6 +68,11 @@ class Webhook:
             for own, status in found
             if own["alertname"] == name and all(own.get(label, "").endswith(end) for label, end in labels.items())
         }
+
+    def await_all(self, expected: Mapping[str, Mapping[str, str]], status: str) -> None:
+        """Wait until each alert of a name, with the ends of its labels, has this status; the longest takes 5 minutes to fire."""
+        for name, labels in expected.items():
+            wait_for(lambda n=name, own=labels: self.statuses(n, **own) == {status}, 360, f"{name} is {status}", interval=1)  # type: ignore[misc]
 
 
 @contextmanager
@@ -154,6 +161,24 @@ def with_a_bug(folder: Path, file: Path) -> dict[str, str]:
 
 
 @contextmanager
+def watching(folder: Path, *prefix: str) -> Iterator[tuple[RunningAgent, int]]:
+    """An agent that watches the pods of an API server, and the port of that server, which is gone since."""
+    folder.mkdir()
+    (folder / "token").write_text(TOKEN)
+    own = ("--kubernetes.enabled=on", f"--kubernetes.token-file={folder}/token", f"--kubernetes.node-name={NODE}")
+    with ExitStack() as stack:
+        with in_a_thread([]) as (url, _, _):
+            running = stack.enter_context(agent(folder, *own, f"--kubernetes.api-server={url}", prefix=prefix))
+            wait_for(lambda: scrape(running.url).total("perflens_kubernetes_watch_up"), 20, "the pods are watched")
+        yield running, int(url.rpartition(":")[2])
+
+
+def address(running: RunningAgent) -> str:
+    """The host and port of an agent, by which Prometheus names it."""
+    return urllib.parse.urlsplit(running.url).netloc
+
+
+@contextmanager
 def existing(file: Path) -> Iterator[None]:
     """A file that is there meanwhile."""
     file.touch()
@@ -165,32 +190,36 @@ def existing(file: Path) -> Iterator[None]:
 
 @pytest.mark.components
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1_200)
 def test_faults_are_told_and_so_is_their_end(
     prometheus_binaries: Path, alertmanager_command: str, throttled: Throttled, tmp_path: Path
 ) -> None:
-    """A throttled writer, a read that hangs, a slow device, an incident, a refused configuration, probes without rights and a bug are told.
+    """A throttled writer, a read that hangs, a slow device, an incident, a refused configuration, probes without rights, a bug, an agent
+    that ended and an API server that is gone are told.
 
-    Grafana refuses the incident meanwhile, which the dashboard shows; an agent that ends is about to be told.
+    Grafana refuses the incident meanwhile, which the dashboard shows.
     """
     if os.geteuid() != 0:
         pytest.skip("the agent needs root to attach its probes")
     config = tmp_path / "perflens.yaml"
     config.write_text("threshold: 5ms\n")
     bug = tmp_path / "bug"
-    blind_folder = tmp_path / "blind"
-    blind_folder.mkdir()
+    ending = tmp_path / "ending"
+    ending.mkdir()
     with ExitStack() as stack:
         model, grafana, url = stack.enter_context(servers())
         grafana.always["POST"] = "400"
         flags, environment = flags_of(tmp_path, model, url)
         environment |= with_a_bug(tmp_path / "own", bug)
         seeing = stack.enter_context(agent(tmp_path, f"--config.file={config}", *flags, environment=environment))
-        blind = stack.enter_context(agent(blind_folder, prefix=WITHOUT_RIGHTS))
+        blind, api_server = stack.enter_context(watching(tmp_path / "blind", *WITHOUT_RIGHTS))
+        ended = stack.enter_context(agent(ending))
         webhook = stack.enter_context(listening())
         alertmanager = stack.enter_context(running_alertmanager(alertmanager_command, tmp_path, webhook.url))
-        targets = (seeing.url, blind.url)
+        targets = (seeing.url, blind.url, ended.url)
         prometheus = stack.enter_context(running_prometheus(prometheus_binaries, tmp_path, targets, alertmanager=alertmanager))
+        wait_for(lambda: len(prometheus.query("perflens_build_info")) == len(targets), 30, "all are scraped")
+        ended.process.terminate()
         with ExitStack() as faults:
             group = faults.enter_context(throttled())
             device = faults.enter_context(slow_device(tmp_path / "device"))
@@ -206,13 +235,15 @@ def test_faults_are_told_and_so_is_their_end(
                 "PerfLensConfigReloadFailed": {"severity": "warning"},
                 "PerfLensProbeNotAttached": {"probe": "file"},
                 "PerfLensCollectorFailing": {"collector": COLLECTOR},
+                "PerfLensAgentDown": {"instance": address(ended)},
+                "PerfLensKubernetesUnwatched": {"instance": address(blind)},
             }
-            for name, labels in expected.items():
-                wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"firing"}, 180, f"{name} is told", interval=1)  # type: ignore[misc]
+            webhook.await_all(expected, "firing")
             assert_data(prometheus, queries("classic", "perflens_sink_dropped_total"))
+        stack.enter_context(in_a_thread([], api_server))
+        stack.enter_context(agent(ending, f"--web.listen-address={address(ended)}"))
+        webhook.await_all({name: labels for name, labels in expected.items() if name == "PerfLensKubernetesUnwatched"}, "resolved")
         blind.process.terminate()
-        wait_for(lambda: prometheus.alerts("PerfLensAgentDown"), 30, "the agent that ended is missed", interval=1)
-        for name, labels in expected.items():
-            wait_for(lambda n=name, own=labels: webhook.statuses(n, **own) == {"resolved"}, 300, f"the end of {name} is told", interval=1)  # type: ignore[misc]
+        webhook.await_all(expected, "resolved")
     told = {"File operations are slow.", "An operation does not end.", "A block device is slow.", "An incident is open."}
     assert told <= webhook.summaries

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from perflens.enrich.symbols.kallsyms import KernelSymbols, stem
-from perflens.enrich.wait_reasons import FUNCTIONS, reason_of
+from perflens.enrich.wait_reasons import FUNCTIONS
 from perflens.kernel.attach import attach
 from perflens.kernel.attached import Sizes
 from perflens.kernel.features import inspect
@@ -60,7 +60,7 @@ def test_each_reason_is_told_by_functions_of_this_kernel(functions: dict[int, st
 
 def test_ranges_are_those_of_the_functions(functions: dict[int, str]) -> None:
     """Sorted, none over another, of every function of the table that the kernel has and of no other, each with its reason."""
-    ranges = KernelSymbols().ranges(reason_of)
+    ranges = KernelSymbols().ranges(FUNCTIONS)
 
     assert {first: reason for first, _, reason in ranges} == {at: FUNCTIONS[name] for at, name in functions.items() if name in FUNCTIONS}
     assert all(first < end <= above for (first, end, _), (above, _, _) in pairwise(ranges))
@@ -71,7 +71,7 @@ def test_ranges_are_those_of_the_functions(functions: dict[int, str]) -> None:
 def test_table_fits(rung: str) -> None:
     """Every range finds room in the kernel's table, and stands there in order, by the number of its reason."""
     host = inspect()
-    ranges = KernelSymbols().ranges(reason_of)
+    ranges = KernelSymbols().ranges(FUNCTIONS)
     probe = attach("file", discover()["file"], host, rung=rung, sizes=Sizes.of(host, 64), thresholds=[1 << 40] * 5)
     without_room = probe.set_wait_frames(ranges)
     table = list(struct.iter_unpack("=3Q", probe._frames[:]))

@@ -48,7 +48,7 @@ from perflens.enrich.processes import Processes
 from perflens.enrich.procfs import Procfs
 from perflens.enrich.symbols.kallsyms import KernelSymbols
 from perflens.enrich.symbols.user import UserSymbols
-from perflens.enrich.wait_reasons import reason_of
+from perflens.enrich.wait_reasons import FUNCTIONS
 from perflens.errors import ConfigError, LayoutError, ProbeError, StartError
 from perflens.export.otlp import spans
 from perflens.export.prometheus.page import Page
@@ -184,7 +184,7 @@ class Agent:
 
     def _name_waits(self) -> None:
         """Tell the kernel side in which functions a sleep has a reason."""
-        ranges = self._kernel_symbols.ranges(reason_of)
+        ranges = self._kernel_symbols.ranges(FUNCTIONS)
         for own in self.running:
             own.kernel.set_wait_frames(ranges)
         self._kernel_symbols.rest(0.0)  # until the next stack is to be named

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["FUNCTIONS", "reason_of"]
+__all__ = ["FUNCTIONS"]
 
 _BY_REASON: Mapping[str, str] = MappingProxyType(
     {
@@ -67,9 +67,4 @@ _BY_REASON: Mapping[str, str] = MappingProxyType(
 )
 
 FUNCTIONS: Mapping[str, str] = MappingProxyType({name: reason for reason, names in _BY_REASON.items() for name in names.split()})
-"""Reason by function."""
-
-
-def reason_of(function: str) -> str | None:
-    """Return the reason of a sleep within ``function``, None when it tells nothing."""
-    return FUNCTIONS.get(function)
+"""Reason of a sleep within a function, by its name; what is not here tells nothing."""

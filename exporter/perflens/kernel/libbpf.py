@@ -63,6 +63,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 _PRINT = ctypes.CFUNCTYPE(_I, _I, _S, _P)
+_DEBUG = 2  # LIBBPF_DEBUG of enum libbpf_print_level: thousands of lines a load, none of which says why one fails
 
 
 class TestRun(ctypes.Structure):
@@ -118,7 +119,9 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
 
-    def _keep(self, _level: int, form: bytes, arguments: int) -> int:
+    def _keep(self, level: int, form: bytes, arguments: int) -> int:
+        if level >= _DEBUG:
+            return 0
         text = ctypes.create_string_buffer(2048)
         ctypes.CDLL(None).vsnprintf(text, _SIZE(len(text)), form, _P(arguments))
         self.said.append(text.value.decode("utf-8", "backslashreplace").strip())

@@ -8,7 +8,7 @@ import pytest
 
 from perflens.enrich import wait_reasons
 from perflens.enrich.symbols.kallsyms import stem
-from perflens.enrich.wait_reasons import FUNCTIONS, reason_of
+from perflens.enrich.wait_reasons import FUNCTIONS
 from perflens.kernel.attached import object_path, object_types
 from perflens.kernel.features import inspect
 from perflens.layout import enum_labels
@@ -69,9 +69,9 @@ def test_table_has_room() -> None:
         ("jbd2_log_wait_commit.cold", None),
     ],
 )
-def test_reason_of(function: str, reason: str | None) -> None:
+def test_reason(function: str, reason: str | None) -> None:
     """A function has the reason that its sleep is for, or none."""
-    assert reason_of(function) == reason
+    assert FUNCTIONS.get(function) == reason
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_reason_of(function: str, reason: str | None) -> None:
 )
 def test_precedence(stack: list[str], reason: str | None) -> None:
     """Of several reasons in a stack the one that stands last in the enum decides, as reason.h says: what makes it sleep, not how."""
-    found = [own for function in stack if (own := reason_of(function))]
+    found = [own for function in stack if (own := FUNCTIONS.get(function))]
 
     assert max(found, key=LABELS.index, default=None) == reason

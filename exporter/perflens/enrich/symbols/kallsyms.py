@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import TypeVar
@@ -28,6 +28,11 @@ def stem(name: str) -> str:
     """Return a function's name without what compilers append to the copies that they make of it."""
     head, dot, tail = name.partition(".")
     return head if dot and tail.split(".", 1)[0] in _SUFFIXES else name
+
+
+def _stem_of(line: bytes) -> bytes:
+    """The ``stem`` of a line of a block, ``name[\\t[module]]``."""
+    return stem(line.partition(b"\t")[0].decode("ascii", "backslashreplace")).encode()
 
 
 class _Table:
@@ -96,13 +101,21 @@ class _Table:
             index -= 1
         return index
 
-    def ranges(self) -> Iterator[tuple[int, int, str]]:
-        """Yield start, end and name of each function; aliases have the same range."""
-        starts, end = self.starts, 1 << 64
-        for index in range(len(starts) - 1, -1, -1):
-            if index + 1 < len(starts) and starts[index + 1] != starts[index]:
-                end = self.start(index + 1)
-            yield self.start(index), min(end, self.start(index) + _LONGEST), self.entry(index)[0]
+    def indices(self, names: Collection[bytes]) -> list[int]:
+        """Return the indices of the functions whose ``stem`` is in ``names``, in their order."""
+        sorted_place = {place: index for index, place in enumerate(self._places, self._ordered)}
+        found = [
+            block * _TOGETHER + place
+            for block in range(-(-len(self.starts) // _TOGETHER))
+            for place, line in enumerate(self._names(block))
+            if line in names or ((b"." in line or b"\t" in line) and _stem_of(line) in names)
+        ]
+        return sorted(sorted_place.get(place, place) for place in found)
+
+    def range_of(self, index: int) -> tuple[int, int]:
+        """Return start and end of a function; aliases have the same."""
+        start, after = self.start(index), bisect_right(self.starts, self.starts[index])
+        return start, min(self.start(after) if after < len(self.starts) else 1 << 64, start + _LONGEST)
 
     def start(self, index: int) -> int:
         """Return the address of a symbol."""
@@ -160,11 +173,11 @@ class KernelSymbols:
             found = names[address] = self._find(address)
         return found
 
-    def ranges(self, names: Callable[[str], T | None]) -> list[tuple[int, int, T]]:
-        """Return the sorted address ranges of the functions whose ``stem`` has a value in ``names``."""
-        found = [(start, end, value) for start, end, name in self._loaded().ranges() if (value := names(stem(name))) is not None]
-        found.reverse()
-        return found
+    def ranges(self, names: Mapping[str, T]) -> list[tuple[int, int, T]]:
+        """Return the sorted address ranges of the functions whose ``stem`` is in ``names``, with what stands there."""
+        table = self._loaded()
+        found = table.indices({name.encode() for name in names})
+        return [(*table.range_of(index), names[stem(table.entry(index)[0])]) for index in found]
 
     def _find(self, address: int) -> str:
         table = self._loaded()
