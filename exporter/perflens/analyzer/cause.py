@@ -19,9 +19,9 @@ class Cause:
 
     Any ``vetoes`` that holds takes it away by as much. ``explains`` names the wait reasons (`runqueue` among them) whose part of the
     victims' slow time it accounts for, empty for all of it. ``culprit`` says who may be to blame: the owner with most of the
-    device's time or of the CPU's, or the parent of most new processes; ``other`` that it must not be the victim itself. ``causes``
-    names the causes whose signs it produces itself. ``claim`` is a sentence with {subject}, {victim} and {culprit}; ``actions`` are
-    ids of the catalogue.
+    device's time, of those with most of the CPU's the one whose use grew most, or the parent of most new processes; ``other`` that it
+    must not be the victim itself. ``causes`` names the causes whose signs it produces itself. ``claim`` is a sentence with {subject},
+    {victim} and {culprit}; ``actions`` are ids of the catalogue.
     """
 
     code: str

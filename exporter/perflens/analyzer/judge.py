@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from perflens.analysis import HOST, Scene, Subject
 from perflens.analyzer.cause import Cause
@@ -16,6 +17,9 @@ NEAR = 0.15
 """Causes whose scores are no further apart may change places."""
 
 _LEAST = 0.2
+_USED = MappingProxyType({"cpu": "cpu.cores"})
+_MORE = 1.1
+_OF_WORST = 0.75
 _SUPPRESSES_FROM = 0.5
 _MOST = 8
 
@@ -57,8 +61,23 @@ def _cases(cause: Cause, signals: Signals, scene: Scene) -> Iterator[Case]:
             yield Case(signals, victim, victim)
     elif scene.victims:
         worst = _worst(scene.victims)
-        culprits = [own for own in scene.culprits.get((cause.culprit, HOST), ()) if not cause.other or own != worst]
+        culprits = [own for own in _grown(cause, signals, scene, worst) if not cause.other or own != worst]
         yield Case(signals, HOST, worst, culprits[0] if culprits else None)
+
+
+def _grown(cause: Cause, signals: Signals, scene: Scene, worst: Subject) -> Sequence[Subject]:
+    """The culprits of the host, first who takes most more than usual: who takes as much as ever is not why.
+
+    Of several that take about as much, who suffers ``worst`` comes last: a fair scheduler gives all the same.
+    """
+    ranked = scene.culprits.get((cause.culprit, HOST), ())
+    used = {own: signal for own in ranked if (signal := signals.get(_USED.get(cause.culprit, ""), own))}
+    if not used:
+        return ranked
+    more = {
+        own: signal.value - (signal.baseline or 0.0) for own, signal in used.items() if signal.value >= _MORE * (signal.baseline or 0.0)
+    }
+    return sorted(more, key=lambda own: more[own] * (_OF_WORST if own == worst else 1), reverse=True)
 
 
 def _of_device(cause: Cause, signals: Signals, scene: Scene, device: Subject, victims: Mapping[Subject, float]) -> Iterator[Case]:

@@ -44,6 +44,29 @@ def test_ramp(value: float, low: float, high: float, expected: float) -> None:
     assert ramp(value, low, high) == expected
 
 
+@pytest.mark.parametrize(
+    ("victim", "other", "expected"),
+    [
+        ((1.0, 1.0), (0.98, 0.0), OTHER),
+        ((1.0, 1.0), None, None),
+        ((1.4, 0.1), (0.9, 0.0), VICTIM),
+        ((1.0, 0.0), (0.9, 0.0), OTHER),
+        ((1.0, None), (0.7, None), VICTIM),
+        (None, None, VICTIM),
+    ],
+)
+def test_who_takes_as_much_as_ever_is_no_culprit(
+    victim: tuple[float, float | None] | None, other: tuple[float, float | None] | None, expected: Subject | None
+) -> None:
+    """Of those who use CPUs the one whose use grew most, about as much the one who does not suffer; where nobody measured, the first."""
+    used = [signal("cpu.cores", own, *cores) for own, cores in ((VICTIM, victim), (OTHER, other)) if cores]
+    own = replace(scene({"runqueue": 1.0}), culprits={("cpu", HOST): (VICTIM, OTHER) if other else (VICTIM,)})
+
+    found = judge({"A": _cause("A", culprit="cpu")}, Signals([signal("m", HOST, 1.0), *used]), own)
+
+    assert [one.case.culprit for one in found] == [expected]
+
+
 def test_ratio() -> None:
     """A baseline of 0 is exceeded without bound, none at all says nothing, and next to nothing is never much."""
     condition = Condition("m", 2, 4, role="host", of="ratio", missing=0.25, least=10)

@@ -209,6 +209,14 @@ def test_host_signals() -> None:
     assert cpu_culprits(above, both) == {("cpu", HOST): (A,)}
 
 
+def test_limits_of_a_cgroup_that_is_new() -> None:
+    """What it did is not known before its second reading; that it has no limit is."""
+    found = _values(host_signals(HostDelta(20.0), HostReading(0, cgroups={"/a": CgroupReading("/a")}), Totals(WINDOW), {}))
+
+    assert found["io.limits", A] == 0
+    assert ("cpu.cores", A) not in found
+
+
 def test_the_worst_of_an_owners_cgroups_is_told() -> None:
     """An owner may have several containers: any of them may be at its limit; what they use of CPUs is that of all."""
     deltas = {

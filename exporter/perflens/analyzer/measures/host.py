@@ -39,10 +39,11 @@ def host_signals(
     for name, disk in delta.disks.items():
         yield from _disk(Subject("device", name), disk)
     found: dict[tuple[str, Subject], Signal] = {}
-    for name, own in delta.cgroups.items():
+    for name, own in now.cgroups.items():  # one that is new has no counts yet, but limits, or none
         unit = owners.get(name, name)
-        limits = _limits(owner_of(unit), now.cgroups[name], _rates(totals, unit, delta.seconds), numbers)
-        for signal in (*_cgroup(owner_of(unit), own, now.cgroups[name], delta.seconds), *limits):
+        moved = delta.cgroups.get(name)
+        limits = _limits(owner_of(unit), own, _rates(totals, unit, delta.seconds), numbers)
+        for signal in (*(_cgroup(owner_of(unit), moved, own, delta.seconds) if moved else ()), *limits):
             before = found.get(signal.key)
             found[signal.key] = _together(before, signal) if before else signal
     yield from found.values()
