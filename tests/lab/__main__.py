@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="where the results of all runs are written")
     arguments = parser.parse_args()
     names = [name for name in SCENARIOS if not arguments.scenarios or {name, SCENARIOS[name].fault} & set(arguments.scenarios)]
-    names = [name for name in names if not (arguments.one_means and SCENARIOS[name].again)]
+    names = [name for name in names if not (arguments.one_means and SCENARIOS[name].by_other_means)]
     missing = set(arguments.scenarios) - {own for name in SCENARIOS for own in (name, SCENARIOS[name].fault)}
     if missing:
         parser.error(f"no scenario {', '.join(sorted(missing))}; there are {', '.join(SCENARIOS)}")

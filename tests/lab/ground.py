@@ -44,6 +44,11 @@ class Cgroup:
         """How the agent calls it."""
         return f"/{self.name}"
 
+    @property
+    def pids(self) -> list[str]:
+        """The processes in it."""
+        return (self.folders["cpu"] / "cgroup.procs").read_text().split()
+
     def set(self, controller: str, file: str, text: str) -> None:
         """Write one of its files."""
         (self.folders[controller] / file).write_text(text)

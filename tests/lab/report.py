@@ -18,7 +18,7 @@ _HEAD = """# The fault lab
 
 Known faults on one machine, beside an agent that stays up: healthy work, then the fault at any time between two looks of the agent, under names that say nothing. `make lab` makes more runs and writes this page from all that are kept in `tests/lab/runs`: {runs} from {first} to {last}, on Linux {kernel} with {cpus} CPUs.
 
-A run counts when its victim felt the fault by its own clock: it did half as much, or took twice as long ({felt} of {faulty} did). Each fault is made by other means as well (`NAME.MEANS`): no rule was ever changed to fit those, and they are the scoring half. Runs of one machine are no promise for another.
+A run counts when its victim felt the fault by its own clock: it did half as much, or took twice as long ({felt} of {faulty} did). Each fault is made by other means as well (`NAME.MEANS`): those under which no rule was ever made or changed are the scoring half. Runs of one machine are no promise for another.
 
 An answer is right when the first cause of the first incident is the true one. AC@1 and AC@3 are as in RCAEval, precision counts 0 for a run that misses the truth (as ITBench does), and the time is from the first moment of the fault to an open incident with the true cause in front, infinite where there is none.
 

@@ -6,7 +6,7 @@ import json
 import random
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.lab.gauge import Gauge, Pace, felt, gauge, pace
 from tests.lab.ground import Ground, cgroup
-from tests.lab.runs import Outcome, rules
+from tests.lab.runs import Outcome, nameless, rules
 from tests.lab.scenarios import VICTIM, Scenario, Stage, injected
 
 __all__ = ["Times", "quiet", "run"]
@@ -64,10 +64,10 @@ def run(url: str, scenario: Scenario, ground: Ground, number: int, times: Times)
         healthy, began = pace(start, own.read()), time.time()
         with injected(scenario, stage):
             found = _watch(url, scenario, began, times.fault, own)
-            found.analyses = api(url, "analyses?limit=4")["analyses"]
-        culprit = stage.aggressor.unit
+            found.analyses = api(url, "analyses?limit=1")["analyses"]
+            culprits = {stage.aggressor.unit, *(f"[{pid}]" for pid in stage.aggressor.pids)}
     time.sleep(times.cool)
-    return _outcome(scenario, found, culprit, healthy)
+    return _outcome(scenario, found, culprits, healthy)
 
 
 @dataclass
@@ -94,7 +94,7 @@ def _watch(url: str, scenario: Scenario, began: float, fault: float, own: Gauge)
     return found
 
 
-def _outcome(scenario: Scenario, found: _Found, culprit: str, healthy: Pace) -> Outcome:
+def _outcome(scenario: Scenario, found: _Found, culprits: Collection[str], healthy: Pace) -> Outcome:
     incidents = sorted(found.incidents.values(), key=lambda own: own["opened_time_ns"])
     first = incidents[0] if incidents else None
     causes = first["causes"] if first else []
@@ -107,14 +107,14 @@ def _outcome(scenario: Scenario, found: _Found, culprit: str, healthy: Pace) -> 
         found.seconds,
         first["subject"]["name"] if first else "",
         blamed,
-        (blamed == culprit) if scenario.culprit and first else None,
+        bool({blamed, blamed[blamed.find("[") :]} & set(culprits)) if scenario.culprit and first else None,
         scenario.again,
         felt(healthy, found.pace),
         found.lasted,
         datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         rules(),
         (healthy.rate, healthy.p95, found.pace.rate, found.pace.p95),
-        (*incidents, *found.analyses),
+        tuple(nameless([*incidents, *found.analyses])),
     )
 
 

@@ -44,7 +44,7 @@ class Host:
     slow: int = 0
     looks: int = 0
     executors: list[ThreadPoolExecutor] = field(default_factory=list)
-    starts: Starts = field(default_factory=Starts)
+    starts: Starts = field(default_factory=lambda: Starts(0))
     asked: list[str] = field(default_factory=list)
     programs: tuple[str, ...] = ()
     paths: Callable[[int], Mapping[str, str]] = lambda _: {}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from perflens.agent.pressure import Looks
 from perflens.agent.telling import Telling
 from perflens.aggregate.evidence import EvidenceStore, Wanted
-from perflens.aggregate.starts import Started, Starts
+from perflens.aggregate.starts import Forks, Started, Starts
 from perflens.aggregate.timeline import Timeline
 from perflens.analysis import UNEXPLAINED, AnalysisCounts, Bundle, Incident, Subject, TellingCounts
 from perflens.analyzer.analyst import Analyst
@@ -88,8 +88,7 @@ class _Sample:
 @dataclass(frozen=True, slots=True)
 class _Drained:
     slow: tuple[float, ...]
-    seconds: float
-    parents: Counter[ProcessKey]
+    forks: Forks
     started: Sequence[tuple[str, Started]]
     named: Mapping[ProcessKey, tuple[ProcessKey, ...]]
     names: Mapping[ProcessKey, str]
@@ -119,7 +118,6 @@ class Analyzing:
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
         self._began = 0
         self._looks = self._impacts = self._failed = self._untold = self._early = 0
-        self._drained_at = time.monotonic()
         self._seconds = 0.0
         self._opened = Counter(dict.fromkeys((*discover(), UNEXPLAINED), 0))  # from 0 on, as a rate sees no counter that begins with 1
         self._logged = {own.id: (own.state, own.cause) for own in self._analyst.incidents.all}
@@ -184,14 +182,14 @@ class Analyzing:
         parts = self._parts
         buckets = parts.timeline.buckets()
         slow = tuple(sum(own.ns for (probe, _), own in each.operations.items() if probe in parts.probes) / _SECOND for each in buckets)
-        parents = parts.starts.take()
-        most = [key for key, _ in parents.most_common(64)]
+        now = time.monotonic_ns()
+        forks = parts.starts.lately(now)
+        most = [key for key, _ in forks.parents.most_common(64)]
         lines = {key: tuple(own.key for own in parts.processes.parents(key)) for key in most}
         known = {key: parts.processes.get(key) for key in {*most, *(own for line in lines.values() for own in line)}}
         names = {key: f"{shown(own.comm)}[{key.pid}]" for key, own in known.items() if own}
-        started = [(parts.name_of(own.owner_id), own) for own in parts.starts.programs(time.monotonic_ns())]
-        before, self._drained_at = self._drained_at, time.monotonic()
-        return _Drained(slow, self._drained_at - before, parents, started, lines, names)
+        started = [(parts.name_of(own.owner_id), own) for own in parts.starts.programs(now)]
+        return _Drained(slow, forks, started, lines, names)
 
     def _programs(self, started: Sequence[tuple[str, Started]]) -> list[Program]:
         """The first file that hangs or cannot be asked for ends the reading of builds for this look: the others are told by their paths."""
@@ -263,7 +261,7 @@ class Analyzing:
             tuple(self._changes.signals(start)),
             {
                 **(cpu_culprits(moved, now.reading, now.owners) if moved else {}),
-                **start_culprits(drained.parents, drained.named, drained.names),
+                **start_culprits(drained.forks.parents, drained.named, drained.names),
             },
             drained.slow[-seconds:],
             drained.slow[:-seconds],
@@ -276,7 +274,8 @@ class Analyzing:
         if moved:
             yield from host_signals(moved, now.reading, counted, numbers, now.owners)
         cpus = now.reading.cpu.cpus if now.reading.cpu else 1
-        yield from start_signals(drained.parents.total(), drained.seconds, cpus, drained.parents, drained.named, drained.names)
+        forks = drained.forks
+        yield from start_signals(forks.number, forks.ns / _SECOND, cpus, forks.parents, drained.named, drained.names)
 
     def _log_change(self, incident: Incident) -> None:
         """Log what is new: an incident that opens, changes its cause, or ends."""

@@ -42,7 +42,7 @@ class Intake:
     ) -> None:
         """``owner_of`` gives the owner's id by PID, ``name_cgroup`` is told of cgroups that are made."""
         self.timeline, self.slowest, self.processes = timeline, slowest, processes
-        self.starts, self.newest_starts = Starts(), NewestStarts(time.monotonic_ns)
+        self.starts, self.newest_starts = Starts(time.monotonic_ns()), NewestStarts(time.monotonic_ns)
         self._explainer, self._owner_of, self._name_cgroup = explainer, owner_of, name_cgroup
         self._sources: list[RunningDurations] = []
         self._process_sources: list[RunningProcesses] = []

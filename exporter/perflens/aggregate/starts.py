@@ -1,18 +1,18 @@
-"""Who starts processes, and which programs were started, since somebody last asked."""
+"""Who started processes of late, and which programs were started since somebody last asked."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from perflens.model import ProcessEvent, ProcessKey
 
-__all__ = ["Started", "Starts"]
+__all__ = ["Forks", "Started", "Starts"]
 
 _MOST = 4_096
 _AT_ONCE = 64
-_AGAIN = 300_000_000_000  # ns
+_AGAIN, _LATELY = 300_000_000_000, 9_000_000_000  # ns
 
 
 class Started(NamedTuple):
@@ -23,15 +23,25 @@ class Started(NamedTuple):
     process: ProcessKey
 
 
+class Forks(NamedTuple):
+    """How many there were in how many ns, and by whom: those of parents that had to go are in the number alone."""
+
+    ns: int
+    number: int
+    parents: Counter[ProcessKey]
+
+
 class Starts:
     """Forks by the process that forked, bounded by ``limit``: the parents with fewest go first, and ``evicted`` counts their forks.
 
     Of programs that wait to be told the oldest go first; ``programs_evicted`` counts them.
     """
 
-    def __init__(self, limit: int = _MOST) -> None:
+    def __init__(self, began: int, limit: int = _MOST) -> None:
         self._limit = limit
         self._forks: Counter[ProcessKey] = Counter()
+        self._number, self._began = 0, began
+        self._spans: deque[Forks] = deque()
         self._told: OrderedDict[tuple[int, str], int] = OrderedDict()
         self._waiting: OrderedDict[tuple[int, str], Started] = OrderedDict()
         self.evicted = self.programs_evicted = 0
@@ -41,7 +51,9 @@ class Starts:
         for event in events:
             if event.kind == "exec" and event.path:
                 self._note(Started(event.owner_id, event.path, event.process))
-        self._forks.update(event.parent for event in events if event.kind == "fork")
+        forks = [event.parent for event in events if event.kind == "fork"]
+        self._number += len(forks)
+        self._forks.update(forks)
         if len(self._forks) > self._limit:
             kept = Counter(dict(self._forks.most_common(self._limit // 2)))
             self.evicted += self._forks.total() - kept.total()
@@ -66,7 +78,16 @@ class Starts:
             self._told.popitem(last=False)
         return [self._waiting.pop(key) for key in due]
 
-    def take(self) -> Counter[ProcessKey]:
-        """Return the forks since the last time, by parent."""
-        taken, self._forks = self._forks, Counter()
-        return taken
+    def lately(self, now: int) -> Forks:
+        """Return the forks of the last 9 s and what more is since somebody asked before then; ``now`` is of the clock of ``began``.
+
+        Who asks twice in a moment is told a rate all the same.
+        """
+        self._spans.append(Forks(now - self._began, self._number, self._forks))
+        self._began, self._number, self._forks = now, 0, Counter()
+        while sum(own.ns for own in self._spans) - self._spans[0].ns >= _LATELY:
+            self._spans.popleft()
+        parents: Counter[ProcessKey] = Counter()
+        for own in self._spans:
+            parents.update(own.parents)
+        return Forks(max(sum(own.ns for own in self._spans), 1), sum(own.number for own in self._spans), parents)

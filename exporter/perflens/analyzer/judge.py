@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from perflens.analysis import HOST, Scene, Subject
 from perflens.analyzer.cause import Cause
-from perflens.analyzer.conditions import MET, Case
+from perflens.analyzer.conditions import MET, Case, ramp
 from perflens.analyzer.signals import Signal, Signals
 
 __all__ = ["NEAR", "Finding", "Scene", "are_near", "judge"]
@@ -20,6 +20,7 @@ _LEAST = 0.2
 _USED = MappingProxyType({"cpu": "cpu.cores"})
 _MORE = 1.1
 _OF_WORST = 0.75
+_ANYBODY = (0.05, 0.15)
 _SUPPRESSES_FROM = 0.5
 _MOST = 8
 
@@ -108,19 +109,20 @@ def _finding(cause: Cause, case: Case, scene: Scene) -> Finding | None:
     if score < _LEAST:
         return None
     victims = _victims(cause, case, scene)
+    explains = _explained(cause, victims, scene, _blamed([case]) if cause.other else ())
     terms = (*cause.necessary, *cause.supporting)
     good = [signal for own in terms if own.met(case) >= MET for signal in own.seen(case)]
     bad = [signal for own in terms if own.met(case) < MET for signal in own.seen(case)]
     bad += [signal for own in cause.vetoes for signal in own.seen(case)]
     supporting = tuple(dict.fromkeys(good))
     against = tuple(own for own in dict.fromkeys(bad) if own not in supporting)
-    return Finding(cause, case, score, _explained(cause, victims, scene), victims, supporting, against)
+    return Finding(cause, case, score, explains, victims, supporting, against)
 
 
 def _weighed(found: Sequence[Finding], scene: Scene) -> list[Finding]:
     """Weigh one cause on all its subjects by what it explains, on those where it holds together: many may be slow, each for itself."""
     holds = [own for own in found if own.score >= _SUPPRESSES_FROM]
-    together = _explained(holds[0].cause, list(dict.fromkeys(victim for own in holds for victim in own.victims)), scene) if holds else 0.0
+    together = _together(holds, scene) if holds else 0.0
     scored = []
     for own in found:
         explains = max(own.explains, together) if own.score >= _SUPPRESSES_FROM else own.explains
@@ -128,6 +130,15 @@ def _weighed(found: Sequence[Finding], scene: Scene) -> list[Finding]:
         if score >= _LEAST:
             scored.append(replace(own, score=score))
     return scored
+
+
+def _together(holds: Sequence[Finding], scene: Scene) -> float:
+    cause, victims = holds[0].cause, list(dict.fromkeys(victim for own in holds for victim in own.victims))
+    return _explained(cause, victims, scene, _blamed([own.case for own in holds]) - set(victims) if cause.other else ())
+
+
+def _blamed(cases: Sequence[Case]) -> set[Subject]:
+    return {own.culprit for own in cases if own.culprit}
 
 
 def _victims(cause: Cause, case: Case, scene: Scene) -> tuple[Subject, ...]:
@@ -138,9 +149,15 @@ def _victims(cause: Cause, case: Case, scene: Scene) -> tuple[Subject, ...]:
     return tuple(victim for victim in ranked if not (cause.other and victim == case.culprit))
 
 
-def _explained(cause: Cause, victims: Sequence[Subject], scene: Scene) -> float:
-    """The part of the slow time that a cause accounts for: of its victims' time that of the waits that it explains."""
+def _explained(cause: Cause, victims: Sequence[Subject], scene: Scene, blamed: Collection[Subject]) -> float:
+    """The part of the slow time that a cause accounts for: of its victims' time that of the waits that it explains.
+
+    Who is ``blamed`` waits for itself: that is not among it, unless hardly anybody else waits.
+    """
     every = sum(scene.victims.values())
+    itself = sum(scene.victims.get(own, 0.0) for own in blamed)
+    if itself:
+        every -= itself * ramp(1 - itself / every, *_ANYBODY)
     if not every:
         return 0.0
     explained = 0.0

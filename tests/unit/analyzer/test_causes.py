@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from perflens.analysis import HOST
@@ -175,6 +177,36 @@ def test_a_neighbour_is_not_to_blame_for_what_it_always_does(share: float, throu
         signal("device.throughput", DISK, 1e6, 1e6 / throughput),
         signal("device.share@sda", OTHER, 0.65, share),
         signal("device.share@sda", VICTIM, 0.25, 0.25),
+    )
+    assert (found[0].cause.code, found[0].contributing) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [(0.2, "NOISY_NEIGHBOUR_IO"), (0.03, "DEVICE_SATURATION")],
+)
+def test_bursts_of_a_neighbour_who_waits_for_itself(others: float, expected: str) -> None:
+    """A disk is full in bursts however long it rests between them, and its owner's own long syncs make others' waits no smaller.
+
+    Where hardly anybody else waits, nobody is a neighbour.
+    """
+    waits = {"block_io": 0.9, "on_cpu": 0.1}
+    seconds = {VICTIM: 10 * others, OTHER: 10 * (1 - others)}
+    own = replace(
+        scene(waits, culprit=OTHER),
+        victims=seconds,
+        on_device={DISK: seconds},
+        waits={who: {reason: part * seconds[who] for reason, part in waits.items()} for who in seconds},
+    )
+    found = judged(
+        own,
+        signal("device.utilization", DISK, 0.5, 0.01),
+        signal("device.queue", DISK, 40, 0.1),
+        signal("device.latency", DISK, 0.003, 0.0002),
+        signal("device.requests", DISK, 10_000, 200),
+        signal("device.throughput", DISK, 1e9, 1e6),
+        signal("device.share@sda", OTHER, 0.99, 0.0),
+        signal("device.share@sda", VICTIM, 0.01, 0.99),
     )
     assert (found[0].cause.code, found[0].contributing) == (expected, False)
 
