@@ -167,10 +167,12 @@ class Agent:
         self.devices.all()  # the first time takes longest
         tuning = replace(tuning, variables={**tuning.variables, "note_from": self._note_from()})
         before = overhead.nanoseconds_a_read()
-        for name, probe in self._probes.items():
-            if self.settings.probes[name].enabled and probe.enabled:
-                self.states.append(self._attach(name, probe, tuning))
-        self._name_waits()  # only now: the programs have names of their own
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="symbols") as reading:  # while the kernel looks at the programs
+            ranges = reading.submit(self._kernel_symbols.ranges, FUNCTIONS)
+            for name, probe in self._probes.items():
+                if self.settings.probes[name].enabled and probe.enabled:
+                    self.states.append(self._attach(name, probe, tuning))
+        self._name_waits(ranges.result())
         if self.running and not self._kernel_symbols.readable:
             _log.warning("kernel symbols cannot be read: waits have no reason, and kernel stacks no names", extra=fields(cure=SYMBOLS_CURE))
         self._read_cost = max(overhead.nanoseconds_a_read() - before, 0.0)
@@ -182,9 +184,8 @@ class Agent:
             raise StartError(f"not attached: {', '.join(failed)}; leave --probes.strict out to run without them")
         self._privileges.drop()
 
-    def _name_waits(self) -> None:
-        """Tell the kernel side in which functions a sleep has a reason."""
-        ranges = self._kernel_symbols.ranges(FUNCTIONS)
+    def _name_waits(self, ranges: Sequence[tuple[int, int, str]]) -> None:
+        """Tell the kernel side in which functions a sleep has a reason; the names of its own programs are in what is read next."""
         for own in self.running:
             own.kernel.set_wait_frames(ranges)
         self._kernel_symbols.rest(0.0)  # until the next stack is to be named
@@ -280,7 +281,7 @@ class Agent:
             own.family.recycle(now)
             own.family.expire(now - self.settings.series.expiry / _SECOND)
         if self._kernel_symbols.changed():
-            self._name_waits()
+            self._name_waits(self._kernel_symbols.ranges(FUNCTIONS))
         self._kernel_symbols.rest()
         self.explainer.settle()
         for own in self._durations:

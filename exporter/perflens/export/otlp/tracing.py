@@ -8,13 +8,14 @@ from threading import Thread, get_ident
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from perflens import __version__
 from perflens.analysis import ModelRequest
 from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.attributes import BootClock, error_type, of_operation, of_request, of_wait
+from perflens.export.otlp.batches import Batches
 from perflens.export.otlp.chats import LONGEST_MODEL, of_chat
 from perflens.export.otlp.delivery import Delivery
 from perflens.export.otlp.exporters import exporter
@@ -49,7 +50,7 @@ class TracedSpans:
         self._clock = BootClock(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._delivery = Delivery(sink or exporter(options, answer), answer, listener, self._ledger, on_exported, options.endpoint)
         self._provider = TracerProvider(resource=agent_resource(node), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(self._delivery, options.queue, options.delay, options.batch))
+        self._provider.add_span_processor(Batches(self._delivery, options.queue, options.delay, options.batch))
         self._tracer = self._provider.get_tracer("perflens", __version__, SCHEMA_URL)
         listener.listens_to = 0
         self._delivery.tell(listener.warnings)

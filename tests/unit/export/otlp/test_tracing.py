@@ -267,7 +267,7 @@ def test_ratio(make: Callable[..., Evidence], sink: Sink, monkeypatch: pytest.Mo
 
 
 def test_limits(make: Callable[..., Evidence], sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limits of the SDK hold."""
+    """The limits of the SDK hold, and what they leave out is told."""
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "5")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7")
     spans = traced(sink)
@@ -275,6 +275,7 @@ def test_limits(make: Callable[..., Evidence], sink: Sink, monkeypatch: pytest.M
     spans.close()
     found = sink.spans[0].attributes or {}
     assert len(found) == 5
+    assert sink.spans[0].dropped_attributes > 0
     assert max(len(value) for value in found.values() if isinstance(value, str)) == 7
 
 
