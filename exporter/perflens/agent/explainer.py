@@ -120,10 +120,14 @@ class Explainer:
         if self._joins:
             self.executor.submit(self._settle, time.monotonic_ns())
 
+    def end_soon(self) -> None:
+        """Explain for a moment more, then leave alone what was not begun; any thread may ask."""
+        self._ends_at = min(self._ends_at, time.monotonic() + _LAST_MOMENT)
+
     def close(self) -> None:
-        """Explain for a moment more, then leave alone what was not begun; send the spans that wait and end the helper."""
+        """Explain for a moment more; send the spans that wait and end the helper."""
         began = time.monotonic()
-        self._ends_at = began + _LAST_MOMENT
+        self.end_soon()
         if self._joins:
             self.executor.submit(self._settle, _FOREVER)
         self.executor.shutdown()

@@ -68,6 +68,7 @@ async def serve(agent: Agent, read: Callable[[], Settings]) -> None:
             await _maintain(ended, agent)
         finally:
             ended.set()
+            agent.explainer.end_soon()  # what the analyzer waits for stands behind it
             await looks
             await ticker.stop()
     finally:

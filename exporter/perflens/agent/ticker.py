@@ -25,7 +25,7 @@ class Ticker:
         self._intake, self._rings, self._executor = intake, rings, executor
         self._loop = asyncio.get_running_loop()
         self._wake = select.epoll()
-        self._wanted = self._busy = False
+        self._wanted = self._busy = self._stopped = False
         for ring in rings:
             self._wake.register(ring.fd, select.EPOLLIN | select.EPOLLET)  # level-triggered, whatever is in the ring would wake
         self._loop.add_reader(self._wake.fileno(), self._on_wake)
@@ -33,6 +33,7 @@ class Ticker:
 
     async def stop(self) -> None:
         """Drain for the last time."""
+        self._stopped = True
         self._timer.cancel()
         self._loop.remove_reader(self._wake.fileno())
         self._wake.close()
@@ -54,11 +55,16 @@ class Ticker:
             self._executor.submit(self._work)
 
     def _work(self) -> None:
-        """On the thread. What was asked for while it drained is done at once; between the two lines below it waits for a tick at most."""
-        while self._wanted:
-            self._wanted = False
-            guarded(self._intake.drain)
-        self._busy = False
+        """On the thread. What was asked for while it drained is done after what others have for the thread: a storm may go on for ever.
+
+        What is asked for between the last two lines waits for a tick at most.
+        """
+        self._wanted = False
+        guarded(self._intake.drain)
+        if self._wanted and not self._stopped:
+            self._executor.submit(self._work)
+        else:
+            self._busy = False
 
 
 def guarded(work: Callable[[], None]) -> None:
