@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 __all__ = ["Outcome", "kept", "load", "nameless", "rules"]
 
 _OURS = re.compile(r"/(q4x|z8m)\d+")
+_PATH = re.compile(r"/(?!usr/|bin/|sbin/|proc/|sys/|var/tmp/lab-)(?:[\w.+-]+/)+([\w.+-]+)")
 _RULES = Path(__file__).parents[2] / "exporter/perflens/analyzer"
 
 
@@ -68,13 +70,13 @@ def rules() -> str:
 def kept(outcome: Outcome, folder: Path) -> Path:
     """Write a run, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{outcome.when.replace(':', '')}-{outcome.scenario}.json"
-    path.write_text(json.dumps(asdict(outcome), separators=(",", ":")) + "\n")
+    path = folder / f"{outcome.when.replace(':', '')}-{outcome.scenario}.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(asdict(outcome)).encode(), mtime=0))
     return path
 
 
 def nameless(evidence: Any) -> Any:
-    """Return evidence without the names of the host and of the owners on it that are none of the lab's: who kept it said nothing else."""
+    """Return evidence without the names of the host, and of owners and folders on it that are none of the lab's."""
     others = sorted({own for own in _owners(evidence) if len(own) > 1 and not _OURS.fullmatch(own)}, key=len, reverse=True)
     return _renamed(evidence, {own: f"/other{at}" for at, own in enumerate(others)})
 
@@ -97,12 +99,13 @@ def _renamed(value: Any, names: dict[str, str]) -> Any:
     if isinstance(value, str):
         for old, new in names.items():
             value = value.replace(old, new)
+        return _PATH.sub(r"/other/\1", value)
     return value
 
 
 def load(folder: Path) -> list[Outcome]:
     """Return every run, the oldest first."""
-    return [_outcome(json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))]
+    return [_outcome(json.loads(gzip.decompress(path.read_bytes()))) for path in sorted(folder.glob("*.json.gz"))]
 
 
 def _outcome(document: dict[str, Any]) -> Outcome:

@@ -13,7 +13,7 @@ import pytest
 from tests.lab.gauge import BUCKETS, Pace, felt, gauge, pace
 from tests.lab.loudest import loudest
 from tests.lab.report import page
-from tests.lab.runs import Outcome, kept, load, rules
+from tests.lab.runs import Outcome, kept, load, nameless, rules
 from tests.lab.scenarios import SCENARIOS
 from tests.lab.scores import Negatives, confusion, negatives, scores
 
@@ -98,6 +98,20 @@ def test_runs_are_kept_and_add_up(tmp_path: Path) -> None:
     kept(RIGHT, tmp_path)
 
     assert load(tmp_path) == [RIGHT, later]
+
+
+def test_runs_name_nobody_else() -> None:
+    """The lab's own cgroups and what every system has keep their names."""
+    owners = [{"kind": "owner", "name": name} for name in ("/q4x1", "/", "/team/secret", "/team")]
+    told = "most of /team/secret; /usr/bin/dd, build ab12; /srv/secret/bin/tool, build cd34; /proc/stat"
+
+    assert nameless([{"host": "db-7", "victims": owners, "summary": told}]) == [
+        {
+            "host": "host",
+            "victims": [{"kind": "owner", "name": name} for name in ("/q4x1", "/", "/other0", "/other1")],
+            "summary": "most of /other0; /usr/bin/dd, build ab12; /other/tool, build cd34; /proc/stat",
+        }
+    ]
 
 
 def test_pace_of_a_known_histogram() -> None:

@@ -94,7 +94,7 @@ class _Table:
         """Keep addresses from ``first`` on in 4 bytes each where they lie that close, as those of x86 do."""
         self.first = self.starts[0] if self.starts else 0
         try:
-            self.starts = array("I", [start - self.first for start in self.starts])
+            self.starts = array("I", (start - self.first for start in self.starts))  # no list: 4 MiB of numbers for a moment
         except OverflowError:
             self.first = 0
 
