@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.lab.runs import Outcome, kept, load, rules
 from tests.lab.scenarios import SCENARIOS
 
 _HERE = Path(__file__).parent
+_WARM_UP = 60  # s: until then nothing is usual
 
 
 def main() -> int:
@@ -53,6 +55,7 @@ def _made(names: Sequence[str], runs: int, times: Times, folder: Path) -> list[O
         state = f"--analyzer.state-file={scratch}/incidents.json"
         with agent(Path(scratch), state, "--probes.strict") as running:
             url = running.url.removesuffix("/metrics")
+            time.sleep(_WARM_UP)
             for number, name in enumerate(_left(names, runs, folder)):
                 outcome = run(url, SCENARIOS[name], own, number, times)
                 outcomes.append(outcome)

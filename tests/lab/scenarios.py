@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -285,8 +286,7 @@ class SlowDisk(Disk):
 
 
 def _slow_ground(ground: Ground, ends: ExitStack) -> Disk:
-    folder = ground.folder / "slow"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=ground.folder))
     own = ends.enter_context(slow_disk(folder))
     point = ends.enter_context(mounted(own.device, "ext4", folder / "mounted"))
     return SlowDisk(own.device.name, point, own.delays)

@@ -211,6 +211,19 @@ def test_bursts_of_a_neighbour_who_waits_for_itself(others: float, expected: str
     assert (found[0].cause.code, found[0].contributing) == (expected, False)
 
 
+@pytest.mark.parametrize(("queue", "told"), [(0.6, True), (6.0, False)])
+def test_a_disk_that_was_not_there_before(queue: float, told: bool) -> None:
+    """That it has requests at all is no reason why each takes longer, as long as one is served before the next comes."""
+    found = judged(
+        scene(_IO, culprit=VICTIM),
+        signal("device.latency", DISK, 0.03, 0.0002),
+        signal("device.requests", DISK, 20, 0),
+        signal("device.throughput", DISK, 80_000, 0),
+        signal("device.queue", DISK, queue, 0),
+    )
+    assert [one.cause.code for one in found] == (["SLOW_DEVICE"] if told else [])
+
+
 def test_an_io_limit_that_is_no_number() -> None:
     """io.latency and io.cost let tasks sleep in the kernel's throttle, and no io.max says so; requests that were held say it not alone."""
     found = judged(scene({"cgroup_throttle": 0.9, "block_io": 0.1}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0))

@@ -22,8 +22,8 @@ CAUSE = Cause(
         Condition("device.requests", 1.3, 1.0, of="ratio", missing=0.5),
     ),
     vetoes=(
-        Condition("device.requests", 1.5, 2.5, of="ratio", least=5),
-        Condition("device.throughput", 1.5, 3, of="ratio", least=100_000),
+        AllOf((Condition("device.requests", 1.5, 2.5, of="ratio", least=5), Condition("device.queue", 1.5, 4))),  # by more load they queue
+        Condition("device.throughput", 1.5, 3, of="ratio", least=5_000_000),
     ),
     explains=frozenset({"block_io", "tag", "writeback", "journal", "flush", "dirty_throttle", "unclassified"}),
     causes=frozenset({"DEVICE_SATURATION", "FSYNC_JOURNAL_STALL", "PAGE_CACHE_MISS_STORM", "CACHE_THRASH"}),
