@@ -3,7 +3,7 @@
  * A load. Usage: load FILE read|write|burn|spawn BLOCK DIRECT THREADS RATE FSYNC SIZE
  * Each thread does operations of BLOCK bytes at random places of the first SIZE bytes of FILE, past the page cache if DIRECT, at most
  * RATE a second (0: as fast as it goes), with an fsync after every FSYNC of them (0: none). `burn` uses the CPU and reads one block
- * RATE times a second in between; `spawn` starts /bin/true over and over. It runs until it is ended.
+ * RATE times a second in between; `spawn` starts /bin/true over and over, in THREADS processes. It runs until it is ended.
  * With GAUGE=FILE in the environment it counts its operations there by how long they took: see gauge.py.
  */
 #define _GNU_SOURCE
@@ -123,8 +123,11 @@ int main(int argc, char **argv)
 	rate = atol(argv[6]), every = atol(argv[7]), size = atol(argv[8]);
 	if (getenv("GAUGE"))
 		open_gauge(getenv("GAUGE"));
-	if (!strcmp(mode, "spawn"))
+	if (!strcmp(mode, "spawn")) {
+		for (long i = 1; i < atol(argv[5]) && fork(); i++)
+			;
 		spawn_for_ever();
+	}
 	for (long i = 1; i < atol(argv[5]); i++)
 		pthread_create(&thread, NULL, work, (void *)i);
 	work(NULL);

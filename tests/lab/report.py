@@ -18,7 +18,7 @@ _HEAD = """# The fault lab
 
 Known faults on one machine, beside an agent that stays up: healthy work, then the fault at any time between two looks of the agent, under names that say nothing. `make lab` makes more runs and writes this page from all that are kept in `tests/lab/runs`: {runs} from {first} to {last}, on Linux {kernel} with {cpus} CPUs.
 
-A run counts when its victim felt the fault by its own clock: it did half as much, or took twice as long ({felt} of {faulty} did). Each fault is made by other means as well (`NAME.MEANS`): those under which no rule was ever made or changed are the scoring half. Runs of one machine are no promise for another.
+A run counts when its victim felt the fault by its own clock: it did half as much, or took twice as long ({felt} of {faulty} did). Before it {busy} of the CPUs' time was in use, in the median. Each fault is made by other means as well (`NAME.MEANS`): those under which no rule was ever made or changed are the scoring half. Runs of one machine are no promise for another.
 
 An answer is right when the first cause of the first incident is the true one. AC@1 and AC@3 are as in RCAEval, precision counts 0 for a run that misses the truth (as ITBench does), and the time is from the first moment of the fault to an open incident with the true cause in front, infinite where there is none.
 
@@ -46,7 +46,17 @@ def page(runs: Sequence[Outcome], cpus: int) -> str:
     halves = {"made with": [own for own in faulty if not own.again], "scoring": [own for own in faulty if own.again]}
     first, last = (runs[0].when[:10], runs[-1].when[:10]) if runs else ("-", "-")
     felt = sum(own.felt for own in faulty)
-    head = _HEAD.format(runs=len(runs), first=first, last=last, kernel=platform.release(), cpus=cpus, felt=felt, faulty=len(faulty))
+    busy = _part(own for run in faulty if (own := _busy_before(run)) is not None)
+    head = _HEAD.format(
+        busy=busy,
+        runs=len(runs),
+        first=first,
+        last=last,
+        kernel=platform.release().partition("-")[0],
+        cpus=cpus,
+        felt=felt,
+        faulty=len(faulty),
+    )
     parts = [
         head,
         _halves(halves),
@@ -57,6 +67,17 @@ def page(runs: Sequence[Outcome], cpus: int) -> str:
         _rules(runs),
     ]
     return "".join(parts)
+
+
+def _busy_before(run: Outcome) -> float | None:
+    """The part of the CPUs' time that was usually in use, by the run's own evidence; None where it has none."""
+    signals = (own for each in run.evidence if each.get("recording") for own in each["recording"]["signals"])
+    return next((own["baseline"] for own in signals if own["metric"] == "cpu.busy"), None)
+
+
+def _part(values: Iterable[float]) -> str:
+    known = list(values)
+    return f"{median(known):.0%}" if known else "an unknown part"
 
 
 def _halves(halves: dict[str, list[Outcome]]) -> str:

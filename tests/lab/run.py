@@ -45,6 +45,7 @@ def staged(scenario: Scenario, ground: Ground, number: int, own: Gauge) -> Itera
     with ExitStack() as stack:
         victim, aggressor = (stack.enter_context(cgroup(f"{name}{number}")) for name in ("q4x", "z8m"))
         disk = scenario.disk(ground, stack) if scenario.disk else ground.disks[number % len(ground.disks)]
+        victim.set("cpu", "cpu.shares", str(scenario.shares))
         stage = Stage(ground, disk, victim, aggressor, stack)
         if scenario.victim:
             load = scenario.victim

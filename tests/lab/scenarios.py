@@ -65,6 +65,7 @@ class Scenario:
     """A fault, the codes that are right for it (none: nothing is wrong), and what its victim does.
 
     ``culprit``: the aggressor is to be blamed. ``again``: the same fault by other means, under which no rule was ever made or changed.
+    ``shares``: what is due to the victim of the CPUs, where 1,024 are anybody's.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Scenario:
     culprit: bool = False
     disk: Callable[[Ground, ExitStack], Disk] | None = None
     again: bool = False
+    shares: int = 1_024
 
     @property
     def fault(self) -> str:
@@ -148,7 +150,7 @@ def _throttle_reads(stage: Stage) -> None:
 
 def _journal(stage: Stage) -> None:
     for at in range(8):
-        stage.run(stage.aggressor, f"j{at}", Load("write", 4_096, direct=False, rate=60, fsync=1, size=8 * MIB))
+        stage.run(stage.aggressor, f"j{at}", Load("write", 4_096, direct=False, rate=400, fsync=1, size=8 * MIB))
 
 
 def _journal_by_python(stage: Stage) -> None:
@@ -167,7 +169,7 @@ def _journal_by_python(stage: Stage) -> None:
 def _journal_by_dd(stage: Stage) -> None:
     one = f"{stage.disk.point}/n$n"
     work = f"while :; do dd if=/dev/zero of={one} bs=8k count=4000 oflag=dsync; done"
-    stage.script(stage.aggressor, "sh", "-c", f"for n in 1 2 3 4 5 6 7 8; do ({work}) & done; wait")
+    stage.script(stage.aggressor, "sh", "-c", f"for n in 1 2 3 4 5 6 7 8 9 10 11 12; do ({work}) & done; wait")
 
 
 def _cold_by_advice(stage: Stage) -> None:
@@ -197,7 +199,7 @@ def _memory_by_another(stage: Stage) -> None:
 
 
 def _quota_by_others(stage: Stage) -> None:
-    stage.victim.set("cpu", "cpu.cfs_quota_us", "20000")
+    stage.victim.set("cpu", "cpu.cfs_quota_us", "5000")
     stage.ends.callback(stage.victim.set, "cpu", "cpu.cfs_quota_us", "-1")
     stage.script(stage.victim, "sh", "-c", _loops(":", 2))
 
@@ -221,8 +223,7 @@ def _busy_in_the_kernel(stage: Stage) -> None:
 
 
 def _forks(stage: Stage) -> None:
-    for _ in range(8):
-        stage.run(stage.aggressor, "a", Load("spawn"))
+    stage.run(stage.aggressor, "a", Load("spawn", threads=8))
 
 
 def _forks_by_shell(stage: Stage) -> None:
@@ -330,9 +331,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("memory-limit.another", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory_by_another, again=True),
         Scenario("cpu-quota", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota),
         Scenario("cpu-quota.others", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota_by_others, again=True),
-        Scenario("run-queue", _of("RUNQ_SATURATION"), _FAST, _busy, culprit=True),
-        Scenario("run-queue.shell", _of("RUNQ_SATURATION"), _FAST, _busy_by_shell, culprit=True, again=True),
-        Scenario("run-queue.kernel", _of("RUNQ_SATURATION"), _FAST, _busy_in_the_kernel, culprit=True),
+        Scenario("run-queue", _of("RUNQ_SATURATION"), _FAST, _busy, culprit=True, shares=256),
+        Scenario("run-queue.shell", _of("RUNQ_SATURATION"), _FAST, _busy_by_shell, culprit=True, shares=256, again=True),
+        Scenario("run-queue.kernel", _of("RUNQ_SATURATION"), _FAST, _busy_in_the_kernel, culprit=True, shares=256),
         Scenario("fork-storm", _of("FORK_EXEC_STORM"), _FAST, _forks, culprit=True),
         Scenario("fork-storm.shell", _of("FORK_EXEC_STORM"), _FAST, _forks_by_shell, culprit=True, again=True),
         Scenario("fork-storm.python", _of("FORK_EXEC_STORM"), _FAST, _forks_by_python, culprit=True, again=True),
