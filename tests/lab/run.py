@@ -108,7 +108,7 @@ def _outcome(scenario: Scenario, found: _Found, culprits: Collection[str], healt
         found.seconds,
         first["subject"]["name"] if first else "",
         blamed,
-        bool({blamed, blamed[blamed.find("[") :]} & set(culprits)) if scenario.culprit and first else None,
+        bool({blamed, "[" + blamed.rpartition("[")[2]} & set(culprits)) if scenario.culprit and first else None,
         scenario.again,
         felt(healthy, found.pace),
         found.lasted,
