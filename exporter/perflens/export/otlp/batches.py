@@ -9,11 +9,11 @@ __all__ = ["Batches"]
 
 
 class Batches(BatchSpanProcessor):
-    """Keeps no lists of events and links for spans that have none: the SDK's own two take 1.7 KB of the 3.3 of a span."""
+    """Keeps no lists of events and links, as no span here is given any: the SDK's two empty ones take 1.7 KB of the 3.3 of a span."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a span that has ended."""
-        super().on_end(span if span.events or span.links or span.dropped_attributes else _lean(span))
+        super().on_end(span if span.dropped_attributes else _lean(span))  # that number goes with the SDK's own attributes
 
 
 def _lean(span: ReadableSpan) -> ReadableSpan:
