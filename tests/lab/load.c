@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-only
 /*
- * A load. Usage: load FILE read|write|burn|spawn BLOCK DIRECT THREADS RATE FSYNC SIZE
+ * A load. Usage: load FILE read|write|append|burn|spawn BLOCK DIRECT THREADS RATE FSYNC SIZE
  * Each thread does operations of BLOCK bytes at random places of the first SIZE bytes of FILE, past the page cache if DIRECT, at most
- * RATE a second (0: as fast as it goes), with an fsync after every FSYNC of them (0: none). `burn` uses the CPU and reads one block
- * RATE times a second in between; `spawn` starts /bin/true over and over, in THREADS processes. It runs until it is ended.
+ * RATE a second (0: as fast as it goes), with an fsync after every FSYNC of them (0: none). `append` writes one block after the other,
+ * and begins with an empty file again once it is full. `burn` uses the CPU and reads one block RATE times a second in between; `spawn`
+ * starts /bin/true over and over, in THREADS processes. It runs until it is ended.
  * With GAUGE=FILE in the environment it counts its operations there by how long they took: see gauge.py.
  */
 #define _GNU_SOURCE
@@ -66,7 +67,7 @@ static void open_gauge(const char *path)
 static void *work(void *argument)
 {
 	uint64_t state = 88172645463325252ULL ^ ((uint64_t)(uintptr_t)argument << 17) ^ (uint64_t)getpid();
-	int writes = !strcmp(mode, "write"), burns = !strcmp(mode, "burn");
+	int appends = !strcmp(mode, "append"), writes = appends || !strcmp(mode, "write"), burns = !strcmp(mode, "burn");
 	int fd = open(file, (writes ? O_RDWR | O_CREAT : O_RDONLY) | (direct ? O_DIRECT : 0), 0600);
 	double next = now();
 	char *memory;
@@ -82,6 +83,11 @@ static void *work(void *argument)
 		state ^= state << 13, state ^= state >> 7, state ^= state << 17;
 		off_t place = (off_t)(state % (uint64_t)(size / block)) * block;
 		double began = now();
+		if (appends) {
+			place = number % (size / block) * block;
+			if (!place && ftruncate(fd, 0))
+				exit(8);
+		}
 		if ((writes ? pwrite(fd, memory, block, place) : pread(fd, memory, block, place)) < 0)
 			exit(2);
 		if (every && number % every == 0 && fsync(fd))

@@ -18,7 +18,7 @@ from tests.lab.ground import MIB, Cgroup, Disk, Ground, Load
 Fault = Callable[["Stage"], object]
 VICTIM, AGGRESSOR = "w7f3", "k2q9"
 READER = Load(rate=200)
-SYNCER = Load("write", 8_192, direct=False, rate=50, fsync=1, size=64 * MIB)
+LOGGER = Load("append", direct=False, fsync=1, size=64 * MIB)
 BUFFERED = Load(direct=False, rate=400, size=256 * MIB)
 
 
@@ -149,8 +149,8 @@ def _throttle_reads(stage: Stage) -> None:
 
 
 def _journal(stage: Stage) -> None:
-    for at in range(8):
-        stage.run(stage.aggressor, f"j{at}", Load("write", 4_096, direct=False, rate=400, fsync=1, size=8 * MIB))
+    for at in range(12):
+        stage.run(stage.aggressor, f"j{at}", Load("append", direct=False, fsync=1, size=8 * MIB))
 
 
 def _journal_by_python(stage: Stage) -> None:
@@ -322,9 +322,9 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("slow-device.writes", _of("SLOW_DEVICE"), _SLOW_WRITER, _slower, disk=_slow_ground, again=True),
         Scenario("io-throttle", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_reads),
         Scenario("io-throttle.bytes", _of("IO_CGROUP_THROTTLE"), _TWO, _throttle_bytes, again=True),
-        Scenario("journal", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal, culprit=True),
-        Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal_by_python, culprit=True, again=True),
-        Scenario("journal.dd", _of("FSYNC_JOURNAL_STALL"), SYNCER, _journal_by_dd, culprit=True),
+        Scenario("journal", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal, culprit=True),
+        Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_python, culprit=True, again=True),
+        Scenario("journal.dd", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_dd, culprit=True),
         Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
         Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice, again=True),
         Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
