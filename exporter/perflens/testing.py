@@ -35,7 +35,7 @@ class FakeLoaded(Loaded):
     """
 
     def __init__(self, types: ObjectTypes, sizes: Sizes) -> None:
-        self._memories, self._handle = [], 0
+        self._memories, self._programs, self._tables, self._handle = [], {}, {}, 0
         self._links: dict[str, list[int]] = {}
         self._facts: dict[str, int] = {}
         self._kprobes = Kprobes("fake")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.kernel.support import agent
+from tests.lab.again import counts
 from tests.lab.ground import ground
 from tests.lab.report import page
 from tests.lab.run import Times, quiet, run
@@ -27,7 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab")
     parser.add_argument("scenarios", nargs="*", help="all of them by default; a fault's name stands for all its means")
     parser.add_argument(
-        "--runs", type=int, default=1, help="how many of each there should be of the rules as they are: those that are kept count"
+        "--runs", type=int, default=1, help="how many of each there should be: those that are kept count if the rules still judge them so"
     )
     parser.add_argument("--one-means", action="store_true", help="each fault by its first means alone")
     parser.add_argument("--healthy", type=float, default=45, help="seconds before the fault")
@@ -68,7 +69,7 @@ def _made(names: Sequence[str], runs: int, times: Times, folder: Path) -> list[O
 def _left(names: Sequence[str], runs: int, folder: Path) -> Iterator[str]:
     """The runs that are not there yet: a round of all, then the next."""
     now = rules()
-    done = Counter(own.scenario for own in load(folder) if own.rules == now) if folder.exists() else Counter[str]()
+    done = Counter(own.scenario for own in load(folder) if counts(own, now)) if folder.exists() else Counter[str]()
     for number in range(runs):
         yield from (name for name in names if done[name] <= number)
 

@@ -7,22 +7,15 @@ from pathlib import Path
 import pytest
 
 from perflens.analysis import Bundle
-from perflens.analyzer.causes import discover
-from perflens.analyzer.conclusion import judged_again
-from perflens.analyzer.shapes import bundle_of
-from tests.lab.runs import Outcome, load, rules
+from tests.lab.again import first_cause, is_judged_as_it_was, windows
+from tests.lab.runs import Outcome, load
 
 RUNS = load(Path(__file__).parents[1] / "lab/runs")
-WINDOWS = [(run, bundle_of(own)) for run in RUNS for own in run.evidence if own.get("recording")]
+WINDOWS = [(run, own) for run in RUNS for own in windows(run)]
 
 
-def _told(window: Bundle) -> str:
-    again = judged_again(window, discover())
-    return again.hypotheses[0].code if again.verdict == "incident" and again.hypotheses else ""
-
-
-def _right(windows: list[tuple[Outcome, Bundle]]) -> float:
-    return sum(_told(own) in run.truth for run, own in windows) / len(windows)
+def _right(found: list[tuple[Outcome, Bundle]]) -> float:
+    return sum(first_cause(own) in run.truth for run, own in found) / len(found)
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -31,11 +24,11 @@ def test_faults_that_were_felt_have_their_cause(again: bool) -> None:
     felt = [(run, own) for run, own in WINDOWS if run.truth and run.felt and run.again is again]
 
     assert felt
-    assert _right(felt) >= 0.8, [(run.scenario, run.when, _told(own)) for run, own in felt if _told(own) not in run.truth]
+    assert _right(felt) >= 0.8, [(run.scenario, run.when, first_cause(own)) for run, own in felt if first_cause(own) not in run.truth]
 
 
 def test_windows_are_judged_as_they_were() -> None:
-    """By the same rules to the same causes."""
-    for run, own in WINDOWS:
-        if run.rules == rules():
-            assert [one.code for one in judged_again(own, discover()).hypotheses] == [one.code for one in own.hypotheses]
+    """Nine of ten, whatever the rules' text: a change that moves more of them asks for new runs."""
+    other = [(run.scenario, run.when) for run, own in WINDOWS if not is_judged_as_it_was(own)]
+
+    assert len(other) <= len(WINDOWS) / 10, other

@@ -200,6 +200,7 @@ class Agent:
         except (ProbeError, LayoutError) as error:
             _log.error("probe not attached", extra=fields(probe=name, reason=error.reason, cure=error.cure))
             return ProbeState(name, attached=False, reason=error.reason, cure=error.cure)
+        kernel.settle()
         if other and looks and kernel.has_waits:
             other.leave_switches()
         if probe.has_durations:

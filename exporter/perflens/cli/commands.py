@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import mimetypes
 import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -34,7 +33,6 @@ def parser(context: Context, asked: str) -> Parser:
 
 def dispatch(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     """Parse ``argv`` and run the command; PerfLensError for what the user can mend."""
-    mimetypes.knownfiles.clear()  # aiohttp reads them at its import, for files that no server of ours serves
     context = Context.of(os.environ if environment is None else environment)
     arguments = parser(context, argv[0] if argv and argv[0] in _COMMANDS else "").parse_args(argv)
     code: int = import_module(f"perflens.cli.{arguments.command}").execute(arguments, context)

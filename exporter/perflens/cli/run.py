@@ -10,7 +10,7 @@ import sys
 from perflens import __version__, logs
 from perflens.agent import Agent, DroppingPrivileges, serve, tree_of
 from perflens.cli.context import Context
-from perflens.kernel.heap import give_back_large_blocks
+from perflens.kernel.heap import give_back_large_blocks, share_what_dataclasses_repeat
 from perflens.logs import fields
 
 __all__ = ["execute", "register"]
@@ -23,6 +23,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, context: Context) -> int:
     """Start the agent; return 0 when it was told to stop."""
     give_back_large_blocks()
+    share_what_dataclasses_repeat()
     settings = context.settings(arguments)
     logs.configure(settings.log.level, settings.log.format, sys.stderr)
     host = context.host(settings)

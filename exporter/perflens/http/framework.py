@@ -1,11 +1,12 @@
-"""aiohttp's server without what only its client needs: 40 ms of every start, and 2 MiB.
+"""aiohttp's server without what only its client and files need: 50 ms of every start, and 2.4 MiB.
 
 With the server its client is imported, which reads the host's certificates (aiohttp/connector.py). Whoever asks others by TLS in this
-process has to make a context of its own.
+process has to make a context of its own. The types of files (aiohttp/web_fileresponse.py) are Python's own, without the host's tables.
 """
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ def _without_certificates() -> Iterator[None]:
                 os.environ[name] = value
 
 
+mimetypes.knownfiles.clear()
 with _without_certificates():
     from aiohttp import web
     from aiohttp.http import HttpProcessingError

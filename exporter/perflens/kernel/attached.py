@@ -232,6 +232,10 @@ class AttachedProbe:
         """Attach the programs; ProbeError when the kernel refuses one."""
         self._loaded.attach()
 
+    def settle(self) -> None:
+        """Let go of what only attaching takes: it will not be attached again."""
+        self._loaded.settle()
+
     def detach(self) -> None:
         """Detach the programs and keep the memory: what was counted can still be harvested."""
         self._loaded.detach()

@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Mapping
 
 from perflens.errors import ProbeError
-from perflens.kernel.libbpf import ANY, Library, test_run
-from perflens.kernel.ring import Ring, map_ring
+from perflens.kernel.held import Held, told_of
+from perflens.kernel.libbpf import Library
 
 __all__ = ["BccLoaded"]
 
 
-class BccLoaded:
+class BccLoaded(Held):
     """Programs and tables that bcc made, as ``Loaded`` has those of an object: tables by name, links of the programs."""
 
     def __init__(self, lib: Library, programs: Mapping[str, int], tables: Mapping[str, int], tracepoints: Mapping[str, str]) -> None:
-        self._lib, self._programs, self._tables, self._tracepoints = lib, dict(programs), dict(tables), tracepoints
+        super().__init__(lib, programs, {".bss" if name == "variables" else name: fd for name, fd in tables.items()})
+        self._tracepoints = tracepoints
         self._links: dict[str, int] = {}
-        self._memories: list[mmap.mmap] = []
-
-    def map_fd(self, name: str) -> int:
-        """Return the file descriptor of a table."""
-        try:
-            return self._tables["variables" if name == ".bss" else name]
-        except KeyError:
-            raise ProbeError(f"the program has no table {name}", "reinstall perflens: bpf/bcc does not belong to it") from None
-
-    def memory(self, name: str) -> mmap.mmap:
-        """Map the values of a BPF_F_MMAPABLE array; ``.bss`` is the table of the variables."""
-        fd = self.map_fd(name)
-        shape = _facts(fd)
-        size = -(-int(shape["value_size"]) // 8) * 8 * int(shape["max_entries"])
-        try:
-            self._memories.append(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
-        except OSError as error:
-            raise ProbeError(f"cannot map {name}: {error.strerror}", "use a kernel from 5.8 on") from error
-        return self._memories[-1]
-
-    def ring(self, name: str, size: int) -> Ring:
-        """Map the ring buffer, of ``size`` bytes."""
-        ring, memories = map_ring(name, self.map_fd(name), size)
-        self._memories += memories
-        return ring
-
-    def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
-        """Set an element (``key`` None pushes to a queue); return whether the kernel took it."""
-        return not self._lib.bpf_map_update_elem(self.map_fd(map_name), key, value, ANY)
 
     def delete(self, map_name: str, key: bytes) -> bool:
         """Delete an element; return whether it was there. A table that only other loaders have holds none."""
-        return map_name in self._tables and not self._lib.bpf_map_delete_elem(self._tables[map_name], key)
-
-    def run(self, program: str, arguments: bytes) -> int:
-        """Run a program once with ``arguments`` as its context; return its result."""
-        return test_run(self._lib, program, self._programs[program], arguments)
+        return map_name in self._tables and super().delete(map_name, key)
 
     def iterate(self, program: str) -> bytes:
         """Return nothing: there is no iterator over threads without BTF."""
@@ -67,7 +34,7 @@ class BccLoaded:
 
     def missed(self) -> dict[tuple[str, str], int]:
         """Return how often the kernel skipped a program because it was already running on that CPU (5.12 and later)."""
-        return {(name, "recursion"): int(_facts(fd).get("recursion_misses", 0)) for name, fd in self.programs().items()}
+        return {(name, "recursion"): int(told_of(fd).get("recursion_misses", 0)) for name, fd in self.programs().items()}
 
     def attach(self) -> None:
         """Attach the programs in order; on a failure detach those that were, and raise ProbeError."""
@@ -94,17 +61,10 @@ class BccLoaded:
         if link is not None:
             os.close(link)
 
+    def settle(self) -> None:
+        """Do nothing: bcc has let go of what only attaching takes."""
+
     def close(self) -> None:
         """Detach, unmap and unload."""
         self.detach()
-        while self._memories:
-            self._memories.pop().close()
-        for own in (self._programs, self._tables):
-            while own:
-                os.close(own.popitem()[1])
-
-
-def _facts(fd: int) -> dict[str, str]:
-    """What the kernel tells of a file descriptor of this process."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
-        return {name: value.strip() for name, _, value in (line.partition(":") for line in info)}
+        super().close()

@@ -15,9 +15,10 @@ from typing import Any
 from perflens.errors import ProbeError
 from perflens.kernel import _native
 
-__all__ = ["ANY", "Library", "OpenOptions", "TestRun", "library", "test_run"]
+__all__ = ["ANY", "TRACE_ITER", "Library", "OpenOptions", "TestRun", "library", "test_run"]
 
 ANY = 0  # BPF_ANY
+TRACE_ITER = 28  # BPF_TRACE_ITER of enum bpf_attach_type
 
 _P, _I, _U32, _U64, _S, _B, _SIZE = (
     ctypes.c_void_p,
@@ -36,6 +37,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__load": (_I, (_P,)),
     "bpf_object__close": (None, (_P,)),
     "bpf_object__next_program": (_P, (_P, _P)),
+    "bpf_object__next_map": (_P, (_P, _P)),
     "bpf_object__find_map_by_name": (_P, (_P, _S)),
     "bpf_prog_load": (_I, (_I, _S, _S, _S, _SIZE, _P)),
     "bpf_program__name": (_S, (_P,)),
@@ -44,11 +46,11 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__set_autoload": (_I, (_P, _B)),
     "bpf_program__attach": (_P, (_P,)),
     "bpf_program__attach_perf_event": (_P, (_P, _I)),
-    "bpf_program__attach_iter": (_P, (_P, _P)),
     "bpf_link__destroy": (_I, (_P,)),
-    "bpf_link__fd": (_I, (_P,)),
+    "bpf_link_create": (_I, (_I, _I, _I, _P)),
     "bpf_iter_create": (_I, (_I,)),
     "bpf_map__fd": (_I, (_P,)),
+    "bpf_map__name": (_S, (_P,)),
     "bpf_map__reuse_fd": (_I, (_P, _I)),
     "bpf_map__type": (_I, (_P,)),
     "bpf_map__key_size": (_U32, (_P,)),

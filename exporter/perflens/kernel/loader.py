@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +12,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from perflens.errors import ProbeError
+from perflens.kernel.held import Held, told_of
 from perflens.kernel.kprobes import Kprobes
-from perflens.kernel.libbpf import ANY, Library, OpenOptions, library, test_run
-from perflens.kernel.ring import Ring, map_ring
+from perflens.kernel.libbpf import TRACE_ITER, Library, OpenOptions, library
 from perflens.layout import Variable
 
 __all__ = ["Loaded", "Plan", "load"]
@@ -57,74 +56,44 @@ class Plan:
         return tuple(dict.fromkeys(name for pattern in patterns for name in found[pattern] or [pattern]))
 
 
-class Loaded:
+class Loaded(Held):
     """A loaded object: its maps by name, its programs, its links. ``close`` detaches, last attached first."""
 
     def __init__(self, lib: Library, handle: int, plan: Plan) -> None:
-        self._lib, self._handle, self._plan = lib, handle, plan
-        self._own = dict(_programs(lib, handle))
-        self._attach = plan.expand(plan.attach, tuple(self._own))
+        own = dict(_programs(lib, handle))
+        super().__init__(
+            lib,
+            {name: os.dup(fd) for name, program in own.items() if (fd := lib.bpf_program__fd(program)) >= 0},
+            {name: os.dup(fd) for name, fd in _maps(lib, handle) if fd >= 0},
+        )
+        self._handle, self._plan, self._own = handle, plan, own
+        self._attach = plan.expand(plan.attach, tuple(own))
         self._links: dict[str, list[int]] = {}
-        self._memories: list[mmap.mmap] = []
         self._facts: dict[str, int] = {}
         self._kprobes = Kprobes(plan.object.name.partition(".")[0])
 
-    def map_fd(self, name: str) -> int:
-        """Return the file descriptor of a map."""
-        return int(self._lib.bpf_map__fd(self._map(name)))
-
-    def memory(self, name: str) -> mmap.mmap:
-        """Map the values of a BPF_F_MMAPABLE array."""
-        own = self._map(name)
-        size = -(-self._lib.bpf_map__value_size(own) // 8) * 8 * self._lib.bpf_map__max_entries(own)
-        try:
-            mapped = mmap.mmap(self._lib.bpf_map__fd(own), size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        except OSError as error:
-            raise ProbeError(f"cannot map {name}: {error.strerror}", "report this as a bug, with the kernel's version") from error
-        self._memories.append(mapped)
-        return mapped
-
-    def ring(self, name: str, size: int) -> Ring:
-        """Map a BPF ring buffer of ``size`` bytes."""
-        ring, memories = map_ring(name, self.map_fd(name), size)
-        self._memories += memories
-        return ring
-
-    def update(self, map_name: str, key: bytes | None, value: bytes) -> bool:
-        """Set an element (``key`` None pushes to a queue); return whether the kernel took it."""
-        return not self._lib.bpf_map_update_elem(self.map_fd(map_name), key, value, ANY)
-
-    def delete(self, map_name: str, key: bytes) -> bool:
-        """Delete an element; return whether it was there."""
-        return not self._lib.bpf_map_delete_elem(self.map_fd(map_name), key)
-
     def go_on(self, table: str, program: str) -> None:
         """Let the programs that look into a table of programs go on with this one."""
-        fd = int(self._lib.bpf_program__fd(self._program(program)))
-        if not self.update(table, _FIRST, struct.pack("=i", fd)):
+        if not self.update(table, _FIRST, struct.pack("=i", self.program_fd(program))):
             raise ProbeError(f"{program} cannot follow other programs: {self._lib.why()}", _DETAILS)
-
-    def run(self, program: str, arguments: bytes) -> int:
-        """Run a raw tracepoint program once with ``arguments`` as its context; return its result."""
-        return test_run(self._lib, program, self._lib.bpf_program__fd(self._program(program)), arguments)
 
     def iterate(self, program: str) -> bytes:
         """Run an iterator program over all that it walks, and return what it wrote; ProbeError when the kernel has no such iterator."""
-        link = self._lib.bpf_program__attach_iter(self._program(program), None)
-        if not link:
+        link = self._lib.bpf_link_create(self.program_fd(program), 0, TRACE_ITER, None)
+        if link < 0:
             raise ProbeError(f"{program} does not attach: {self._lib.why()}", "use a kernel from 5.9 on")
         try:
-            fd = self._lib.bpf_iter_create(self._lib.bpf_link__fd(link))
+            fd = self._lib.bpf_iter_create(link)
             if fd < 0:
                 raise ProbeError(f"{program} cannot be run: {self._lib.why()}", "use a kernel from 5.9 on")
             with open(fd, "rb", buffering=0) as walked:
                 return b"".join(iter(lambda: walked.read(_ITERATED_AT_ONCE), b""))
         finally:
-            self._lib.bpf_link__destroy(link)
+            os.close(link)
 
     def programs(self) -> dict[str, int]:
         """Return the file descriptors of the plan's programs to attach, by name."""
-        return {name: int(self._lib.bpf_program__fd(self._program(name))) for name in self._attach}
+        return {name: self.program_fd(name) for name in self._attach}
 
     def missed(self) -> dict[tuple[str, str], int]:
         """Return how often the kernel did not run a program, by the program and the reason.
@@ -182,22 +151,20 @@ class Loaded:
         for link in self._links.pop(program, ()):
             self._lib.bpf_link__destroy(link)
 
-    def close(self) -> None:
-        """Detach, unmap and unload."""
-        self.detach()
-        while self._memories:
-            self._memories.pop().close()
-        while self._facts:
-            os.close(self._facts.popitem()[1])
+    def settle(self) -> None:
+        """Let go of what only attaching takes: libbpf's own copy of the object, 0.3 MiB of a probe. It cannot be attached again."""
         if self._handle:
             self._lib.bpf_object__close(self._handle)
             self._handle = 0
+            self._own.clear()
 
-    def _map(self, name: str) -> int:
-        own = self._lib.bpf_object__find_map_by_name(self._handle, name.encode())
-        if not own:
-            raise ProbeError(f"{self._plan.object.name} has no map {name}", "reinstall perflens: the object does not belong to it")
-        return int(own)
+    def close(self) -> None:
+        """Detach, unmap and unload."""
+        self.detach()
+        while self._facts:
+            os.close(self._facts.popitem()[1])
+        self.settle()
+        super().close()
 
     def _program(self, wanted: str) -> int:
         if wanted not in self._own:
@@ -209,8 +176,7 @@ class Loaded:
 
     def _recursion_misses(self, program: str) -> int:
         if program not in self._facts:  # kept open: each scrape asks
-            fd = self._lib.bpf_program__fd(self._program(program))
-            self._facts[program] = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+            self._facts[program] = os.open(f"/proc/self/fdinfo/{self.program_fd(program)}", os.O_RDONLY | os.O_CLOEXEC)
         _, _, rest = os.pread(self._facts[program], 1 << 12, 0).partition(b"recursion_misses:")
         return int(rest.split(maxsplit=1)[0]) if rest else 0
 
@@ -221,6 +187,15 @@ def _programs(lib: Library, handle: int) -> list[tuple[str, int]]:
         found.append((lib.bpf_program__name(program).decode(), program))
         program = lib.bpf_object__next_program(handle, program)
     return found
+
+
+def _maps(lib: Library, handle: int) -> Iterator[tuple[str, int]]:
+    """Names and file descriptors; of a section's name libbpf puts the object's before it."""
+    own = lib.bpf_object__next_map(handle, None)
+    while own:
+        _, dot, section = lib.bpf_map__name(own).decode().partition(".")
+        yield dot + section if dot else _, lib.bpf_map__fd(own)
+        own = lib.bpf_object__next_map(handle, own)
 
 
 def _prepare(lib: Library, handle: int, plan: Plan) -> None:
@@ -254,8 +229,7 @@ def _share(lib: Library, handle: int, name: str, fd: int) -> None:
 
 def _shape(fd: int) -> tuple[int, ...]:
     """Type, size of a key and of a value, and entries of a map, as the kernel tells them."""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as info:
-        found = dict(line.split(":", 1) for line in info if ":" in line)
+    found = told_of(fd)
     return tuple(int(found.get(name, "0")) for name in ("map_type", "key_size", "value_size", "max_entries"))
 
 
@@ -275,12 +249,16 @@ def load(plan: Plan) -> Loaded:
     handle = lib.bpf_object__open_file(os.fsencode(plan.object), ctypes.byref(options))
     if not handle:
         raise ProbeError(f"{plan.object}: {lib.why()}", "run make, or reinstall perflens")
-    loaded = Loaded(lib, handle, plan)
     try:
         _prepare(lib, handle, plan)
         lib.said.clear()
         if lib.bpf_object__load(handle):
             raise ProbeError(f"the kernel refuses the programs: {_cause(lib)}", "see docs/troubleshooting.md#refused")
+    except BaseException:
+        lib.bpf_object__close(handle)
+        raise
+    loaded = Loaded(lib, handle, plan)
+    try:
         for table, program in plan.tails.items():
             loaded.go_on(table, program)
     except BaseException:

@@ -55,3 +55,40 @@ def test_trim_leaves_everything_working() -> None:
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "exporter"}, capture_output=True, text=True, check=True)
     held, left = map(int, re.findall(r"\d+", done.stdout))
     assert left < held
+
+
+def test_shared_functions_do_what_a_dataclass_does() -> None:
+    """Frozen values refuse changes, show all but what is secret, are equal, hashed and replaced as before; of each class one is left."""
+    code = (
+        "import gc, weakref\n"
+        "from dataclasses import FrozenInstanceError, dataclass, field, replace\n"
+        "from perflens.kernel.heap import share_what_dataclasses_repeat\n"
+        "__name__ = 'perflens.made'\n"
+        "@dataclass(frozen=True, slots=True)\n"
+        "class A:\n"
+        "    number: int\n"
+        "    word: str = 'x'\n"
+        "    secret: str = field(default='s', repr=False)\n"
+        "@dataclass(frozen=True, slots=True)\n"
+        "class B:\n"
+        "    number: int\n"
+        "    def __repr__(self): return 'of its own'\n"
+        "@dataclass(slots=True)\n"
+        "class C:\n"
+        "    number: int\n"
+        "def refused(change):\n"
+        "    try: change()\n"
+        "    except FrozenInstanceError: return True\n"
+        "def classes(name): return sum(isinstance(own, type) and own.__name__ == name for own in gc.get_objects())\n"
+        "shown = repr(A(1))\n"
+        "share_what_dataclasses_repeat(); share_what_dataclasses_repeat()\n"
+        "own, free = A(1), C(1)\n"
+        "free.number = 2\n"
+        "assert repr(own) == shown == \"A(number=1, word='x')\", repr(own)\n"
+        "assert repr(B(1)) == 'of its own' and repr(free) == 'C(number=2)'\n"
+        "assert refused(lambda: setattr(own, 'number', 2)) and refused(lambda: delattr(own, 'number'))\n"
+        "assert refused(lambda: setattr(own, 'other', 2)) and own.number == 1\n"
+        "assert own == A(1) != A(2) and len({own, A(1)}) == 1 and replace(own, number=3) == A(3)\n"
+        "assert classes('A') == classes('B') == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "exporter"}, check=True)
