@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from perflens.analyzer.cause import Cause
-from perflens.analyzer.conditions import AllOf, AnyOf, Condition
+from perflens.analyzer.conditions import AnyOf, Condition
+from perflens.analyzer.disks import IN_BURSTS, crowded
 
 CAUSE = Cause(
     "NOISY_NEIGHBOUR_IO",
     "device",
     "{culprit} takes most of the time of {subject}, and {victim} waits.",
     necessary=(
-        AnyOf(  # always at work, or in bursts so large that they fill its queue whenever they come
-            (
-                Condition("device.utilization", 0.6, 0.85),
-                AllOf(
-                    (
-                        Condition("device.utilization", 0.2, 0.4),
-                        Condition("device.queue", 4, 12),
-                        Condition("device.latency", 2, 4, of="ratio", missing=0.8),
-                    )
-                ),
-            )
-        ),
-        AnyOf(  # many requests, or more than usual that make each other slow: a busy disk that is as fast as ever has room
-            (
-                Condition("device.queue", 1.2, 3),
-                AllOf(
-                    (
-                        Condition("device.queue", 2, 4, of="ratio", least=1.2),
-                        Condition("device.latency", 1.2, 2, of="ratio", missing=0.8),
-                    )
-                ),
-            )
-        ),
+        AnyOf((Condition("device.utilization", 0.6, 0.85), IN_BURSTS)),
+        AnyOf((Condition("device.queue", 1.2, 3), crowded(1.2))),
         Condition("device.share@", 0.4, 0.55, role="culprit"),
         Condition("device.share@", 0.45, 0.3, role="victim"),
         AnyOf(  # who has as much of it as ever, of a load that is as ever, is not why it is slow
