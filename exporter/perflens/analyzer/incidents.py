@@ -20,6 +20,7 @@ _MANIFEST = 0.02  # likewise: enough, however few operations were over the thres
 _OPENS_AT, _UNEXPLAINED_AFTER = 0.5, 4
 _OPENS_AFTER, _RESOLVES_AFTER = 2, 4
 _REOPENS_WITHIN = 600 * _SECOND
+_WEAKER_FOR = 30 * _SECOND  # longer than a window is: what is said of one that fades would be of its rest
 _CRITICAL_SECONDS, _CRITICAL_VICTIMS = 2.0, 4
 _RESOLVED_KEPT, _HISTORY_KEPT = 200, 20
 _TOLD = 3
@@ -62,6 +63,7 @@ class Incidents:
         self.resolved: list[Incident] = [own for own in known if own.state == "resolved"]
         self._pending = _Pending()
         self._quiet: dict[str, int] = {own.id: 0 for own in self.open}
+        self._weaker_since: dict[str, int] = {}
         self._of_before = tuple(self.open)
 
     @property
@@ -79,7 +81,7 @@ class Incidents:
         changed: list[Incident | None] = [self._resolve(own, own.last_bad) for own in stale]
         owned = self._owned(bundle) if impact else {}
         going = {own.id for own in self.open if own.id in owned or (impact and _goes_on(own, bundle, is_known))}
-        changed += [self._put(_updated(own, owned.get(own.id, []), bundle)) for own in self.open if own.id in going]
+        changed += [self._go_on(own, owned.get(own.id, []), bundle) for own in self.open if own.id in going]
         if not early:
             changed += [self._end(own, bundle.end) for own in list(self.open) if own.id not in going]
         self._quiet |= dict.fromkeys(going, 0)
@@ -141,7 +143,7 @@ class Incidents:
                 self.resolved.remove(own)
                 self._quiet[own.id] = 0
                 self.open.append(own)
-                return self._put(_updated(replace(own, state="open", resolved=0, reopened=own.reopened + 1), causes, bundle))
+                return self._put(_updated(replace(own, state="open", resolved=0, reopened=own.reopened + 1), causes, bundle, anew=True))
         opened = bundle.onset or bundle.start
         identity = blake2s(f"{self._host}|{code}|{subject.kind}|{subject.name}|{opened}".encode(), digest_size=4).hexdigest()
         own = Incident(
@@ -161,6 +163,15 @@ class Incidents:
         self._quiet[identity] = 0
         return own
 
+    def _go_on(self, own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Incident:
+        """What is much weaker than what was said changes it once it was so for a while: who did it may have ended, and others go on."""
+        anew = False
+        if causes and _is_weaker(own, causes):
+            anew = bundle.end - self._weaker_since.setdefault(own.id, bundle.end) >= _WEAKER_FOR
+        if anew or not _is_weaker(own, causes):
+            self._weaker_since.pop(own.id, None)
+        return self._put(_updated(own, causes, bundle, anew=anew))
+
     def _put(self, own: Incident) -> Incident:
         self.open = [own if other.id == own.id else other for other in self.open]
         return own
@@ -169,6 +180,7 @@ class Incidents:
         done = replace(own, state="resolved", resolved=now, updated=now)
         self.open = [other for other in self.open if other.id != own.id]
         self._quiet.pop(own.id, None)
+        self._weaker_since.pop(own.id, None)
         self.resolved = [done, *self.resolved][:_RESOLVED_KEPT]
         return done
 
@@ -197,16 +209,19 @@ def _goes_on(own: Incident, bundle: Bundle, is_known: bool) -> bool:
     return (not own.causes or not is_known) and bool(_victims(own) & set(bundle.impact.victims))
 
 
-def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Incident:
-    """A better explanation changes the causes inside the incident; one that is much weaker than what was said does not."""
+def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle, *, anew: bool = False) -> Incident:
+    """A better explanation changes the causes inside the incident; one that is much weaker than what was said does not.
+
+    ``anew``: what was said, of whom and by whom, is of another time.
+    """
     told = _as_preferred(own, causes)[:_TOLD]
-    is_weaker = bool(own.causes) and (not told or told[0].score < own.causes[0].score - NEAR)
+    is_weaker = not anew and _is_weaker(own, told)
     if is_weaker:
         told = own.causes
     first = told[0].code if told else UNEXPLAINED
     history = own.history if first == own.cause else (*own.history, (bundle.end, own.cause))[-_HISTORY_KEPT:]
-    is_same = own.source != "rules" and (first, told[0].subject if told else HOST) == (own.cause, own.subject)
-    is_worse = told != own.causes or bundle.impact.seconds >= own.bundle.impact.seconds
+    is_same = not anew and own.source != "rules" and (first, told[0].subject if told else HOST) == (own.cause, own.subject)
+    is_worse = anew or told != own.causes or bundle.impact.seconds >= own.bundle.impact.seconds
     kept = bundle if is_worse and not is_weaker else own.bundle  # which has the facts that the causes cite
     return replace(
         own,
@@ -220,6 +235,10 @@ def _updated(own: Incident, causes: Sequence[Hypothesis], bundle: Bundle) -> Inc
         source=own.source if is_same else "rules",
         model=own.model if is_same else "",
     )
+
+
+def _is_weaker(own: Incident, causes: Sequence[Hypothesis]) -> bool:
+    return bool(own.causes) and (not causes or causes[0].score < own.causes[0].score - NEAR)
 
 
 def _as_preferred(own: Incident, causes: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:

@@ -228,6 +228,33 @@ def test_it_comes_back() -> None:
     assert len(own.all) == 2
 
 
+def test_who_did_it_now_is_told_when_it_comes_back() -> None:
+    """However sure it was of the one before."""
+    own = Incidents("h")
+    before, now = replace(_cause(score=1.0), culprit=VICTIM), replace(_cause(score=0.6, victims=(OTHER,)), culprit=OTHER, claim="New.")
+    _run(own, 1, 2, before)
+    _run(own, 3, 6, impact=False)
+    again = _run(own, 7, 8, now)[-1]
+
+    assert again.reopened == 1
+    assert [(cause.culprit, cause.victims) for cause in again.causes] == [(OTHER, (OTHER,))]
+    assert again.summary.startswith("New.")
+    assert (again.bundle.causes, again.history) == ((now,), ())
+
+
+def test_who_does_it_now_is_told_after_a_while() -> None:
+    """What is much weaker may be the rest of what fades, but not for longer than a window."""
+    own = Incidents("h")
+    before, now = replace(_cause(score=1.0), culprit=VICTIM), replace(_cause(score=0.6), culprit=OTHER)
+    _run(own, 1, 2, before)
+    changed = _run(own, 3, 8, now)
+
+    assert [one.causes[0].culprit for one in changed] == [VICTIM] * 3 + [OTHER] * 3
+    assert {one.id for one in changed} == {own.open[0].id}
+    fading = _run(own, 9, 10, replace(now, score=0.3))
+    assert [one.causes[0].score for one in [*fading, *_run(own, 11, 14, now)]] == [0.6] * 6
+
+
 def test_two_that_have_nothing_in_common() -> None:
     own = Incidents("h")
     causes = _cause("A"), _cause("B", 0.8, OTHER, (OTHER,))
