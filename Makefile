@@ -48,10 +48,10 @@ test: setup ## Run every test; those that cannot run here are skipped by name wi
 	@deploy/elevate $(BIN)/python -m pytest $(ARGS)
 
 test-components: setup ## Run the tests that need large components: the image, Compose, the operator, helm-unittest, Alertmanager, a model; and those that take minutes
-	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/integration tests/kernel -m components $(ARGS)
+	@deploy/elevate env TEST_COMPONENTS=1 $(BIN)/python -m pytest tests/integration tests/kernel -m components $(ARGS)
 
 test-cluster: setup ## Prove the chart in a real cluster of one node, which is built for it: Helm, pods of every kind, the Prometheus operator
-	@deploy/elevate env PERFLENS_COMPONENTS=1 $(BIN)/python -m pytest tests/cluster $(ARGS)
+	@deploy/elevate env TEST_COMPONENTS=1 $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 test-vm: setup ## Prove the probes on other kernels, in emulated guests, and write docs/kernels.md (KERNELS="6.1" for some of them)
 	@deploy/install-packages --with-guests $(filter aarch64,$(KERNELS))

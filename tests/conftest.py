@@ -11,7 +11,7 @@ settings.load_profile("perflens")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave large components, and what takes minutes, to their own target."""
-    if "PERFLENS_COMPONENTS" not in os.environ:
+    if "TEST_COMPONENTS" not in os.environ:
         for item in items:
             if mark := item.get_closest_marker("components"):
                 target = mark.args[0] if mark.args else "test-components"
