@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from perflens.errors import ProbeError
+from perflens.kernel.attach import attach
+from perflens.kernel.attached import Sizes
+from perflens.kernel.features import inspect
 from perflens.registry import discover
 from tests.kernel.support import Page, RunningAgent, agent, group, scrape, wait
 
@@ -168,3 +173,28 @@ def test_strict_ends_when_a_probe_is_missing() -> None:
     assert done.returncode == 1
     assert "perflens: not attached: block, file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(discover()))
+def test_a_probe_that_runs_out_of_files_says_so(name: str) -> None:
+    """Wherever the limit is reached while it is attached, that is its error, and no file stays open."""
+    probe, host, limits = discover()[name], inspect(), resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def attached() -> str:
+        try:
+            attach(name, probe, host, rung="auto", sizes=Sizes.of(host, 64), thresholds=[1 << 62] * 5 * probe.has_durations).close()
+        except ProbeError as error:
+            return str(error)
+        return ""
+
+    assert attached() == ""
+    held, said = os.listdir("/proc/self/fd"), []
+    for more in range(4, 100, 4):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(held) + more, limits[1]))
+        try:
+            said.append(attached())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert len(os.listdir("/proc/self/fd")) <= len(held)
+    assert any("what is loaded cannot be held: Too many open files" in own for own in said)
+    assert said[-1] == ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from perflens.analysis import Bundle
 from perflens.analyzer.causes import discover
 from perflens.analyzer.conclusion import judged_again
@@ -11,8 +9,6 @@ from perflens.analyzer.shapes import bundle_of
 from tests.lab.runs import Outcome
 
 __all__ = ["counts", "first_cause", "is_judged_as_it_was", "windows"]
-
-_causes = cache(discover)
 
 
 def windows(run: Outcome) -> list[Bundle]:
@@ -22,13 +18,13 @@ def windows(run: Outcome) -> list[Bundle]:
 
 def first_cause(window: Bundle) -> str:
     """Return what is told first of a window now; empty for nothing."""
-    again = judged_again(window, _causes())
+    again = judged_again(window, discover())
     return again.hypotheses[0].code if again.verdict == "incident" and again.hypotheses else ""
 
 
 def is_judged_as_it_was(window: Bundle) -> bool:
     """Whether the same causes are told in the same order."""
-    return [one.code for one in judged_again(window, _causes()).hypotheses] == [one.code for one in window.hypotheses]
+    return [one.code for one in judged_again(window, discover()).hypotheses] == [one.code for one in window.hypotheses]
 
 
 def counts(run: Outcome, rules: str) -> bool:

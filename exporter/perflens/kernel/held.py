@@ -37,12 +37,14 @@ class Held:
     def memory(self, name: str) -> mmap.mmap:
         """Map the values of a BPF_F_MMAPABLE array."""
         fd = self.map_fd(name)
-        shape = told_of(fd)
-        size = -(-int(shape["value_size"]) // 8) * 8 * int(shape["max_entries"])
         try:
+            shape = told_of(fd)
+            size = -(-int(shape["value_size"]) // 8) * 8 * int(shape["max_entries"])
             self._memories.append(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
         except OSError as error:
-            raise ProbeError(f"cannot map {name}: {error.strerror}", "use a kernel from 5.8 on") from error
+            raise ProbeError(
+                f"cannot map {name}: {error.strerror}", "raise the memory limit of the agent's cgroup, or lower cells"
+            ) from error
         return self._memories[-1]
 
     def ring(self, name: str, size: int) -> Ring:

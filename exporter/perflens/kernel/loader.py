@@ -60,17 +60,22 @@ class Loaded(Held):
     """A loaded object: its maps by name, its programs, its links. ``close`` detaches, last attached first."""
 
     def __init__(self, lib: Library, handle: int, plan: Plan) -> None:
-        own = dict(_programs(lib, handle))
-        super().__init__(
-            lib,
-            {name: os.dup(fd) for name, program in own.items() if (fd := lib.bpf_program__fd(program)) >= 0},
-            {name: os.dup(fd) for name, fd in _maps(lib, handle) if fd >= 0},
-        )
-        self._handle, self._plan, self._own = handle, plan, own
-        self._attach = plan.expand(plan.attach, tuple(own))
+        super().__init__(lib, {}, {})
+        self._handle, self._plan = handle, plan
+        self._own = dict(_programs(lib, handle))
+        self._attach = plan.expand(plan.attach, tuple(self._own))
         self._links: dict[str, list[int]] = {}
         self._facts: dict[str, int] = {}
         self._kprobes = Kprobes(plan.object.name.partition(".")[0])
+
+    def hold(self) -> None:
+        """Hold what libbpf has loaded by descriptors of its own; ProbeError where there are no more."""
+        programs = ((name, self._lib.bpf_program__fd(program)) for name, program in self._own.items())
+        try:
+            for held, loaded in ((self._programs, programs), (self._tables, _maps(self._lib, self._handle))):
+                held.update((name, os.dup(fd)) for name, fd in loaded if fd >= 0)
+        except OSError as error:
+            raise ProbeError(f"what is loaded cannot be held: {error.strerror}", "raise the limit of open files (LimitNOFILE=)") from error
 
     def go_on(self, table: str, program: str) -> None:
         """Let the programs that look into a table of programs go on with this one."""
@@ -249,16 +254,13 @@ def load(plan: Plan) -> Loaded:
     handle = lib.bpf_object__open_file(os.fsencode(plan.object), ctypes.byref(options))
     if not handle:
         raise ProbeError(f"{plan.object}: {lib.why()}", "run make, or reinstall perflens")
+    loaded = Loaded(lib, handle, plan)
     try:
         _prepare(lib, handle, plan)
         lib.said.clear()
         if lib.bpf_object__load(handle):
             raise ProbeError(f"the kernel refuses the programs: {_cause(lib)}", "see docs/troubleshooting.md#refused")
-    except BaseException:
-        lib.bpf_object__close(handle)
-        raise
-    loaded = Loaded(lib, handle, plan)
-    try:
+        loaded.hold()
         for table, program in plan.tails.items():
             loaded.go_on(table, program)
     except BaseException:

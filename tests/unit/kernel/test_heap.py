@@ -60,7 +60,7 @@ def test_trim_leaves_everything_working() -> None:
 def test_shared_functions_do_what_a_dataclass_does() -> None:
     """Frozen values refuse changes, show all but what is secret, are equal, hashed and replaced as before; of each class one is left."""
     code = (
-        "import gc, weakref\n"
+        "import gc\n"
         "from dataclasses import FrozenInstanceError, dataclass, field, replace\n"
         "from perflens.kernel.heap import share_what_dataclasses_repeat\n"
         "__name__ = 'perflens.made'\n"
