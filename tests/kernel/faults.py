@@ -97,11 +97,15 @@ def slow_file_system(folder: Path) -> Iterator[tuple[Path, Delays]]:
 
 @contextmanager
 def loop_device(backing: Path) -> Iterator[Path]:
-    """A loop device of a file, gone at the end."""
+    """A loop device of a file, gone at the end: the next one of its number begins with its settings, so they are left as they were."""
     device = Path(_run("losetup", "--find", "--show", backing))
+    settings = [Path("/sys/block") / device.name / "queue" / name for name in ("scheduler", "nr_requests", "read_ahead_kb")]
+    before = [setting.read_text() for setting in settings]
     try:
         yield device
     finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.write_text(value.partition("[")[2].partition("]")[0] or value)
         subprocess.run(["losetup", "--detach", device], check=True)
         _until_gone(Path("/sys/block") / device.name / "loop")
 

@@ -189,12 +189,12 @@ def test_a_probe_that_runs_out_of_files_says_so(name: str) -> None:
 
     assert attached() == ""
     held, said = os.listdir("/proc/self/fd"), []
-    for more in range(4, 100, 4):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (len(held) + more, limits[1]))
+    for most in range(len(held) + 4, len(held) + 104, 5):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
         try:
             said.append(attached())
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert len(os.listdir("/proc/self/fd")) <= len(held)
+        assert len(os.listdir("/proc/self/fd")) <= len(held), most
     assert any("what is loaded cannot be held: Too many open files" in own for own in said)
     assert said[-1] == ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from perflens.errors import ProbeError
 from perflens.kernel.libbpf import ANY, Library, test_run
-from perflens.kernel.ring import Ring, map_ring
+from perflens.kernel.ring import Ring, map_ring, unmapped
 
 __all__ = ["Held", "told_of"]
 
@@ -42,9 +42,7 @@ class Held:
             size = -(-int(shape["value_size"]) // 8) * 8 * int(shape["max_entries"])
             self._memories.append(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
         except OSError as error:
-            raise ProbeError(
-                f"cannot map {name}: {error.strerror}", "raise the memory limit of the agent's cgroup, or lower cells"
-            ) from error
+            raise unmapped(name, error) from error
         return self._memories[-1]
 
     def ring(self, name: str, size: int) -> Ring:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import threading
+from contextlib import ExitStack
 
 from perflens.errors import ProbeError
 from perflens.kernel import _native
 
-__all__ = ["Ring", "map_ring"]
+__all__ = ["Ring", "map_ring", "unmapped"]
 
 _ROOM = 1 << 18
 
@@ -46,12 +48,21 @@ class Ring:
         return batch, used, records, left
 
 
+def unmapped(name: str, error: OSError) -> ProbeError:
+    """Why a table cannot be mapped: each mapping takes a descriptor too."""
+    files = error.errno in (errno.EMFILE, errno.ENFILE)
+    cure = "raise the limit of open files (LimitNOFILE=)" if files else "raise the memory limit of the agent's cgroup, or lower cells"
+    return ProbeError(f"cannot map {name}: {error.strerror}", cure)
+
+
 def map_ring(name: str, fd: int, size: int) -> tuple[Ring, tuple[mmap.mmap, mmap.mmap]]:
     """Map a BPF ring buffer of ``size`` bytes; return its memories too: the consumer's page, then the producer's with the data twice."""
-    page = mmap.PAGESIZE
+    page, memories = mmap.PAGESIZE, ExitStack()
     try:
-        consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        with memories:
+            consumer = memories.enter_context(mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
+            producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+            memories.pop_all()
     except OSError as error:
-        raise ProbeError(f"cannot map {name}: {error.strerror}", "report this as a bug, with the kernel's version") from error
+        raise unmapped(name, error) from error
     return Ring(fd, consumer, producer), (consumer, producer)
