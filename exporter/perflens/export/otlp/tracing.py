@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Thread, get_ident
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind
 
 from perflens import __version__
 from perflens.analysis import ModelRequest
 from perflens.export.otlp.answers import Answer
 from perflens.export.otlp.attributes import BootClock, error_type, of_operation, of_request, of_wait
-from perflens.export.otlp.batches import Batches
 from perflens.export.otlp.chats import LONGEST_MODEL, of_chat
 from perflens.export.otlp.delivery import Delivery
+from perflens.export.otlp.ended import EndedSpans, Period
 from perflens.export.otlp.exporters import exporter
 from perflens.export.otlp.ledger import SpanLedger
 from perflens.export.otlp.quiet import listen
@@ -31,9 +31,6 @@ __all__ = ["SCHEMA_URL", "TracedSpans"]
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 
-_NO_CONTEXT = Context()
-_LATEST = (1 << 63) - 1
-_FAILED = Status(StatusCode.ERROR)
 _LAST_WORDS = 0.2
 
 
@@ -50,8 +47,9 @@ class TracedSpans:
         self._clock = BootClock(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self._delivery = Delivery(sink or exporter(options, answer), answer, listener, self._ledger, on_exported, options.endpoint)
         self._provider = TracerProvider(resource=agent_resource(node), shutdown_on_exit=False)
-        self._provider.add_span_processor(Batches(self._delivery, options.queue, options.delay, options.batch))
-        self._tracer = self._provider.get_tracer("perflens", __version__, SCHEMA_URL)
+        self._batches = BatchSpanProcessor(self._delivery, options.queue, options.delay, options.batch)
+        self._provider.add_span_processor(self._batches)
+        self._made = EndedSpans(self._provider, InstrumentationScope("perflens", __version__, SCHEMA_URL))
         listener.listens_to = 0
         self._delivery.tell(listener.warnings)
 
@@ -65,59 +63,55 @@ class TracedSpans:
         if not self._ledger.has_room(spans):
             self._ledger.refuse("queue_full", spans)
             return None
-        root = self._tracer.start_span(f"{event.probe}.{event.operation}", _NO_CONTEXT, start_time=_time(evidence.wall_start))
-        context = root.get_span_context()
-        if not context.trace_flags.sampled:
+        name = f"{event.probe}.{event.operation}"
+        begun = self._made.begin(name)
+        if not begun:
             self._ledger.refuse("sampled_out", spans)
             return None
         if not self._ledger.create(spans):
             return None
-        root.set_attributes(of_operation(evidence, self._clock))
-        if error_type(event):
-            root.set_status(_FAILED)
-        offset, below = evidence.wall_start - event.start, set_span_in_context(root, _NO_CONTEXT)
-        self._emit_waits(event.waits, offset, below)
-        ids = self._emit_requests(requests, offset, below, {own.event.requests[0].identity: own for own in joined})
-        self._delivery.expect(context.span_id, context.trace_id, evidence)
-        root.end(_time(evidence.wall_start + event.duration))
-        return SpanIds(f"{context.trace_id:032x}", f"{context.span_id:016x}", ids)
+        root, sampled = begun
+        attributes, failed = of_operation(evidence, self._clock), bool(error_type(event))
+        offset = evidence.wall_start - event.start
+        self._emit_waits(event.waits, offset, root)
+        ids = self._emit_requests(requests, offset, root, {own.event.requests[0].identity: own for own in joined})
+        self._delivery.expect(root.span_id, root.trace_id, evidence)
+        period = Period(evidence.wall_start, evidence.wall_start + event.duration)
+        self._batches.on_end(self._made.span(name, root, period, attributes, sampled=sampled, failed=failed))
+        return SpanIds(f"{root.trace_id:032x}", f"{root.span_id:016x}", ids)
 
     def chat(self, request: ModelRequest) -> None:
         """Make the span of a request to a language model, a trace of its own."""
         if not self._ledger.has_room(1):
             self._ledger.refuse("queue_full", 1)
             return
-        name, start = f"chat {cleaned(request.model, LONGEST_MODEL)}", _time(request.start)
-        span = self._tracer.start_span(name, _NO_CONTEXT, SpanKind.CLIENT, of_chat(request), start_time=start)
-        if not span.get_span_context().trace_flags.sampled:
+        name = f"chat {cleaned(request.model, LONGEST_MODEL)}"
+        begun = self._made.begin(name, SpanKind.CLIENT)
+        if not begun:
             self._ledger.refuse("sampled_out", 1)
             return
         if not self._ledger.create(1):
             return
-        if request.error:
-            span.set_status(_FAILED)
-        span.end(_time(request.end))
+        root, sampled = begun
+        attributes, period, failed = of_chat(request), Period(request.start, request.end), bool(request.error)
+        self._batches.on_end(self._made.span(name, root, period, attributes, sampled=sampled, kind=SpanKind.CLIENT, failed=failed))
 
-    def _emit_waits(self, waits: tuple[Wait, ...], offset: int, parent: Context) -> None:
+    def _emit_waits(self, waits: tuple[Wait, ...], offset: int, parent: SpanContext) -> None:
         for wait in waits:
-            child = self._tracer.start_span(f"wait.{wait.reason}", parent, attributes=of_wait(wait), start_time=_time(wait.off + offset))
-            child.end(_time(wait.on + offset))
+            own, period = self._made.below(parent), Period(wait.off + offset, wait.on + offset)
+            self._batches.on_end(self._made.span(f"wait.{wait.reason}", own, period, of_wait(wait), parent=parent))
 
     def _emit_requests(
-        self, requests: Sequence[BlockRequest], offset: int, parent: Context, joined: Mapping[tuple[object, ...], Evidence]
+        self, requests: Sequence[BlockRequest], offset: int, parent: SpanContext, joined: Mapping[tuple[object, ...], Evidence]
     ) -> dict[tuple[object, ...], str]:
         ids: dict[tuple[object, ...], str] = {}
-        for own in requests:
-            child = self._tracer.start_span(
-                f"block.{own.operation}", parent, attributes=of_request(own), start_time=_time(own.start + offset)
-            )
-            if own.error:
-                child.set_status(_FAILED)
-            context = child.get_span_context()
-            ids[own.identity] = f"{context.span_id:016x}"
-            if own.identity in joined:
-                self._delivery.expect(context.span_id, context.trace_id, joined[own.identity])
-            child.end(_time(own.end + offset))
+        for request in requests:
+            own, period = self._made.below(parent), Period(request.start + offset, request.end + offset)
+            ids[request.identity] = f"{own.span_id:016x}"
+            if request.identity in joined:
+                self._delivery.expect(own.span_id, own.trace_id, joined[request.identity])
+            name, failed = f"block.{request.operation}", bool(request.error)
+            self._batches.on_end(self._made.span(name, own, period, of_request(request), parent=parent, failed=failed))
         return ids
 
     def counts(self) -> Mapping[str, int]:
@@ -140,8 +134,3 @@ def _in_background(work: Callable[[], None]) -> Thread:
     thread = Thread(target=work, name="spans-end", daemon=True)
     thread.start()
     return thread
-
-
-def _time(ns: int) -> int:
-    """A time that the protocol can carry: one that it cannot would cost the whole batch."""
-    return min(max(ns, 0), _LATEST)
