@@ -20,7 +20,7 @@ _LEAST = 0.2
 _USED = MappingProxyType({"cpu": "cpu.cores"})
 _MORE = 1.1
 _OF_WORST = 0.75
-_ANYBODY = (0.05, 0.15)
+_ANYBODY, _A_SECOND = (0.05, 0.15), (0.1, 0.5)
 _SUPPRESSES_FROM = 0.5
 _MOST = 8
 
@@ -109,7 +109,7 @@ def _finding(cause: Cause, case: Case, scene: Scene) -> Finding | None:
     if score < _LEAST:
         return None
     victims = _victims(cause, case, scene)
-    explains = _explained(cause, victims, scene, _blamed([case]) if cause.other else ())
+    explains = _explained(cause, victims, scene, case.signals, _blamed([case]) if cause.other else ())
     terms = (*cause.necessary, *cause.supporting)
     good = [signal for own in terms if own.met(case) >= MET for signal in own.seen(case)]
     bad = [signal for own in terms if own.met(case) < MET for signal in own.seen(case)]
@@ -134,7 +134,8 @@ def _weighed(found: Sequence[Finding], scene: Scene) -> list[Finding]:
 
 def _together(holds: Sequence[Finding], scene: Scene) -> float:
     cause, victims = holds[0].cause, list(dict.fromkeys(victim for own in holds for victim in own.victims))
-    return _explained(cause, victims, scene, _blamed([own.case for own in holds]) - set(victims) if cause.other else ())
+    blamed = _blamed([own.case for own in holds]) - set(victims) if cause.other else ()
+    return _explained(cause, victims, scene, holds[0].case.signals, blamed)
 
 
 def _blamed(cases: Sequence[Case]) -> set[Subject]:
@@ -149,15 +150,17 @@ def _victims(cause: Cause, case: Case, scene: Scene) -> tuple[Subject, ...]:
     return tuple(victim for victim in ranked if not (cause.other and victim == case.culprit))
 
 
-def _explained(cause: Cause, victims: Sequence[Subject], scene: Scene, blamed: Collection[Subject]) -> float:
+def _explained(cause: Cause, victims: Sequence[Subject], scene: Scene, signals: Signals, blamed: Collection[Subject]) -> float:
     """The part of the slow time that a cause accounts for: of its victims' time that of the waits that it explains.
 
-    Who is ``blamed`` waits for itself: that is not among it, unless hardly anybody else waits.
+    Who is ``blamed`` waits for itself: that is not among it, unless hardly anybody else waits. What others wait counts as a part of
+    all, and by the clock: a hundred threads that wait for themselves make little of one that does nothing else.
     """
     every = sum(scene.victims.values())
     itself = sum(scene.victims.get(own, 0.0) for own in blamed)
     if itself:
-        every -= itself * ramp(1 - itself / every, *_ANYBODY)
+        others = 1 - itself / every
+        every -= itself * max(ramp(others, *_ANYBODY), ramp(others * signals.value("slow.seconds", HOST), *_A_SECOND))
     if not every:
         return 0.0
     explained = 0.0

@@ -182,13 +182,14 @@ def test_a_neighbour_is_not_to_blame_for_what_it_always_does(share: float, throu
 
 
 @pytest.mark.parametrize(
-    ("others", "expected"),
-    [(0.2, "NOISY_NEIGHBOUR_IO"), (0.03, "DEVICE_SATURATION")],
+    ("others", "a_second", "expected"),
+    [(0.2, 0.5, "NOISY_NEIGHBOUR_IO"), (0.03, 2, "DEVICE_SATURATION"), (0.03, 33, "NOISY_NEIGHBOUR_IO")],
+    ids=["a fifth", "hardly anybody", "one thread all the time"],
 )
-def test_bursts_of_a_neighbour_who_waits_for_itself(others: float, expected: str) -> None:
+def test_bursts_of_a_neighbour_who_waits_for_itself(others: float, a_second: float, expected: str) -> None:
     """A disk is full in bursts however long it rests between them, and its owner's own long syncs make others' waits no smaller.
 
-    Where hardly anybody else waits, nobody is a neighbour.
+    Where hardly anybody else waits, nobody is a neighbour; one thread that does nothing but wait is somebody, beside any number.
     """
     waits = {"block_io": 0.9, "on_cpu": 0.1}
     seconds = {VICTIM: 10 * others, OTHER: 10 * (1 - others)}
@@ -200,6 +201,7 @@ def test_bursts_of_a_neighbour_who_waits_for_itself(others: float, expected: str
     )
     found = judged(
         own,
+        signal("slow.seconds", HOST, a_second, 0.0),
         signal("device.utilization", DISK, 0.5, 0.01),
         signal("device.queue", DISK, 40, 0.1),
         signal("device.latency", DISK, 0.003, 0.0002),
