@@ -21,7 +21,7 @@ _USED = MappingProxyType({"cpu": "cpu.cores"})
 _MORE = 1.1
 _OF_WORST = 0.75
 _ANYBODY, _A_SECOND = (0.05, 0.15), (0.1, 0.5)
-_SUPPRESSES_FROM = 0.5
+_SUPPRESSES_FROM, _OUTWEIGHS = 0.5, 0.3
 _MOST = 8
 
 
@@ -183,9 +183,12 @@ def _one_each(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _suppressed(own: Finding, found: Sequence[Finding], scene: Scene) -> Finding:
-    """Return it as contributing when a cause that produces its signs, or the same one on another subject, has victims in common with it."""
+    """Return it as contributing when a cause that produces its signs, or the same one on another subject, has victims in common with it.
+
+    One that hardly holds hides none that is certain: a disk that is somewhat busy is not why its journal stalls.
+    """
     for other in found:
-        if other is own or other.score < _SUPPRESSES_FROM or not set(own.victims) & set(other.victims):
+        if other is own or other.score < max(_SUPPRESSES_FROM, own.score - _OUTWEIGHS) or not set(own.victims) & set(other.victims):
             continue
         is_same = own.cause.code == other.cause.code and found.index(other) < found.index(own)
         if is_same or (own.cause.code in other.cause.causes and _covers(other, own, found, scene)):

@@ -115,10 +115,11 @@ def test_score() -> None:
 
 def test_what_another_produces_is_contributing() -> None:
     own = scene({"a": 1.0})
-    weak = Condition("m", 0, 1.25, role="host")
+    weak, weaker = Condition("m", 0, 1.25, role="host"), Condition("m", 0, 1.6, role="host")
 
     assert _judge(own, _cause("A", causes=frozenset("B")), _cause("B")) == [("A", 1.0, False), ("B", 1.0, True)]
     assert _judge(own, _cause("A", necessary=(weak,), causes=frozenset("B")), _cause("B")) == [("A", 0.8, False), ("B", 1.0, True)]
+    assert _judge(own, _cause("A", necessary=(weaker,), causes=frozenset("B")), _cause("B")) == [("B", 1.0, False), ("A", 0.625, False)]
     assert _judge(own, _cause("A"), _cause("B")) == [("A", 1.0, False), ("B", 1.0, False)]
 
 
