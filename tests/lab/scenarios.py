@@ -326,7 +326,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_python, culprit=True, again=True),
         Scenario("journal.dd", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_dd, culprit=True),
         Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
-        Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice),
+        Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice, again=True),
         Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
         Scenario("memory-limit.another", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory_by_another, again=True),
         Scenario("cpu-quota", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota),

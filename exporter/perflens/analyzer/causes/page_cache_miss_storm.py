@@ -10,7 +10,7 @@ CAUSE = Cause(
     "host",
     "Reads that the page cache served before go to the disk.",
     necessary=(
-        Condition("wait.block_io", 0.2, 0.35, role="host"),
+        Condition("wait.block_io", 0.3, 0.5, role="host"),
         AnyOf(
             (
                 Condition("vm.cache_drops", 0, 1, role="host"),
