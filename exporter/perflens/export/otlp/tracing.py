@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.util.types import Attributes
 
 from perflens import __version__
 from perflens.analysis import ModelRequest
@@ -59,16 +60,9 @@ class TracedSpans:
         if event.in_progress:
             return None
         requests = () if event.is_request else event.requests
-        spans = 1 + len(event.waits) + len(requests)
-        if not self._ledger.has_room(spans):
-            self._ledger.refuse("queue_full", spans)
-            return None
         name = f"{event.probe}.{event.operation}"
-        begun = self._made.begin(name)
+        begun = self._begin(name, 1 + len(event.waits) + len(requests))
         if not begun:
-            self._ledger.refuse("sampled_out", spans)
-            return None
-        if not self._ledger.create(spans):
             return None
         root, sampled = begun
         attributes, failed = of_operation(evidence, self._clock), bool(error_type(event))
@@ -82,19 +76,24 @@ class TracedSpans:
 
     def chat(self, request: ModelRequest) -> None:
         """Make the span of a request to a language model, a trace of its own."""
-        if not self._ledger.has_room(1):
-            self._ledger.refuse("queue_full", 1)
-            return
         name = f"chat {cleaned(request.model, LONGEST_MODEL)}"
-        begun = self._made.begin(name, SpanKind.CLIENT)
+        begun = self._begin(name, 1, SpanKind.CLIENT)
         if not begun:
-            self._ledger.refuse("sampled_out", 1)
-            return
-        if not self._ledger.create(1):
             return
         root, sampled = begun
         attributes, period, failed = of_chat(request), Period(request.start, request.end), bool(request.error)
         self._batches.on_end(self._made.span(name, root, period, attributes, sampled=sampled, kind=SpanKind.CLIENT, failed=failed))
+
+    def _begin(self, name: str, spans: int, kind: SpanKind = SpanKind.INTERNAL) -> tuple[SpanContext, Attributes] | None:
+        """Begin a tree of so many spans and count them; None where it is not created, which is counted too."""
+        if not self._ledger.has_room(spans):
+            self._ledger.refuse("queue_full", spans)
+            return None
+        begun = self._made.begin(name, kind)
+        if not begun:
+            self._ledger.refuse("sampled_out", spans)
+            return None
+        return begun if self._ledger.create(spans) else None
 
     def _emit_waits(self, waits: tuple[Wait, ...], offset: int, parent: SpanContext) -> None:
         for wait in waits:
