@@ -119,7 +119,9 @@ _NOTES = """\
 - For switches the load is two threads on one CPU. `yield` is one switch by `sched_yield`, with no other hooks than those of the
   waits; `pipe` is one byte to the other thread and back (two switches, two wake-ups, four calls), with all hooks of the probe.
 - The empty pair is two `raw_tp` programs at `sys_enter` and `sys_exit` that return at once: the least that seeing every system
-  call costs. A variant is loaded once and attached anew for each measurement; its own counters must show every call of the loop.
+  call costs. The *least* is such a pair that reads the clock in both and adds to one count and one sum, for all threads alike: what
+  no tool that takes the time of a call can be below.
+- A variant is loaded once and attached anew for each measurement; its own counters must show every call of the loop.
 - `PERFLENS_BENCH_EBPF_EXPORTER` names ebpf_exporter's binary and its flags for a configuration of your own that keeps a histogram
   of `pread64`; here a hash of start times by thread, an exponential histogram of microseconds, and no labels but the operation.
 - Virtual machines change their speed while a run lasts. The rounds are short for that reason; a row that fails by less than its
