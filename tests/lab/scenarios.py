@@ -182,6 +182,12 @@ def _cold_by_advice(stage: Stage) -> None:
     stage.script(stage.aggressor, sys.executable, "-c", script, path)
 
 
+def _cold_by_reclaim(stage: Stage) -> None:
+    path = stage.ground.file(stage.disk, "v", BUFFERED.size)
+    subprocess.run(["dd", f"if={path}", "iflag=nocache", "count=0"], check=True, stderr=subprocess.DEVNULL)  # of an earlier run's cgroup
+    stage.every(1, lambda: stage.victim.set("memory", "memory.force_empty", "0"))
+
+
 def _cold(stage: Stage) -> None:
     stage.every(1, lambda: Path("/proc/sys/vm/drop_caches").write_text("1"))
 
@@ -326,7 +332,8 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("journal.python", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_python, culprit=True, again=True),
         Scenario("journal.dd", _of("FSYNC_JOURNAL_STALL"), LOGGER, _journal_by_dd, culprit=True),
         Scenario("cold-cache", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold),
-        Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice, again=True),
+        Scenario("cold-cache.advice", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_advice),
+        Scenario("cold-cache.reclaim", _of("PAGE_CACHE_MISS_STORM"), BUFFERED, _cold_by_reclaim, again=True),
         Scenario("memory-limit", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory),
         Scenario("memory-limit.another", _of("MEMCG_LIMIT", "CACHE_THRASH"), BUFFERED, _memory_by_another, again=True),
         Scenario("cpu-quota", _of("CGROUP_CPU_THROTTLE"), _HOT, _quota),

@@ -47,7 +47,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A ramp over a signal's ``value``, or over how many times its baseline it is (``ratio``).
+    """A ramp over a signal's ``value``, over how many times its baseline it is (``ratio``), or how far below that (``fall``).
 
     ``missing`` is what it comes to when there is no such signal or no baseline; a baseline of 0 is a ratio without bound. ``least`` is a
     value below which a ratio says nothing: ten times nearly nothing is nearly nothing.
@@ -57,7 +57,7 @@ class Condition:
     low: float
     high: float
     role: Role = "subject"
-    of: Literal["value", "ratio"] = "value"
+    of: Literal["value", "ratio", "fall"] = "value"
     missing: float = 0.0
     least: float = 0.0
     weight: float = 1.0
@@ -71,6 +71,8 @@ class Condition:
             return ramp(own.value, self.low, self.high)
         if own.baseline is None:
             return self.missing
+        if self.of == "fall":
+            return ramp(own.baseline - own.value, self.low, self.high)
         if own.value <= self.least:
             return ramp(0.0, self.low, self.high)
         return ramp(own.value / own.baseline, self.low, self.high) if own.baseline else ramp(float("1e9"), self.low, self.high)

@@ -226,6 +226,23 @@ def test_a_disk_that_was_not_there_before(queue: float, told: bool) -> None:
     assert [one.cause.code for one in found] == (["SLOW_DEVICE"] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("usual", "read_in", "told"),
+    [(1.0, 1e3, True), (None, 1e3, False), (0.1, 1e3, False), (1.0, 2.5e6, False)],
+    ids=["was in the cache", "reads for the first time", "was never in the cache", "as much is read as ever"],
+)
+def test_misses_of_which_none_is_slow(usual: float | None, read_in: float, told: bool) -> None:
+    """Where no read is over the threshold no stack tells the page cache; that each asks a disk now, and hardly one before, does."""
+    found = judged(
+        scene(_IO, culprit=VICTIM),
+        signal("vm.read_in", HOST, 3e6, read_in),
+        signal("vm.refaults", HOST, 0, 0),
+        signal("reads.cached", VICTIM, 0.05, usual),
+        signal("device.latency", DISK, 0.0002, 0.0002),
+    )
+    assert [own.cause.code for own in found] == (["PAGE_CACHE_MISS_STORM"] if told else [])
+
+
 def test_an_io_limit_that_is_no_number() -> None:
     """io.latency and io.cost let tasks sleep in the kernel's throttle, and no io.max says so; requests that were held say it not alone."""
     found = judged(scene({"cgroup_throttle": 0.9, "block_io": 0.1}, culprit=VICTIM), signal("io.limits", VICTIM, 0, 0))

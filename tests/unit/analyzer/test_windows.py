@@ -156,6 +156,29 @@ def test_operation_signals() -> None:
     assert found["wait.sync", A] == found["device.wait.sync", SDA] == pytest.approx(0.4)
     assert found["held.share", A] == 0.5
     assert found["reads.buffered", HOST] == 1
+    assert found["reads.cached", A] == pytest.approx(0.991)
+
+
+@pytest.mark.parametrize(("requests", "expected"), [(0, 1.0), (400, 0.6), (2_500, 0.0)])
+def test_reads_without_a_request(requests: int, expected: float) -> None:
+    """A request of each disk of a stack is one; of an owner with few reads nothing is said, nor of writes."""
+    totals = Totals(
+        WINDOW,
+        {
+            OperationKey("read", "/a"): OperationTotal(1_000, 0, 0, 0),
+            OperationKey("write", "/a"): OperationTotal(1_000, 0, 0, 0),
+            OperationKey("read", "/b"): OperationTotal(19, 0, 0, 0),
+        },
+        {
+            RequestKey("read", "sda", "/a"): RequestTotal(requests, 0, 0, 0, 0),
+            RequestKey("write", "sda", "/a"): RequestTotal(700, 0, 0, 0, 0),
+        },
+    )
+    impact = impact_of(totals, [], _unknown)
+    found = _values(operation_signals(20.0, totals, impact, scene_of(impact, totals, [], {}), []))
+
+    assert found["reads.cached", A] == pytest.approx(expected)
+    assert ("reads.cached", B) not in found
 
 
 def test_request_signals() -> None:

@@ -21,6 +21,13 @@ CAUSE = Cause(
                         Condition("vm.refaults", 1_000, 300, role="host", missing=0.8),
                     )
                 ),
+                AllOf(
+                    (
+                        Condition("vm.read_in", 2, 4, role="host", of="ratio", least=1_000_000),
+                        Condition("reads.cached", 0.2, 0.5, role="victim", of="fall"),
+                        Condition("vm.refaults", 1_000, 300, role="host", missing=0.8),
+                    )
+                ),
             )
         ),
     ),

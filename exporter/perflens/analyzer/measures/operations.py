@@ -27,6 +27,7 @@ _NAMES: Mapping[str, str] = {
     "unattributed": "slow time of which only the begin or the end was seen",
     "unclassified": "slow time in sleeps of which the reason is not known",
 }
+_LEAST_READS = 20
 _PAGE_CACHE = ("filemap_", "folio_wait_bit", "page_cache_", "wait_on_page_bit")
 
 
@@ -49,6 +50,7 @@ def operation_signals(seconds: float, totals: Totals, impact: Impact, scene: Sce
         yield _sync_on(device, events)
     yield from _held(totals, impact)
     yield from _buffered(events)
+    yield from _cached(totals)
 
 
 def slow_by_owner(totals: Totals) -> dict[Subject, float]:
@@ -113,3 +115,17 @@ def _buffered(events: Iterable[Evidence]) -> Iterator[Signal]:
         yield Signal(
             "reads.buffered", HOST, buffered / reads, "ratio", "slow reads through the page cache", _SAMPLED, reads, "sampled", counts=False
         )
+
+
+def _cached(totals: Totals) -> Iterator[Signal]:
+    """Where no read is slow enough for an event there is no stack that tells it."""
+    asked: dict[str, int] = {}
+    for request, own in totals.requests.items():
+        if request.operation == "read":
+            asked[request.owner] = asked.get(request.owner, 0) + own.number
+    for key, total in totals.operations.items():
+        if key.operation == "read" and total.number >= _LEAST_READS:
+            part = max(1 - asked.get(key.owner, 0) / total.number, 0.0)
+            yield Signal(
+                "reads.cached", owner_of(key.owner), part, "ratio", "reads without a request of a disk", _ALL, total.number, counts=False
+            )
