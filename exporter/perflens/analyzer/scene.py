@@ -10,11 +10,12 @@ from perflens.analyzer.judge import Scene
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence, SlowEvent
 
-__all__ = ["Usual", "impact_of", "means_of", "owner_of", "rates_of", "scene_of", "waits_of"]
+__all__ = ["LEAST_OPERATIONS", "Usual", "impact_of", "means_of", "owner_of", "rates_of", "scene_of", "waits_of"]
 
 _SECOND = 1e9
 _TIMES, _EXCESS = 4, 0.02
-_LEAST_OPERATIONS = 20
+LEAST_OPERATIONS = 20
+"""Of fewer in a window nothing is said of their mean."""
 
 Usual = Callable[[str, Subject], float | None]
 """What is usual for a metric of a subject; None before that is known."""
@@ -64,7 +65,7 @@ def _over_threshold(totals: Totals, events: Iterable[Evidence]) -> tuple[int, di
 
 def means_of(totals: Totals) -> dict[Subject, tuple[int, float]]:
     """Return how many operations each owner did, and the mean of their time in s."""
-    return {owner: (number, ns / number / _SECOND) for owner, (number, ns) in _sums(totals).items() if number >= _LEAST_OPERATIONS}
+    return {owner: (number, ns / number / _SECOND) for owner, (number, ns) in _sums(totals).items() if number >= LEAST_OPERATIONS}
 
 
 def rates_of(totals: Totals) -> dict[Subject, float]:

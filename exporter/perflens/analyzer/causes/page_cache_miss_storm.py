@@ -5,6 +5,18 @@ from __future__ import annotations
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.conditions import AllOf, AnyOf, Condition
 
+
+def _missed(told: Condition) -> AllOf:
+    """More is read from disks than usual, and not what had just been given up; ``told`` says that the page cache is in between."""
+    return AllOf(
+        (
+            Condition("vm.read_in", 2, 4, role="host", of="ratio", least=1_000_000),
+            told,
+            Condition("vm.refaults", 1_000, 300, role="host", missing=0.8),
+        )
+    )
+
+
 CAUSE = Cause(
     "PAGE_CACHE_MISS_STORM",
     "host",
@@ -14,20 +26,8 @@ CAUSE = Cause(
         AnyOf(
             (
                 Condition("vm.cache_drops", 0, 1, role="host"),
-                AllOf(
-                    (
-                        Condition("vm.read_in", 2, 4, role="host", of="ratio", least=1_000_000),
-                        Condition("reads.buffered", 0.3, 0.6, role="host"),
-                        Condition("vm.refaults", 1_000, 300, role="host", missing=0.8),
-                    )
-                ),
-                AllOf(
-                    (
-                        Condition("vm.read_in", 2, 4, role="host", of="ratio", least=1_000_000),
-                        Condition("reads.cached", 0.2, 0.5, role="victim", of="fall"),
-                        Condition("vm.refaults", 1_000, 300, role="host", missing=0.8),
-                    )
-                ),
+                _missed(Condition("reads.buffered", 0.3, 0.6, role="host")),
+                _missed(Condition("reads.cached", 0.2, 0.5, role="victim", of="fall")),
             )
         ),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from perflens.analysis import HOST, Impact, Subject
 from perflens.analyzer.judge import Scene
-from perflens.analyzer.scene import means_of, owner_of, rates_of
+from perflens.analyzer.scene import LEAST_OPERATIONS, means_of, owner_of, rates_of
 from perflens.analyzer.signals import Signal
 from perflens.analyzer.totals import Totals
 from perflens.model import Evidence
@@ -27,7 +27,6 @@ _NAMES: Mapping[str, str] = {
     "unattributed": "slow time of which only the begin or the end was seen",
     "unclassified": "slow time in sleeps of which the reason is not known",
 }
-_LEAST_READS = 20
 _PAGE_CACHE = ("filemap_", "folio_wait_bit", "page_cache_", "wait_on_page_bit")
 
 
@@ -118,13 +117,13 @@ def _buffered(events: Iterable[Evidence]) -> Iterator[Signal]:
 
 
 def _cached(totals: Totals) -> Iterator[Signal]:
-    """Where no read is slow enough for an event there is no stack that tells it."""
+    """Yield by owner the part of the reads for which no disk was asked: where none is slow enough for an event no stack tells it."""
     asked: dict[str, int] = {}
     for request, own in totals.requests.items():
         if request.operation == "read":
             asked[request.owner] = asked.get(request.owner, 0) + own.number
     for key, total in totals.operations.items():
-        if key.operation == "read" and total.number >= _LEAST_READS:
+        if key.operation == "read" and total.number >= LEAST_OPERATIONS:
             part = max(1 - asked.get(key.owner, 0) / total.number, 0.0)
             yield Signal(
                 "reads.cached", owner_of(key.owner), part, "ratio", "reads without a request of a disk", _ALL, total.number, counts=False
