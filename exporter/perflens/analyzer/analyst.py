@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from perflens.analysis import Bundle, Impact, Incident, Scene
+from perflens.analysis import Bundle, Impact, Incident, Scene, Signal
 from perflens.analyzer.baseline import WINDOWS, Baseline
 from perflens.analyzer.cause import Cause
 from perflens.analyzer.causes import discover
@@ -67,23 +67,25 @@ class Analyst:
         if early and not bad:
             return Look(bundle, bad, ())
         if not early:
-            self._learn(measured, bad=bad)
+            self._learn(measured, impact, bad=bad)
         if bad or self.incidents.open:
             self._keep(replace(bundle, recording=recording_of(scene, signals, window.changes)) if bad else bundle)
         return Look(bundle, bad, tuple(self.incidents.update(bundle, impact=bad, early=early, is_known=self.baseline.is_known)))
 
-    def _learn(self, measured: Signals, *, bad: bool) -> None:
+    def _learn(self, measured: Signals, impact: Impact, *, bad: bool) -> None:
         """What is usual is told by windows in which nothing is wrong; where there were none since the start, by ten minutes of others.
 
         Else on a host that is never without slow operations nothing would ever be usual. Not while an incident lasts that was judged
-        by what was usual before the start.
+        by what was usual before the start. What is not wrong in a window of those others is the usual of who is new in it.
         """
         if not bad and not self.incidents.open:
             self.baseline.learn(measured)
-        elif not self.baseline.is_known and not any(own.id in self._judged for own in self.incidents.open):
-            self._since_start.learn(measured)
-            if self._since_start.learnt == WINDOWS:
-                self.baseline = self._since_start
+        else:
+            self.baseline.learn_new(own for own in measured if _is_mean_of_others(own, impact))
+            if not self.baseline.is_known and not any(own.id in self._judged for own in self.incidents.open):
+                self._since_start.learn(measured)
+                if self._since_start.learnt == WINDOWS:
+                    self.baseline = self._since_start
         if self.baseline.is_known:
             self._since_start = Baseline()
 
@@ -102,3 +104,7 @@ class Analyst:
 def _measured(window: Window, impact: Impact, scene: Scene) -> Signals:
     own = [*operation_signals(window.seconds, window.totals, impact, scene, window.events), *request_signals(window.seconds, window.totals)]
     return Signals([*own, *window.host])
+
+
+def _is_mean_of_others(own: Signal, impact: Impact) -> bool:
+    return own.subject.kind == "owner" and not own.counts and own.subject not in impact.victims

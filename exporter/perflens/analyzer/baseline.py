@@ -67,6 +67,14 @@ class Baseline:
         self.learnt += 1
         for key in [key for key, past in self._past.items() if not any(past.values)]:
             del self._past[key]
+        self._bound()
+
+    def learn_new(self, signals: Iterable[Signal]) -> None:
+        """Take in those that never were, of a window in which something else was wrong: the least that is known of them."""
+        self._past |= {own.key: _Past(array("d", [own.value]), own.counts) for own in signals if own.value and own.key not in self._past}
+        self._bound()
+
+    def _bound(self) -> None:
         while len(self._past) > self._limit:
             self._past.popitem(last=False)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from perflens.analysis import HOST, Incident, Subject
-from perflens.analyzer.analyst import Analyst
+from perflens.analyzer.analyst import Analyst, Look
 from perflens.analyzer.changes import Changes, Program
 from perflens.analyzer.incidents import Incidents
 from perflens.analyzer.measures.host import cpu_culprits, host_signals
@@ -383,6 +383,23 @@ def test_what_was_not_usual_before_a_restart_does_not_become_so() -> None:
         own.look(_window(at, 50, *_disk(1.0, 9.0, 0.02)))
     assert [one.id for one in own.incidents.open] == [one.id for one in before.incidents.open]
     assert not own.baseline.is_known
+
+
+def test_who_is_new_while_another_is_slow_has_a_usual() -> None:
+    """One that began in windows that are bad for another is told when it gets slow; the other's bad windows are not its own usual."""
+    own = Analyst("h", Incidents("h"))
+
+    def look(at: int, of_a: int, of_b: int) -> Look:
+        operations = {OperationKey("read", "/a"): OperationTotal(4_000, of_a * 4_000_000, 0, 0)}
+        if of_b:
+            operations |= {OperationKey("read", "/b"): OperationTotal(4_000, of_b * 4_000_000, 0, 0)}
+        return own.look(Window((at - 20) * SECOND, at * SECOND, Totals(WINDOW, operations), [], ()))
+
+    for at in range(100, 200, 10):
+        look(at, 10, 0)
+    assert all(look(at, 1_000, 20).impact for at in range(200, 230, 10))
+    assert dict(look(230, 10, 400).bundle.impact.victims) == {B: pytest.approx(1.52)}
+    assert own.baseline.usual_of("operation.latency", A) == pytest.approx(1e-5)
 
 
 def test_a_quota_that_makes_no_operation_slow() -> None:
